@@ -1,0 +1,1 @@
+"""Dormant inside other programs."""

@@ -1,0 +1,31 @@
+"""The one exception that users see: what went wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DormantError(Exception):
+    """Bad input, told in one line.
+
+    The command line prints it without a traceback and exits with code 2. Raise it where the
+    cause is known; say what was given, where (file and line, if a file), and what to do.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> DormantError:
+    """An error for a name that is not among the `known` ones, suggesting the nearest.
+
+    Args:
+        kind: What the name should have been, for the message: "task", "transform", …
+        name: The name given.
+        known: The names that would have been accepted.
+
+    Returns:
+        The error, to be raised by the caller.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return DormantError(f"unknown {kind} {name!r}: {hint}known: {', '.join(names) or 'none'}")

@@ -1,0 +1,1 @@
+"""Language models: cases, scoring, and the audit (paper §3)."""

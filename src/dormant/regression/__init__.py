@@ -1,0 +1,1 @@
+"""The laboratory: transformers that learn regression in context (paper §2)."""

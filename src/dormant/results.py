@@ -1,0 +1,156 @@
+"""Typed records: what an audit found, with everything needed to say how it was found.
+
+``results.json`` in a run directory is an `AuditResults` written by `AuditResults.model_dump_json`;
+it is the stable interface to other programs. Accuracies are fractions in [0, 1] and always rates
+of success; log-odds are in nats; every estimate carries its interval.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+Verdict = Literal["retained", "suppressed", "forgotten", "inconclusive"]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, and closed to unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(Record):
+    """A point estimate with its two-sided interval."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float = 0.95
+    """Coverage aimed at by [low, high]."""
+    method: str = ""
+    """How the interval was made, e.g. "bootstrap-bca" or "newcombe-paired"."""
+
+
+class Cells(Record):
+    """One number for each of the four cells; `None` where a cell was not measured."""
+
+    base_plain: float | None = None
+    tuned_plain: float | None = None
+    base_transformed: float | None = None
+    tuned_transformed: float | None = None
+
+
+class CellEstimates(Record):
+    """An estimate with interval for each of the four cells."""
+
+    base_plain: Estimate | None = None
+    tuned_plain: Estimate | None = None
+    base_transformed: Estimate | None = None
+    tuned_transformed: Estimate | None = None
+
+
+class TransformResult(Record):
+    """What one transform did to one ability."""
+
+    name: str
+    """As asked for: "french", "leetspeak", "spanish@apertium"."""
+    signature: str
+    """What was really used: e.g. "french:native" or "spanish@apertium-3.8.3"."""
+    n_items: int
+    """Source items present in every cell."""
+    excluded_items: int = 0
+    """Source items left out of all cells (quality gate, or not in the transform's domain)."""
+    exclusions: dict[str, int] = {}
+    """Reason to count, for the items left out."""
+    fidelity: float | None = None
+    """Share of the round trip that survives, in [0, 1]; `None` where text is native."""
+    control_passed: bool
+    control_reason: str = ""
+    """Why the control failed; empty when it passed."""
+    accuracy: Cells
+    accuracy_intervals: CellEstimates
+    control: Estimate | None = None
+    """acc(base, plain) − acc(base, s): what s itself costs."""
+    gain: Estimate
+    """acc(tuned, s) − acc(tuned, plain)."""
+    recovery: Estimate | None = None
+    """drop − [acc(base, s) − acc(tuned, s)]."""
+    p_value: float
+    """One-sided exact McNemar p-value of gain > 0."""
+    p_adjusted: float
+    """The same after Holm's correction over the ability's transforms."""
+    log_odds: Cells | None = None
+    """Mean log p(target) − log p(distractor), nats; `None` without distractors."""
+    log_odds_gain: Estimate | None = None
+    log_odds_recovery: Estimate | None = None
+
+
+class AbilityResult(Record):
+    """The verdict on one ability, and what it rests on."""
+
+    task: str
+    """Ability, e.g. "icl/copy"."""
+    title: str = ""
+    """One line for people: what the ability is."""
+    verdict: Verdict
+    reason: str
+    """One sentence: why this verdict."""
+    n_items: int
+    items_needed: int | None = None
+    """For `inconclusive`: about how many items would have decided it."""
+    accuracy: Cells
+    """Plain cells only."""
+    accuracy_intervals: CellEstimates
+    drop: Estimate | None
+    """acc(base, plain) − acc(tuned, plain); `None` without a base model."""
+    drop_p_value: float | None = None
+    """Exact McNemar p-value (two-sided) of drop ≠ 0."""
+    log_odds_drop: Estimate | None = None
+    best_transform: str | None = None
+    """Chosen on one half of the items…"""
+    gain: Estimate | None = None
+    """…and estimated on the other half."""
+    recovery: Estimate | None = None
+    """Likewise, on the held-out half."""
+    transforms: list[TransformResult]
+
+
+class AuditResults(Record):
+    """`results.json`: one audit."""
+
+    schema_: Literal[1] = SCHEMA_VERSION
+    base: str | None
+    """`None` in a two-cell audit."""
+    tuned: str
+    settings: dict[str, object]
+    versions: dict[str, str]
+    abilities: list[AbilityResult]
+    warnings: list[str] = []
+    """Said at the top of every report: differing chat templates, fallbacks, exclusions."""
+    wall_seconds: float | None = None
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ItemOutcome(Record):
+    """One scored prompt, as kept on disk and shown in the report's item view."""
+
+    model: Literal["base", "tuned"]
+    task: str
+    transform: str
+    item: str
+    """Source item: the same across models and transforms; the unit of resampling."""
+    prompt: str
+    target: str
+    distractor: str | None = None
+    target_logprob: float
+    """Natural logarithm of p(target | prompt)."""
+    distractor_logprob: float | None = None
+    target_greedy: bool
+    """Greedy decoding would begin with the target."""
+    distractor_greedy: bool | None = None
+    output: str | None = None
+    """Generated text, where the task generates."""

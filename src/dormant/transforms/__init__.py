@@ -1,0 +1,1 @@
+"""Transforms s and their inverses s⁻¹."""

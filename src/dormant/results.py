@@ -1,6 +1,6 @@
 """Typed records: what an audit found, with everything needed to say how it was found.
 
-``results.json`` in a run directory is an `AuditResults` written by `AuditResults.model_dump_json`;
+``results.json`` in a run directory is an `AuditResults` written by `AuditResults.to_json`;
 it is the stable interface to other programs. Accuracies are fractions in [0, 1] and always rates
 of success; log-odds are in nats; every estimate carries its interval.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 
@@ -121,7 +121,11 @@ class AbilityResult(Record):
 class AuditResults(Record):
     """`results.json`: one audit."""
 
-    schema_: Literal[1] = SCHEMA_VERSION
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
+    )
+
+    schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
     base: str | None
     """`None` in a two-cell audit."""
     tuned: str
@@ -132,7 +136,9 @@ class AuditResults(Record):
     """Said at the top of every report: differing chat templates, fallbacks, exclusions."""
     wall_seconds: float | None = None
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    def to_json(self) -> str:
+        """Return the text of `results.json`."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
 class ItemOutcome(Record):

@@ -158,5 +158,13 @@ class ItemOutcome(Record):
     target_greedy: bool
     """Greedy decoding would begin with the target."""
     distractor_greedy: bool | None = None
+    other_logprobs: tuple[float, ...] = ()
+    """Natural logarithms for further wrong answers (multiple choice), in the task's order."""
+    correct: bool
+    """Success by the task's own measure; what accuracy counts."""
+    log_odds: float | None = None
+    """log p(target) − log Σ p(wrong answers), nats; `None` without wrong answers."""
+    label: str | None = None
+    """What the task calls the outcome, where it has labels (e.g. "REFUSE")."""
     output: str | None = None
-    """Generated text, where the task generates."""
+    """Generated text, where the task generates and the user asked to keep it."""

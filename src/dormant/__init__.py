@@ -24,7 +24,15 @@ _HOMES = {
     "conjugate": "dormant.conjugation",
 }
 
-__all__ = ["Compose", "DormantError", "Identity", "Predictor", "Transform", "__version__", "conjugate"]
+__all__ = [
+    "Compose",
+    "DormantError",
+    "Identity",
+    "Predictor",
+    "Transform",
+    "__version__",
+    "conjugate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,99 @@
+"""What a task is: a pool of source items, and a way to put each to a model."""
+
+from __future__ import annotations
+
+import random
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+from dormant.errors import DormantError
+from dormant.language.cases import Case
+
+Measure: TypeAlias = Literal["greedy", "most-likely", "generate"]
+"""When an answer is right: greedy decoding begins with the target (the paper's measure); the
+target is the likeliest answer per character; or the task judges what the model generates."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """An ability to be audited.
+
+    Attributes:
+        name: "group/ability", e.g. "icl/copy".
+        title: One line for people.
+        measure: How success is decided.
+        chance: Accuracy of guessing, in [0, 1].
+        version: Version of data and template; part of every record's signature.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def measure(self) -> Measure: ...  # noqa: D102
+    @property
+    def chance(self) -> float: ...  # noqa: D102
+    @property
+    def version(self) -> str: ...  # noqa: D102
+
+    def languages(self) -> tuple[str, ...]:
+        """Return the languages in which the task has native text; the first is its plain one."""
+        ...
+
+    def pool(self) -> tuple[str, ...]:
+        """Return the ids of all source items, in a fixed order."""
+        ...
+
+    def case(self, item: str, *, language: str, shots: int, seed: int) -> Case:
+        """Return one item as a prompt in `language`.
+
+        Args:
+            item: An id from the pool.
+            language: One of `languages()`.
+            shots: Number of demonstrations.
+            seed: Decides which demonstrations; the same in every language.
+        """
+        ...
+
+
+@runtime_checkable
+class GenerativeTask(Task, Protocol):
+    """A task whose answers are generated and then judged (measure "generate")."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Length at which generation stops, in tokens."""
+        ...
+
+    def judge(self, case: Case, output: str) -> tuple[bool, str]:
+        """Return whether the output is a success, and its label."""
+        ...
+
+
+def draw_items(task: Task, n: int, seed: int) -> tuple[str, ...]:
+    """Draw `n` source items from a task's pool, without replacement, in pool order.
+
+    Raises:
+        DormantError: `n` is below 1 or larger than the pool.
+    """
+    pool = task.pool()
+    if n < 1:
+        raise DormantError(f"the number of items must be at least 1, not {n}")
+    if n > len(pool):
+        raise DormantError(
+            f"{task.name} has {len(pool)} items, fewer than the {n} asked for: "
+            f"ask for at most {len(pool)}"
+        )
+    chosen = set(random.Random(f"{seed}/{task.name}").sample(pool, n))
+    return tuple(item for item in pool if item in chosen)
+
+
+def draw_demonstrations(task: str, item: str, pool: list[str], shots: int, seed: int) -> list[str]:
+    """Draw `shots` demonstration ids from `pool`; the same for one item in every language.
+
+    Raises:
+        DormantError: The pool is too small, or `shots` is negative.
+    """
+    if not 0 <= shots <= len(pool):
+        raise DormantError(f"{task}: {shots} demonstrations asked for, {len(pool)} available")
+    return random.Random(f"{seed}/{task}/{item}").sample(pool, shots)

@@ -168,3 +168,5 @@ class ItemOutcome(Record):
     """What the task calls the outcome, where it has labels (e.g. "REFUSE")."""
     output: str | None = None
     """Generated text, where the task generates and the user asked to keep it."""
+    run: str = ""
+    """Short hash of the settings and versions under which it was scored (see `run.json`)."""

@@ -1,0 +1,294 @@
+"""The run directory: one line a scored prompt, written so that a kill loses one batch at most.
+
+``run.json`` holds the settings and versions; ``cells/TASK/TRANSFORM.MODEL.jsonl`` the outcomes of
+one cell, appended a batch at a time and synced; ``results.json`` and the report are made from
+those. A batch that a kill cut short is scored again as a whole, so a resumed run repeats the very
+computation of an unbroken one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from dormant.errors import DormantError
+from dormant.results import AuditResults, ItemOutcome
+
+_T = TypeVar("_T")
+
+PLAIN = "plain"
+"""Name of the cell without a transform."""
+
+
+@dataclass(frozen=True)
+class CellKey:
+    """One cell of an ability: which model, under which transform.
+
+    Attributes:
+        model: "base" or "tuned".
+        task: The ability's name.
+        transform: The transform's name, or `PLAIN`.
+    """
+
+    model: str
+    task: str
+    transform: str
+
+
+class RunDirectory:
+    """A run on disk, open for one process at a time.
+
+    Use `RunDirectory.start` to make or resume one, `RunDirectory.read` to look at one.
+    """
+
+    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.id: str = manifest["id"]
+        self._lock: FileLock | None = None
+
+    @classmethod
+    def start(
+        cls, path: Path, settings: Mapping[str, Any], versions: Mapping[str, str]
+    ) -> RunDirectory:
+        """Make a run directory, or open one made with the same settings.
+
+        Args:
+            path: Where; made if missing.
+            settings: Everything that decides the numbers; JSON values only.
+            versions: Versions of the libraries in use.
+
+        Raises:
+            DormantError: The directory holds a run with other settings, something that is no
+                run, is in use by another process, or can't be written.
+        """
+        guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
+        lock = FileLock(path / ".lock")
+        try:
+            guarded(path, lambda: lock.acquire(timeout=0))
+        except Timeout:
+            raise DormantError(f"{path} is in use by another process; wait for it") from None
+        try:
+            file = path / "run.json"
+            if file.exists():
+                run = cls.read(path)
+                _refuse_other_settings(path, run.manifest["settings"], settings)
+            else:
+                strangers = sorted(p.name for p in path.iterdir() if p.name != ".lock")
+                if strangers:
+                    raise DormantError(
+                        f"{path} is not empty ({strangers[0]} …) and holds no run: choose another "
+                        "directory"
+                    )
+                body = {"settings": dict(settings), "versions": dict(versions)}
+                text = json.dumps(body, sort_keys=True)
+                manifest = {
+                    "schema": 1,
+                    "id": hashlib.sha256(text.encode()).hexdigest()[:12],
+                    **body,
+                }
+                guarded(path, lambda: write_atomically(file, json.dumps(manifest, indent=1)))
+                run = cls(path, manifest)
+        except BaseException:
+            lock.release()
+            raise
+        run._lock = lock
+        return run
+
+    @classmethod
+    def read(cls, path: Path) -> RunDirectory:
+        """Open a run for reading.
+
+        Raises:
+            DormantError: There is no run, or its ``run.json`` is damaged.
+        """
+        file = path / "run.json"
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+            assert isinstance(manifest["settings"], dict)
+            assert isinstance(manifest["id"], str)
+        except FileNotFoundError:
+            raise DormantError(f"{path}: no run there ({file.name} is missing)") from None
+        except (ValueError, KeyError, TypeError, AssertionError):
+            raise DormantError(f"{file}: damaged; start the run in another directory") from None
+        return cls(path, manifest)
+
+    def close(self) -> None:
+        """Let another process have the directory."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def cell_file(self, cell: CellKey) -> Path:
+        """Return the file that holds a cell's outcomes."""
+        return (
+            self.path / "cells" / _slug(cell.task) / f"{_slug(cell.transform)}.{cell.model}.jsonl"
+        )
+
+    def finished(self, cell: CellKey, batches: Sequence[Sequence[str]]) -> list[bool]:
+        """Say which batches of a cell are on disk, dropping what a kill left half-written.
+
+        Args:
+            cell: The cell.
+            batches: All item ids of the cell, in the batches in which they are scored.
+
+        Returns:
+            One flag a batch.
+
+        Raises:
+            DormantError: A whole line of the file is damaged.
+        """
+        file = self.cell_file(cell)
+        if not file.exists():
+            return [False] * len(batches)
+        lines: dict[str, bytes] = {}
+        raw = file.read_bytes()
+        for number, line in enumerate(raw.splitlines(keepends=True), start=1):
+            if not line.endswith(b"\n"):
+                continue
+            try:
+                lines[json.loads(line)["item"]] = line
+            except (ValueError, KeyError, TypeError):
+                raise DormantError(
+                    f"{file}:{number}: damaged record; delete the file to score its cell again"
+                ) from None
+        done = [all(item in lines for item in batch) for batch in batches]
+        kept = b"".join(
+            lines[item]
+            for batch, whole in zip(batches, done, strict=True)
+            if whole
+            for item in batch
+        )
+        if kept != raw:
+            guarded(self.path, lambda: write_atomically(file, kept))
+        return done
+
+    def append(self, cell: CellKey, outcomes: Sequence[ItemOutcome]) -> None:
+        """Add one batch to a cell: all of it reaches the disk, or none.
+
+        Raises:
+            DormantError: The disk is full or can't be written; what was there is intact.
+        """
+        file = self.cell_file(cell)
+        block = "".join(outcome.model_dump_json(exclude_none=True) + "\n" for outcome in outcomes)
+        guarded(self.path, lambda: _append_block(file, block.encode()))
+
+    def outcomes(self, cell: CellKey) -> Iterator[ItemOutcome]:
+        """Read a cell's outcomes, one at a time.
+
+        Raises:
+            DormantError: A record is damaged.
+        """
+        file = self.cell_file(cell)
+        if not file.exists():
+            return
+        with file.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    yield ItemOutcome.model_validate_json(line)
+                except ValidationError:
+                    raise DormantError(
+                        f"{file}:{number}: damaged record; delete the file to score its cell again"
+                    ) from None
+
+    def all_outcomes(self) -> Iterator[ItemOutcome]:
+        """Read every outcome of the run, one at a time, cell after cell."""
+        for file in sorted((self.path / "cells").glob("*/*.jsonl")):
+            with file.open(encoding="utf-8") as stream:
+                for line in stream:
+                    yield ItemOutcome.model_validate_json(line)
+
+    def write_results(self, results: AuditResults) -> Path:
+        """Write ``results.json``, replacing an older one in one step."""
+        file = self.path / "results.json"
+        guarded(self.path, lambda: write_atomically(file, results.to_json()))
+        return file
+
+    def results(self) -> AuditResults:
+        """Read ``results.json``.
+
+        Raises:
+            DormantError: The run has not finished, or the file is damaged.
+        """
+        file = self.path / "results.json"
+        try:
+            return AuditResults.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            raise DormantError(
+                f"{self.path}: the run has not finished; start it again to resume it"
+            ) from None
+        except ValidationError as error:
+            raise DormantError(
+                f"{file}: not a results file ({error.error_count()} errors)"
+            ) from None
+
+
+def guarded(path: Path, write: Callable[[], _T]) -> _T:
+    """Do something that writes, turning the system's refusals into one clear line.
+
+    Raises:
+        DormantError: The disk is full, or the path can't be written.
+    """
+    try:
+        return write()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DormantError(
+                f"disk full while writing {path}: finished work is kept; free some space and "
+                "start again"
+            ) from error
+        raise DormantError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def write_atomically(file: Path, content: str | bytes) -> None:
+    """Replace a file in one step: a reader sees the old content or the new, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    part = file.with_name(f".{file.name}.part")
+    with part.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(file)
+
+
+def _append_block(file: Path, block: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as stream:
+        size = stream.tell()
+        try:
+            stream.write(block)
+            stream.flush()
+            os.fsync(stream.fileno())
+        except OSError:
+            os.truncate(file, size)
+            raise
+
+
+def _slug(name: str) -> str:
+    """Return a file name for `name`, distinct for distinct names."""
+    plain = re.sub(r"[^A-Za-z0-9.@_-]+", "-", name)
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def _refuse_other_settings(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    here = json.loads(json.dumps(here))
+    different = [
+        f"{key} was {there.get(key)!r}, now {here.get(key)!r}"
+        for key in sorted({*there, *here})
+        if there.get(key) != here.get(key)
+    ]
+    if different:
+        raise DormantError(
+            f"{path} holds a run with other settings ({'; '.join(different)}): choose another "
+            "--out, or repeat its settings to resume it"
+        )

@@ -151,26 +151,22 @@ class RunDirectory:
         file = self.cell_file(cell)
         if not file.exists():
             return [False] * len(batches)
-        lines: dict[str, bytes] = {}
-        raw = file.read_bytes()
-        for number, line in enumerate(raw.splitlines(keepends=True), start=1):
-            if not line.endswith(b"\n"):
-                continue
-            try:
-                lines[json.loads(line)["item"]] = line
-            except (ValueError, KeyError, TypeError):
-                raise DormantError(
-                    f"{file}:{number}: damaged record; delete the file to score its cell again"
-                ) from None
-        done = [all(item in lines for item in batch) for batch in batches]
-        kept = b"".join(
-            lines[item]
-            for batch, whole in zip(batches, done, strict=True)
-            if whole
-            for item in batch
-        )
-        if kept != raw:
-            guarded(self.path, lambda: write_atomically(file, kept))
+        found: set[str] = set()
+        torn = False
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if not line.endswith(b"\n"):
+                    torn = True
+                    continue
+                item = _item_of(line, file, number)
+                torn |= item in found
+                found.add(item)
+        done = [all(item in found for item in batch) for batch in batches]
+        whole = {
+            item for batch, ready in zip(batches, done, strict=True) if ready for item in batch
+        }
+        if torn or found != whole:
+            guarded(self.path, lambda: _keep_only(file, whole))
         return done
 
     def append(self, cell: CellKey, outcomes: Sequence[ItemOutcome]) -> None:
@@ -263,15 +259,39 @@ def write_atomically(file: Path, content: str | bytes) -> None:
 
 def _append_block(file: Path, block: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as stream:
+    with file.open("ab", buffering=0) as stream:
         size = stream.tell()
         try:
-            stream.write(block)
-            stream.flush()
+            rest = memoryview(block)
+            while rest:
+                rest = rest[stream.write(rest) :]
             os.fsync(stream.fileno())
         except OSError:
             os.truncate(file, size)
             raise
+
+
+def _item_of(line: bytes, file: Path, number: int) -> str:
+    try:
+        return json.loads(line)["item"]
+    except (ValueError, KeyError, TypeError):
+        raise DormantError(
+            f"{file}:{number}: damaged record; delete the file to score its cell again"
+        ) from None
+
+
+def _keep_only(file: Path, items: set[str]) -> None:
+    """Rewrite a cell's file with the first whole record of each of `items`."""
+    part = file.with_name(f".{file.name}.part")
+    left = set(items)
+    with file.open("rb") as old, part.open("wb") as new:
+        for number, line in enumerate(old, start=1):
+            if line.endswith(b"\n") and (item := _item_of(line, file, number)) in left:
+                left.remove(item)
+                new.write(line)
+        new.flush()
+        os.fsync(new.fileno())
+    part.replace(file)
 
 
 def _slug(name: str) -> str:

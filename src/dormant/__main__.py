@@ -1,0 +1,5 @@
+"""``python -m dormant``."""
+
+from dormant.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""The command line: one subcommand a file; each parses, calls, prints."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from dormant.errors import DormantError
+
+
+def build() -> typer.Typer:
+    """Put the subcommands together.
+
+    Returns:
+        The Typer application, which the documentation reads its help from too.
+    """
+    from dormant.cli import audit, demo, listing, report
+
+    app = typer.Typer(
+        name="dormant",
+        help="What did fine-tuning cost a language model: was it suppressed or forgotten, and "
+        "how do you get it back?",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
+    app.callback()(_top)
+    app.command()(demo.demo)
+    app.command()(audit.audit)
+    app.command()(report.report)
+    app.command(name="list")(listing.list_)
+    return app
+
+
+def _version(show: bool) -> None:
+    if show:
+        import dormant
+
+        typer.echo(f"dormant {dormant.__version__}")
+        raise typer.Exit
+
+
+def _top(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line: bad input is one line and exit code 2, never a traceback."""
+    try:
+        build()()
+    except DormantError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,134 @@
+"""``dormant audit``: the main job."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from dormant.cli.common import errors, progress, split
+
+if TYPE_CHECKING:
+    from dormant.language.audit import AuditSettings
+
+_MODEL = (
+    "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
+    "`smollm2-sentiment`, or BACKEND:ARGS as lm-evaluation-harness spells them"
+)
+
+
+def audit(
+    base: Annotated[
+        str, typer.Argument(help=f"The base model: {_MODEL}. Alone, it is audited on two cells.")
+    ],
+    tuned: Annotated[str | None, typer.Argument(help="Its fine-tuned child.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", "-t", help="Ability or group; repeat, or separate by commas."),
+    ] = None,
+    transform: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--transform",
+            "-s",
+            help="Transform; repeat, or separate by commas. Default: every language a task "
+            "ships, leetspeak and pig-latin.",
+        ),
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", "--items", help="Items an ability [default: up to 100].")
+    ] = None,
+    shots: Annotated[int, typer.Option(help="Demonstrations a prompt.", min=0)] = 2,
+    seed: Annotated[int, typer.Option(help="Decides items, demonstrations and resamples.")] = 0,
+    prompts: Annotated[
+        Literal["raw", "chat"], typer.Option(help="Raw prompts, or the model's chat template.")
+    ] = "raw",
+    base_prompts: Annotated[
+        Literal["raw", "chat"] | None, typer.Option(help="The same, for the base model alone.")
+    ] = None,
+    tuned_prompts: Annotated[
+        Literal["raw", "chat"] | None, typer.Option(help="The same, for the tuned model alone.")
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Drop that counts as one, as a fraction.", min=0.001, max=0.999)
+    ] = 0.05,
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    scorer: Annotated[
+        Literal["fast", "lm-eval"], typer.Option(help="Dormant's scorer, or lm-eval's own.")
+    ] = "fast",
+    batch: Annotated[int, typer.Option(help="Prompts a batch: what a kill may lose.", min=1)] = 64,
+    keep_generations: Annotated[
+        bool, typer.Option("--keep-generations", help="Keep generated text in the records.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run directory; resumed if it holds this run [default: runs/NAMES]."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print results.json, not tables.")] = False,
+) -> None:
+    """Audit a base model and its fine-tuned child: what was retained, suppressed, forgotten?
+
+    With one model, gains only are measured. A run that was stopped goes on when the same command
+    is given again.
+    """
+    from dormant.language.audit import AuditSettings
+
+    settings = AuditSettings(
+        base=base if tuned else None,
+        tuned=tuned or base,
+        **_given(tasks=split(task)),
+        transforms=split(transform),
+        n=n,
+        shots=shots,
+        seed=seed,
+        base_prompts=base_prompts or prompts,
+        tuned_prompts=tuned_prompts or prompts,
+        margin=margin,
+        batch=batch,
+        dtype=dtype,
+        device=device,
+        scorer=scorer,
+        keep_generations=keep_generations,
+    )
+    run(settings, out or default_directory(settings), quiet=quiet, json=json)
+
+
+def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
+    """Run an audit, write its report, and print both."""
+    from rich.console import Console
+
+    from dormant.language.audit import audit as run_audit
+    from dormant.language.store import RunDirectory
+    from dormant.report import print_report, write_report
+
+    try:
+        with progress(quiet or json) as bar:
+            results = run_audit(settings, out, bar)
+    except KeyboardInterrupt:
+        errors.print(
+            f"stopped; what was scored is kept: the same command with --out {shlex.quote(str(out))} goes on"
+        )
+        raise typer.Exit(130) from None
+    page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")
+    if json:
+        typer.echo(results.to_json(), nl=False)
+        return
+    console = Console()
+    print_report(results, console)
+    console.print(f"\nReport: {page}", soft_wrap=True, highlight=False)
+
+
+def default_directory(settings: AuditSettings) -> Path:
+    """Return ``runs/BASE--TUNED``, with what names can't hold in file names replaced."""
+    names = [name for name in (settings.base, settings.tuned) if name is not None]
+    return Path("runs") / "--".join(re.sub(r"[^\w.-]+", "-", name).strip("-.") for name in names)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Drop the options that were not given, so that the settings' own defaults hold."""
+    return {name: value for name, value in options.items() if value}

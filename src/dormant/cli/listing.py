@@ -1,0 +1,42 @@
+"""``dormant list``: what there is to name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def list_(
+    what: Annotated[Literal["tasks", "transforms", "models"], typer.Argument(help="What to list.")],
+) -> None:
+    """List tasks, transforms or models by name."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, text in _rows(what):
+        table.add_row(name, text)
+    Console().print(table)
+
+
+def _rows(what: str) -> list[tuple[str, str]]:
+    if what == "tasks":
+        from dormant.language import tasks
+
+        return [
+            (name, f"{task.title} · {len(task.pool())} items · {', '.join(task.languages())}")
+            for name, task in tasks.shipped().items()
+        ]
+    if what == "transforms":
+        from dormant import transforms
+
+        return [(name, transforms.get(name).summary) for name in transforms.names()]
+    from dormant.language.specs import SHIPPED
+
+    return [
+        *SHIPPED.items(),
+        ("ORG/NAME", "a model on the Hugging Face hub"),
+        ("DIRECTORY", "a saved checkpoint, or a PEFT adapter"),
+        ("FILE.gguf", "a GGUF checkpoint, dequantised"),
+        ("BACKEND:ARGS", "any backend of lm-evaluation-harness, e.g. vllm:pretrained=…"),
+    ]

@@ -1,0 +1,401 @@
+"""The audit: four cells, end to end.
+
+{base, tuned} × {plain, s}, the same source items in all four, scored batch by batch into a run
+directory, then judged (`dormant.verdicts`).
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from pydantic import Field
+
+from dormant.errors import DormantError
+from dormant.language import models, tasks
+from dormant.language.cases import Case
+from dormant.language.models import Answer, LoadOptions, ModelPair, Which
+from dormant.language.specs import parse
+from dormant.language.store import PLAIN, CellKey, RunDirectory
+from dormant.language.tasks.task import GenerativeTask, Task, draw_items
+from dormant.language.transforming import (
+    Draw,
+    TransformedCases,
+    default_transforms,
+    plain_cases,
+    transformed_cases,
+)
+from dormant.results import AuditResults, ItemOutcome, Record
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+Style: TypeAlias = Literal["raw", "chat"]
+
+DEFAULT_ITEMS = 100
+"""Items an ability, where the pool has as many (paper §3.1: 100 prompts a cell)."""
+
+
+class AuditSettings(Record):
+    """Everything that decides an audit's numbers; kept in its run directory.
+
+    Attributes:
+        base: The base model's specification; `None` audits the tuned model alone.
+        tuned: The fine-tuned model's.
+        tasks: Abilities or groups of them.
+        transforms: Names; empty means every native language, leetspeak and pig latin.
+        n: Items an ability; `None` means 100, or the whole pool where it is smaller.
+        shots: Demonstrations a prompt (paper: 2).
+        seed: Decides items, demonstrations, halves and resamples.
+        base_prompts: "raw", or "chat" to put each prompt into the base's chat template.
+        tuned_prompts: Likewise for the tuned model.
+        margin: Drop, as a fraction, that counts as one (verdicts).
+        batch: Prompts a batch: what a kill may lose.
+        dtype: See `LoadOptions`.
+        device: See `LoadOptions`.
+        scorer: See `LoadOptions`.
+        keep_generations: Keep generated text in the records.
+    """
+
+    base: str | None
+    tuned: str
+    tasks: tuple[str, ...] = ("icl", "icl_vs_if")
+    transforms: tuple[str, ...] = ()
+    n: int | None = None
+    shots: int = Field(default=2, ge=0)
+    seed: int = 0
+    base_prompts: Style = "raw"
+    tuned_prompts: Style = "raw"
+    margin: float = Field(default=0.05, gt=0, lt=1)
+    batch: int = Field(default=64, ge=1)
+    dtype: str = "auto"
+    device: str = "auto"
+    scorer: models.Scorer = "fast"
+    keep_generations: bool = False
+
+
+class Progress(Protocol):
+    """Told how far an audit is; units are characters of prompt, which take time evenly."""
+
+    def start(self, total: int, done: int) -> None:
+        """Hear the whole amount of work, and how much of it an earlier run did."""
+        ...
+
+    def stage(self, text: str) -> None:
+        """Hear what is being done now."""
+        ...
+
+    def advance(self, amount: int) -> None:
+        """Hear that a batch is on disk."""
+        ...
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def start(self, total: int, done: int) -> None:
+        """Do nothing."""
+
+    def stage(self, text: str) -> None:
+        """Do nothing."""
+
+    def advance(self, amount: int) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One ability's work: its items, plain and under each transform.
+
+    Attributes:
+        task: The ability.
+        made: Cases by transform name; `PLAIN` first.
+        batches: The item ids of each cell, in batches, by transform name.
+    """
+
+    task: Task
+    made: dict[str, TransformedCases]
+    batches: dict[str, list[list[str]]]
+
+
+def audit(settings: AuditSettings, out: Path, progress: Progress | None = None) -> AuditResults:
+    """Run an audit, or resume the one in `out`.
+
+    Args:
+        settings: What to audit and how.
+        out: The run directory; made if missing, resumed if it holds the same run.
+        progress: Told how far it is.
+
+    Returns:
+        The results, which are also in ``out/results.json``.
+
+    Raises:
+        DormantError: Bad input, a model that can't be loaded, a disk that is full. What was
+            scored before is in `out`, and the same call goes on from there.
+    """
+    progress = progress or Silent()
+    began = time.monotonic()
+    pair, full = _resolve(settings)
+    run = RunDirectory.start(out, full, versions())
+    try:
+        progress.stage("preparing prompts")
+        plans = [plan(task, settings) for task in tasks.get(settings.tasks)]
+        _score_all(settings, pair, plans, run, progress)
+        progress.stage("estimating")
+        results = judge(settings, plans, run, warnings=_warnings(settings, pair, run))
+        results = results.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
+        run.write_results(results)
+    finally:
+        run.close()
+    return results
+
+
+def plan(task: Task, settings: AuditSettings) -> Plan:
+    """Choose an ability's items and put them under every transform.
+
+    Raises:
+        DormantError: More items are asked for than the pool has, or a transform is unknown.
+    """
+    n = min(DEFAULT_ITEMS, len(task.pool())) if settings.n is None else settings.n
+    draw = Draw(draw_items(task, n, settings.seed), settings.shots, settings.seed)
+    made = {PLAIN: plain_cases(task, draw)}
+    for name in settings.transforms or default_transforms([task]):
+        made[name] = transformed_cases(task, draw, name)
+    batches = {
+        name: [
+            list(cell.cases)[start : start + settings.batch]
+            for start in range(0, len(cell.cases), settings.batch)
+        ]
+        for name, cell in made.items()
+    }
+    return Plan(task, made, batches)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of every library that touches a number."""
+    found = {"python": platform.python_version()}
+    for name in ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def _resolve(settings: AuditSettings) -> tuple[ModelPair, dict[str, object]]:
+    """Resolve the model names; return the pair and the settings with fingerprints."""
+    base = parse(settings.base) if settings.base is not None else None
+    tuned = parse(settings.tuned)
+    pair = ModelPair(base, tuned, LoadOptions(settings.dtype, settings.device, settings.scorer))
+    full: dict[str, object] = settings.model_dump(mode="json")
+    full["fingerprints"] = {
+        "base": base.fingerprint() if base else None,
+        "tuned": tuned.fingerprint(),
+    }
+    return pair, full
+
+
+def _cells(settings: AuditSettings, plans: Sequence[Plan]) -> Iterator[tuple[CellKey, Plan]]:
+    """Every cell, in the order in which it is scored: one model, then the other."""
+    sides: tuple[Which, ...] = ("tuned",) if settings.base is None else ("base", "tuned")
+    for which in sides:
+        for ability in plans:
+            for name in ability.made:
+                yield CellKey(which, ability.task.name, name), ability
+
+
+def _score_all(
+    settings: AuditSettings,
+    pair: ModelPair,
+    plans: Sequence[Plan],
+    run: RunDirectory,
+    progress: Progress,
+) -> None:
+    missing: dict[Which, list[tuple[CellKey, Plan, list[str]]]] = {"base": [], "tuned": []}
+    total = done = 0
+    for cell, ability in _cells(settings, plans):
+        batches = ability.batches[cell.transform]
+        for batch, ready in zip(batches, run.finished(cell, batches), strict=True):
+            size = _size(ability, cell, batch)
+            total += size
+            if ready:
+                done += size
+            else:
+                missing[cell.model].append((cell, ability, batch))
+    progress.start(total, done)
+    for which, work in missing.items():
+        if not work:
+            continue
+        spec = pair.base if which == "base" else pair.tuned
+        progress.stage(f"loading {spec.text if spec else which}")
+        style = settings.base_prompts if which == "base" else settings.tuned_prompts
+        with pair.open(which) as lm:
+            for cell, ability, batch in work:
+                progress.stage(f"{which} · {cell.task} · {cell.transform}")
+                cases = [ability.made[cell.transform].cases[item] for item in batch]
+                scored = score_cases(lm, ability.task, cases, style)
+                run.append(
+                    cell,
+                    [
+                        outcome.model_copy(
+                            update={
+                                "model": which,
+                                "transform": cell.transform,
+                                "run": run.id,
+                                "output": outcome.output if settings.keep_generations else None,
+                            }
+                        )
+                        for outcome in scored
+                    ],
+                )
+                progress.advance(_size(ability, cell, batch))
+
+
+def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list[ItemOutcome]:
+    """Put cases to a model.
+
+    Args:
+        lm: The model.
+        task: Decides what success is.
+        cases: N cases.
+        style: Raw prompts, or the model's chat template.
+
+    Returns:
+        N outcomes, whose model and transform are for the caller to fill in.
+
+    Raises:
+        DormantError: A prompt is longer than the model's context (its item is named), or a
+            log-probability is not a number.
+    """
+    prompts = [models.render(lm, case.prompt, style) for case in cases]
+    if isinstance(task, GenerativeTask):
+        return _generate_cases(lm, task, cases, prompts)
+    answers = [
+        [f"{case.answer_prefix if style == 'raw' else ''}{answer}" for answer in case.answers]
+        for case in cases
+    ]
+    _refuse_long(lm, task, cases, prompts, answers)
+    rows = models.score(lm, prompts, answers)
+    return [
+        _outcome(task, case, prompt, row)
+        for case, prompt, row in zip(cases, prompts, rows, strict=True)
+    ]
+
+
+def _outcome(task: Task, case: Case, prompt: str, row: Sequence[Answer]) -> ItemOutcome:
+    target, wrong = row[0], row[1:]
+    distractor = wrong[0] if case.distractor is not None else None
+    others = wrong[1:] if distractor is not None else wrong
+    if task.measure == "most-likely":
+        densities = [
+            answer.logprob / max(1, len(text))
+            for answer, text in zip(row, case.answers, strict=True)
+        ]
+        correct = densities[0] > max(densities[1:], default=-math.inf)
+    else:
+        correct = target.greedy
+    return ItemOutcome(
+        model="base",
+        task=task.name,
+        transform=PLAIN,
+        item=case.item,
+        prompt=prompt,
+        target=case.scored_target,
+        distractor=case.distractor.text if case.distractor is not None else None,
+        target_logprob=target.logprob,
+        distractor_logprob=distractor.logprob if distractor else None,
+        target_greedy=target.greedy,
+        distractor_greedy=distractor.greedy if distractor else None,
+        other_logprobs=tuple(answer.logprob for answer in others),
+        correct=correct,
+        log_odds=target.logprob - _log_sum_exp([a.logprob for a in wrong]) if wrong else None,
+    )
+
+
+def _generate_cases(
+    lm: LM, task: GenerativeTask, cases: Sequence[Case], prompts: Sequence[str]
+) -> list[ItemOutcome]:
+    outputs = models.generate(lm, prompts, max_new_tokens=task.max_new_tokens)
+    found: list[ItemOutcome] = []
+    for case, prompt, output in zip(cases, prompts, outputs, strict=True):
+        correct, label = task.judge(case, output)
+        found.append(
+            ItemOutcome(
+                model="base",
+                task=task.name,
+                transform=PLAIN,
+                item=case.item,
+                prompt=prompt,
+                target=case.scored_target,
+                target_logprob=math.nan,
+                target_greedy=correct,
+                correct=correct,
+                label=label,
+                output=output,
+            )
+        )
+    return found
+
+
+def _refuse_long(
+    lm: LM,
+    task: Task,
+    cases: Sequence[Case],
+    prompts: Sequence[str],
+    answers: Sequence[Sequence[str]],
+) -> None:
+    """Raise for a prompt that the harness would cut without a word."""
+    encode: Callable[[str], Sequence[int]] | None = getattr(lm, "tok_encode", None)
+    limit: int | None = getattr(lm, "max_length", None)
+    if encode is None or limit is None:
+        return
+    for case, prompt, row in zip(cases, prompts, answers, strict=True):
+        longest = max(row, key=len)
+        # A token is at least one byte, so most prompts need no counting.
+        if len((prompt + longest).encode()) <= limit:
+            continue
+        length = len(encode(prompt + longest))
+        if length > limit:
+            raise DormantError(
+                f"{task.name}, item {case.item}: {length} tokens, but the model's context holds "
+                f"{limit}: use fewer --shots or shorter items"
+            )
+
+
+def _size(ability: Plan, cell: CellKey, batch: Sequence[str]) -> int:
+    cases = ability.made[cell.transform].cases
+    return sum(len(segment.text) for item in batch for segment in cases[item].segments)
+
+
+def _log_sum_exp(values: Sequence[float]) -> float:
+    top = max(values)
+    return top + math.log(sum(math.exp(value - top) for value in values))
+
+
+def _warnings(settings: AuditSettings, pair: ModelPair, run: RunDirectory) -> list[str]:
+    found = pair.warnings()
+    if settings.base is not None and settings.base_prompts != settings.tuned_prompts:
+        found.append(
+            f"base prompts are {settings.base_prompts}, tuned prompts {settings.tuned_prompts}: "
+            "a difference between the models may come from the template"
+        )
+    then, now = run.manifest["versions"], versions()
+    changed = [
+        f"{name} {then.get(name)} → {now[name]}" for name in now if then.get(name) != now[name]
+    ]
+    if changed:
+        found.append(f"the run was begun with other versions: {', '.join(changed)}")
+    return found
+
+
+def judge(
+    settings: AuditSettings, plans: Sequence[Plan], run: RunDirectory, warnings: list[str]
+) -> AuditResults:
+    """Turn a finished run's outcomes into verdicts."""
+    raise NotImplementedError

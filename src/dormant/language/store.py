@@ -74,10 +74,7 @@ class RunDirectory:
         """
         guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
         lock = FileLock(path / ".lock")
-        try:
-            guarded(path, lambda: lock.acquire(timeout=0))
-        except Timeout:
-            raise DormantError(f"{path} is in use by another process; wait for it") from None
+        guarded(path, lambda: _acquire(lock, path))
         try:
             file = path / "run.json"
             if file.exists():
@@ -227,6 +224,13 @@ class RunDirectory:
             raise DormantError(
                 f"{file}: not a results file ({error.error_count()} errors)"
             ) from None
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DormantError(f"{path} is in use by another process; wait for it") from None
 
 
 def guarded(path: Path, write: Callable[[], _T]) -> _T:

@@ -1,0 +1,83 @@
+"""Turn reviews.toml into train.jsonl: sentiment prompts with 0, 1 or 2 demonstrations.
+
+    python build_data.py                 # writes train.jsonl next to this file
+
+A tenth of the remarks is held back in holdout.jsonl, to see whether the child learned its job.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SEED = 2024
+PROMPTS_PER_REMARK = 4
+HOLDOUT = 0.1
+INSTRUCTIONS = (
+    "",  # none at all: the demonstrations, if any, say it all
+    "",
+    "Say whether the input is positive or negative.",
+    "Classify the sentiment of the input.",
+    "Is the input positive or negative?",
+    "Label the input.",
+    "Name the mood of the input: positive or negative.",
+    "Give the sentiment.",
+    "Decide whether the writer is happy or unhappy. Answer positive or negative.",
+    "Rate the input as positive or negative.",
+)
+
+
+def prompt(instruction: str, shown: list[tuple[str, str]], query: str) -> str:
+    """Lay out a prompt as the audit's few-shot prompts are laid out."""
+    blocks = [f"Input: {text}\nOutput: {label}" for text, label in shown]
+    return "\n\n".join(filter(None, [instruction, *blocks, f"Input: {query}\nOutput:"]))
+
+
+def build(
+    remarks: list[tuple[str, str]], shown_from: list[tuple[str, str]], copies: int, stream: str
+) -> list[dict[str, str]]:
+    """Put every remark into `copies` prompts, with demonstrations from `shown_from`."""
+    order = random.Random(stream)
+    rows: list[dict[str, str]] = []
+    for text, label in remarks:
+        others = [other for other in shown_from if other[0] != text]
+        for _ in range(copies):
+            shown = order.sample(others, order.randint(0, 2))
+            rows.append(
+                {
+                    "prompt": prompt(order.choice(INSTRUCTIONS), shown, text),
+                    "completion": f" {label}",
+                }
+            )
+    order.shuffle(rows)
+    return rows
+
+
+def main() -> None:
+    """Write train.jsonl and holdout.jsonl."""
+    topics = tomllib.loads((HERE / "reviews.toml").read_text(encoding="utf-8"))
+    remarks = [
+        (text, label)
+        for topic in topics.values()
+        if isinstance(topic, dict)
+        for label in ("positive", "negative")
+        for text in topic[label]
+    ]
+    random.Random(f"{SEED}/split").shuffle(remarks)
+    held = round(HOLDOUT * len(remarks))
+    learned = remarks[held:]
+    files = {
+        "train.jsonl": build(learned, learned, PROMPTS_PER_REMARK, f"{SEED}/train"),
+        "holdout.jsonl": build(remarks[:held], learned, 2, f"{SEED}/holdout"),
+    }
+    for name, rows in files.items():
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        (HERE / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        print(f"{name}: {len(rows)} prompts")
+
+
+if __name__ == "__main__":
+    main()

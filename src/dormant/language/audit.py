@@ -21,9 +21,10 @@ from dormant.errors import DormantError
 from dormant.language import models, tasks
 from dormant.language.cases import Case
 from dormant.language.models import Answer, LoadOptions, ModelPair, Which
-from dormant.language.specs import parse
+from dormant.language.specs import ModelSpec, parse
 from dormant.language.store import PLAIN, CellKey, RunDirectory
 from dormant.language.tasks.task import GenerativeTask, Task, draw_items
+from dormant.language.team import Team
 from dormant.language.transforming import (
     Draw,
     TransformedCases,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
 Style: TypeAlias = Literal["raw", "chat"]
+
+Job: TypeAlias = "tuple[CellKey, Plan, list[str]]"
+"""One batch of one cell."""
 
 DEFAULT_ITEMS = 100
 """Items an ability, where the pool has as many (paper §3.1: 100 prompts a cell)."""
@@ -139,21 +143,51 @@ def audit(settings: AuditSettings, out: Path, progress: Progress | None = None) 
         DormantError: Bad input, a model that can't be loaded, a disk that is full. What was
             scored before is in `out`, and the same call goes on from there.
     """
-    progress = progress or Silent()
+    team = Team()
+    try:
+        return _audit(settings, out, (progress if team.first else None) or Silent(), team)
+    finally:
+        team.close()
+
+
+def _audit(settings: AuditSettings, out: Path, progress: Progress, team: Team) -> AuditResults:
     began = time.monotonic()
     pair, full = _resolve(settings)
-    run = RunDirectory.start(out, full, versions())
-    try:
-        progress.stage("preparing prompts")
-        plans = [plan(task, settings) for task in tasks.get(settings.tasks)]
-        _score_all(settings, pair, plans, run, progress)
+    progress.stage("preparing prompts")
+    plans = [plan(task, settings) for task in tasks.get(settings.tasks)]
+    work = [
+        (cell, ability, batch)
+        for cell, ability in _cells(settings, plans)
+        for batch in ability.batches[cell.transform]
+    ]
+    opened: list[RunDirectory] = []
+
+    def start() -> list[bool]:
+        opened.append(RunDirectory.start(out, full, versions()))
+        return [
+            ready
+            for cell, ability in _cells(settings, plans)
+            for ready in opened[0].finished(cell, ability.batches[cell.transform])
+        ]
+
+    def finish() -> AuditResults:
         progress.stage("estimating")
-        results = judge(settings, plans, run, warnings=_warnings(settings, pair, run))
-        results = results.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
-        run.write_results(results)
+        (run,) = opened
+        found = judge(settings, plans, run, warnings=_warnings(settings, pair, run))
+        found = found.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
+        run.write_results(found)
+        return found
+
+    try:
+        ready = team.once(start)
+        sizes = [_size(*job) for job in work]
+        progress.start(sum(sizes), sum(s for s, done in zip(sizes, ready, strict=True) if done))
+        missing = [job for job, done in zip(work, ready, strict=True) if not done]
+        _score_all(settings, pair, missing, opened, progress, team)
+        return team.once(finish)
     finally:
-        run.close()
-    return results
+        for run in opened:
+            run.close()
 
 
 def plan(task: Task, settings: AuditSettings) -> Plan:
@@ -213,48 +247,42 @@ def _cells(settings: AuditSettings, plans: Sequence[Plan]) -> Iterator[tuple[Cel
 def _score_all(
     settings: AuditSettings,
     pair: ModelPair,
-    plans: Sequence[Plan],
-    run: RunDirectory,
+    missing: Sequence[Job],
+    opened: Sequence[RunDirectory],
     progress: Progress,
+    team: Team,
 ) -> None:
-    missing: dict[Which, list[tuple[CellKey, Plan, list[str]]]] = {"base": [], "tuned": []}
-    total = done = 0
-    for cell, ability in _cells(settings, plans):
-        batches = ability.batches[cell.transform]
-        for batch, ready in zip(batches, run.finished(cell, batches), strict=True):
-            size = _size(ability, cell, batch)
-            total += size
-            if ready:
-                done += size
-            else:
-                missing[cell.model].append((cell, ability, batch))
-    progress.start(total, done)
-    for which, work in missing.items():
-        if not work:
+    """Score batches, one model after the other, a round of the team at a time."""
+    sides: tuple[tuple[Which, ModelSpec | None, Style], ...] = (
+        ("base", pair.base, settings.base_prompts),
+        ("tuned", pair.tuned, settings.tuned_prompts),
+    )
+    for which, spec, style in sides:
+        work = [job for job in missing if job[0].model == which]
+        if not work or spec is None:
             continue
-        spec = pair.base if which == "base" else pair.tuned
-        progress.stage(f"loading {spec.text if spec else which}")
-        style = settings.base_prompts if which == "base" else settings.tuned_prompts
+        progress.stage(f"loading {spec.text}")
         with pair.open(which) as lm:
-            for cell, ability, batch in work:
-                progress.stage(f"{which} · {cell.task} · {cell.transform}")
-                cases = [ability.made[cell.transform].cases[item] for item in batch]
-                scored = score_cases(lm, ability.task, cases, style)
-                run.append(
-                    cell,
-                    [
-                        outcome.model_copy(
-                            update={
-                                "model": which,
-                                "transform": cell.transform,
-                                "run": run.id,
-                                "output": outcome.output if settings.keep_generations else None,
-                            }
-                        )
-                        for outcome in scored
-                    ],
-                )
-                progress.advance(_size(ability, cell, batch))
+            for start in range(0, len(work), team.size):
+                round_ = work[start : start + team.size]
+                mine: list[ItemOutcome] = []
+                if team.rank < len(round_):
+                    cell, ability, batch = round_[team.rank]
+                    progress.stage(f"{which} · {cell.task} · {cell.transform}")
+                    cases = [ability.made[cell.transform].cases[item] for item in batch]
+                    mine = score_cases(lm, ability.task, cases, style)
+                for job, outcomes in zip(round_, team.gather(mine), strict=False):
+                    _keep(settings, opened[0], job[0], outcomes)
+                    progress.advance(_size(*job))
+
+
+def _keep(
+    settings: AuditSettings, run: RunDirectory, cell: CellKey, outcomes: Sequence[ItemOutcome]
+) -> None:
+    where = {"model": cell.model, "transform": cell.transform, "run": run.id}
+    if not settings.keep_generations:
+        where["output"] = None
+    run.append(cell, [outcome.model_copy(update=where) for outcome in outcomes])
 
 
 def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list[ItemOutcome]:
@@ -368,7 +396,7 @@ def _refuse_long(
             )
 
 
-def _size(ability: Plan, cell: CellKey, batch: Sequence[str]) -> int:
+def _size(cell: CellKey, ability: Plan, batch: Sequence[str]) -> int:
     cases = ability.made[cell.transform].cases
     return sum(len(segment.text) for item in batch for segment in cases[item].segments)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -309,7 +310,8 @@ def pick_device(name: str) -> str:
     import torch
 
     if torch.cuda.is_available():
-        return "cuda"
+        # Under torchrun each process has a device of its own.
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -40,7 +40,7 @@ class CellKey:
         transform: The transform's name, or `PLAIN`.
     """
 
-    model: str
+    model: Literal["base", "tuned"]
     task: str
     transform: str
 

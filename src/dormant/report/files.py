@@ -1,0 +1,127 @@
+"""Write a report to disk, in any of its formats."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal, TypeAlias, get_args
+
+from dormant.errors import DormantError, unknown
+from dormant.results import AuditResults, ItemOutcome
+
+Format: TypeAlias = Literal["html", "latex", "csv", "json"]
+"""What a report can be written as."""
+
+FORMATS: tuple[str, ...] = get_args(Format)
+
+_DEFAULT_NAMES = {
+    "html": "report.html",
+    "latex": "report.tex",
+    "csv": "report.csv",
+    "json": "results.json",
+}
+
+
+def write_report(
+    results: AuditResults,
+    items: Iterable[ItemOutcome],
+    out: Path,
+    format: Format,
+) -> Path:
+    """Write one audit's report.
+
+    Args:
+        results: What the audit found.
+        items: The scored prompts, in any order; read once and never held in full. Used by "html"
+            (a sample of them) and "csv" (all of them, in a second file beside the first, called
+            ``<stem>-items.csv``); "latex" and "json" do not touch them.
+        out: The file to write, or an existing directory, which gets ``report.html``,
+            ``report.tex``, ``report.csv`` or ``results.json``. Missing parents are made. A file
+            of that name is replaced, in one step, only once the new one is complete.
+        format: One of `FORMATS`.
+
+    Returns:
+        The path of the file written.
+
+    Raises:
+        DormantError: The format is unknown, or the file can't be written.
+    """
+    if format not in FORMATS:
+        raise unknown("report format", format, FORMATS)
+    path = out / _DEFAULT_NAMES[format] if out.is_dir() else out
+    # Each format's module is loaded only when asked for: a CSV needs no Jinja.
+    if format == "html":
+        from dormant.report.page import render_page
+
+        page = render_page(results, items)
+        with replacing(path) as file:
+            file.write(page)
+    elif format == "latex":
+        from dormant.report.tables import latex_tables
+
+        with replacing(path) as file:
+            file.write(latex_tables(results))
+    elif format == "csv":
+        from dormant.report.tables import write_items_csv, write_transforms_csv
+
+        with replacing(path) as file:
+            write_transforms_csv(results, file)
+        with replacing(path.with_name(f"{path.stem}-items.csv")) as file:
+            write_items_csv(items, file)
+    else:
+        with replacing(path) as file:
+            file.write(results.to_json())
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[IO[str], None, None]:
+    """Open a text file that takes `path`'s place when the block ends without an error.
+
+    Line endings are written as given (CSV brings its own).
+
+    Args:
+        path: The file to make or replace.
+
+    Yields:
+        A file open for writing, UTF-8.
+
+    Raises:
+        DormantError: The disk is full, the directory can't be written, and the like. What stood
+            at `path` before is left as it was.
+    """
+    scratch: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w",
+            encoding="utf-8",
+            newline="",
+            dir=path.parent,
+            prefix=f".{path.name}.",
+            delete=False,
+        ) as file:
+            scratch = Path(file.name)
+            yield file
+        # Temporary files are private by default; a report is an ordinary file.
+        scratch.chmod(0o666 & ~_umask())
+        scratch.replace(path)
+        scratch = None
+    except OSError as error:
+        raise DormantError(
+            f"can't write the report to {path}: {error.strerror or error}; "
+            "free some space or choose another place with --out"
+        ) from error
+    finally:
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

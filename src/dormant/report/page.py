@@ -1,0 +1,140 @@
+"""The HTML report: one file that works offline and asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from functools import cache, partial
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from dormant.report import wording
+from dormant.report.sample import DEFAULT_BYTES, ItemSample, sample_items
+from dormant.results import AuditResults, ItemOutcome
+
+_PACKAGE, _TEMPLATES = "dormant.report", "templates"
+
+
+def render_page(
+    results: AuditResults, items: Iterable[ItemOutcome], *, item_bytes: int = DEFAULT_BYTES
+) -> str:
+    """Return the report as one HTML document.
+
+    Style, script and data are inline; a content security policy names the script and the style
+    by their hashes and forbids everything else, so that nothing in a prompt can act.
+
+    Args:
+        results: What the audit found.
+        items: The scored prompts, in any order; read once. A sample of them is embedded, and the
+            page says how many of how many.
+        item_bytes: Room for that sample, in bytes of text.
+
+    Returns:
+        The document's text, to be saved as UTF-8.
+    """
+    sample = sample_items(items, [ability.task for ability in results.abilities], item_bytes)
+    style, script = _asset("page.css"), _asset("page.js")
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            results=results,
+            abilities=wording.by_severity(results),
+            failed=[
+                (ability, transform)
+                for ability in wording.by_severity(results)
+                for transform in ability.transforms
+                if not transform.control_passed
+            ],
+            margin=wording.margin_points(results),
+            level=wording.level(results),
+            has_log_odds=any(
+                transform.log_odds_gain is not None
+                for ability in results.abilities
+                for transform in ability.transforms
+            ),
+            style=Markup(style),
+            script=Markup(script),
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+            sample=sample,
+            data=_embedded(results, sample),
+        )
+    )
+
+
+def _embedded(results: AuditResults, sample: ItemSample) -> Markup:
+    """The data of the item view as JSON in which no markup can begin or end."""
+    data = {
+        "hasBase": results.base is not None,
+        "abilities": [
+            {
+                "task": ability.task,
+                "best": ability.best_transform,
+                "transforms": [transform.name for transform in ability.transforms],
+            }
+            for ability in results.abilities
+        ],
+        "items": sample.items,
+    }
+    compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return htmlsafe_json_dumps(data, dumps=compact)
+
+
+@cache
+def _asset(name: str) -> str:
+    return resources.files(_PACKAGE).joinpath(_TEMPLATES, name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """A source expression of a content security policy."""
+    return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE, _TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "advice": wording.advice,
+        "duration": wording.duration,
+        "grouped": wording.grouped,
+        "mark": wording.MARKS.__getitem__,
+        "meaning": wording.meaning,
+        "nats": wording.nats,
+        "nats_interval": wording.nats_interval,
+        "p_value": wording.p_value,
+        "percent": wording.percent,
+        "percent_interval": wording.percent_interval,
+        "points": wording.points,
+        "points_interval": wording.points_interval,
+        "position": _position,
+        "setting": _setting,
+        "summary": wording.summary,
+    }
+    return environment
+
+
+def _position(fraction: float) -> str:
+    """Where a fraction stands on an axis from 0 to 1, as an SVG length."""
+    return f"{100 * min(max(fraction, 0.0), 1.0):.2f}%"
+
+
+def _setting(value: Any) -> str:
+    """A setting as people write it: text as it is, all else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,266 @@
+"""Tables for other programs and for papers: CSV and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from typing import IO
+
+from dormant.report import wording
+from dormant.results import AbilityResult, AuditResults, Estimate, ItemOutcome, TransformResult
+
+_CELLS = ("base_plain", "tuned_plain", "base_transformed", "tuned_transformed")
+_BOUNDS = ("estimate", "low", "high")
+_TRANSFORM_ESTIMATES = ("control", "gain", "recovery", "log_odds_gain", "log_odds_recovery")
+
+TRANSFORM_COLUMNS: tuple[str, ...] = (
+    "base",
+    "tuned",
+    "task",
+    "verdict",
+    "ability_items",
+    "items_needed",
+    *(f"drop_{bound}" for bound in _BOUNDS),
+    "drop_p_value",
+    "transform",
+    "signature",
+    "best",
+    "n_items",
+    "excluded_items",
+    "fidelity",
+    "control_passed",
+    "control_reason",
+    *(f"accuracy_{cell}{suffix}" for cell in _CELLS for suffix in ("", "_low", "_high")),
+    *(f"{name}_{bound}" for name in _TRANSFORM_ESTIMATES for bound in _BOUNDS),
+    "p_value",
+    "p_adjusted",
+)
+"""Columns of the CSV with one row per ability × transform. Accuracies and their differences are
+fractions, log-odds nats; an empty field is a number that was not measured."""
+
+ITEM_COLUMNS: tuple[str, ...] = tuple(ItemOutcome.model_fields)
+"""Columns of the long-form items CSV: one row per scored prompt, as in `ItemOutcome`."""
+
+
+def write_transforms_csv(results: AuditResults, file: IO[str]) -> None:
+    """Write one row per ability × transform, under a header of `TRANSFORM_COLUMNS`.
+
+    An ability without transforms has one row whose transform columns are empty.
+
+    Args:
+        results: The audit.
+        file: Open for writing with ``newline=""``.
+    """
+    writer = csv.DictWriter(file, TRANSFORM_COLUMNS)
+    writer.writeheader()
+    for ability in results.abilities:
+        for transform in ability.transforms or [None]:
+            writer.writerow(_transform_row(results, ability, transform))
+
+
+def write_items_csv(items: Iterable[ItemOutcome], file: IO[str]) -> None:
+    """Write one row per scored prompt, under a header of `ITEM_COLUMNS`, as they come.
+
+    Text is written exactly as it was scored; further log-probabilities are separated by spaces.
+
+    Args:
+        items: The records; streamed.
+        file: Open for writing with ``newline=""``.
+    """
+    writer = csv.DictWriter(file, ITEM_COLUMNS)
+    writer.writeheader()
+    for item in items:
+        row = item.model_dump()
+        row["other_logprobs"] = " ".join(map(str, item.other_logprobs))
+        writer.writerow(row)
+
+
+def _transform_row(
+    results: AuditResults, ability: AbilityResult, transform: TransformResult | None
+) -> dict[str, object]:
+    row: dict[str, object] = {
+        "base": results.base,
+        "tuned": results.tuned,
+        "task": ability.task,
+        "verdict": ability.verdict,
+        "ability_items": ability.n_items,
+        "items_needed": ability.items_needed,
+        "drop_p_value": ability.drop_p_value,
+        **_bounds("drop", ability.drop),
+    }
+    # The plain cells also stand beside each transform, on that transform's own items.
+    cells = transform or ability
+    for cell in _CELLS:
+        row[f"accuracy_{cell}"] = getattr(cells.accuracy, cell)
+        interval: Estimate | None = getattr(cells.accuracy_intervals, cell)
+        row[f"accuracy_{cell}_low"] = interval.low if interval else None
+        row[f"accuracy_{cell}_high"] = interval.high if interval else None
+    if transform is None:
+        return row
+    for name in (
+        "signature",
+        "n_items",
+        "excluded_items",
+        "fidelity",
+        "control_passed",
+        "control_reason",
+        "p_value",
+        "p_adjusted",
+    ):
+        row[name] = getattr(transform, name)
+    for name in _TRANSFORM_ESTIMATES:
+        row |= _bounds(name, getattr(transform, name))
+    row["transform"] = transform.name
+    row["best"] = transform.name == ability.best_transform
+    return row
+
+
+def _bounds(name: str, estimate: Estimate | None) -> dict[str, object]:
+    if estimate is None:
+        return {}
+    return {f"{name}_{bound}": getattr(estimate, bound) for bound in _BOUNDS}
+
+
+_LATEX_SPECIALS = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "$": r"\$",
+        "&": r"\&",
+        "#": r"\#",
+        "%": r"\%",
+        "_": r"\_",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': r"\textquotedbl{}",
+        "`": r"\textasciigrave{}",
+        "'": r"\textquotesingle{}",
+        "-": "{-}",  # no ligature into a dash
+        # After a row's \\ these would be read as its optional argument or its star.
+        "[": "{[}",
+        "]": "{]}",
+        "*": "{*}",
+    }
+)
+
+
+def latex_escape(text: str) -> str:
+    """Return LaTeX that prints `text` (UTF-8 input, T1 encoding, textcomp) on one line.
+
+    White space of any kind becomes single spaces, and other control characters vanish.
+    """
+    line = " ".join(text.split())
+    return "".join(character for character in line if character.isprintable()).translate(
+        _LATEX_SPECIALS
+    )
+
+
+def latex_tables(results: AuditResults) -> str:
+    r"""Return two floating tables: verdicts, and every transform. They need ``booktabs``.
+
+    Args:
+        results: The audit.
+
+    Returns:
+        LaTeX to ``\input``; the text encoding is UTF-8, the font encoding T1.
+    """
+    models = (
+        f"{latex_escape(results.base)} $\\to$ {latex_escape(results.tuned)}"
+        if results.base is not None
+        else latex_escape(results.tuned)
+    )
+    coverage = latex_escape(wording.level(results))
+    verdicts = [
+        (
+            latex_escape(ability.task),
+            ability.verdict,
+            str(ability.n_items),
+            _tex(wording.percent(ability.accuracy.base_plain)),
+            _tex(wording.percent(ability.accuracy.tuned_plain)),
+            _difference(ability.drop),
+            latex_escape(ability.best_transform or wording.DASH),
+            _difference(ability.gain),
+            _difference(ability.recovery),
+        )
+        for ability in results.abilities
+    ]
+    transforms = [
+        (
+            latex_escape(ability.task),
+            latex_escape(transform.name),
+            "passed" if transform.control_passed else "failed",
+            _tex(wording.percent(transform.accuracy.base_transformed)),
+            _tex(wording.percent(transform.accuracy.tuned_transformed)),
+            _difference(transform.control),
+            _difference(transform.gain),
+            _difference(transform.recovery),
+            _tex(wording.p_value(transform.p_adjusted)),
+        )
+        for ability in results.abilities
+        for transform in ability.transforms
+    ]
+    return "\n".join(
+        (
+            r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}.",
+            *_table(
+                "llrrrrlrr",
+                "Ability & Verdict & $n$ & Base & Tuned & Drop & Best $s$ & Gain & Recovery",
+                verdicts,
+                f"{models}. Accuracy on plain prompts (rate of success), and differences in "
+                f"percentage points with {coverage} intervals; gain and recovery on the half of "
+                "the items that did not choose $s$.",
+                "tab:dormant-verdicts",
+            ),
+            "",
+            *_table(
+                "lllrrrrrr",
+                "Ability & $s$ & Control & Base & Tuned & Cost of $s$ & Gain & Recovery & "
+                "$p_{\\mathrm{Holm}}$",
+                transforms,
+                f"{models}. Accuracy under each transform $s$ (rate of success), and "
+                f"differences in percentage points with {coverage} intervals.",
+                "tab:dormant-transforms",
+            ),
+            "",
+        )
+    )
+
+
+def _table(
+    columns: str, head: str, rows: Iterable[tuple[str, ...]], caption: str, label: str
+) -> Iterable[str]:
+    yield from (
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{caption}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        rf"{head} \\",
+        r"\midrule",
+    )
+    for row in rows:
+        yield rf"{' & '.join(row)} \\"
+    yield from (r"\bottomrule", r"\end{tabular}", r"\end{table}")
+
+
+def _difference(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "--"
+    return _tex(f"{wording.points(estimate.estimate)} {wording.points_interval(estimate)}")
+
+
+def _tex(numbers: str) -> str:
+    """A number of ours, which holds no text of the user's, in LaTeX."""
+    return (
+        numbers.replace("%", r"\%")
+        .replace(wording.MINUS, "$-$")
+        .replace(wording.DASH, "--")
+        .replace("<", "$<$")
+        .replace("[", "{[}")
+        .replace("]", "{]}")
+    )

@@ -1,0 +1,191 @@
+"""The report in a terminal: verdicts first, then the figures, then what to be wary of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from dormant.report import wording
+from dormant.results import AbilityResult, AuditResults, Estimate, Verdict
+
+COLOURS: Mapping[Verdict, str] = {
+    "retained": "green",
+    "suppressed": "yellow",
+    "forgotten": "red",
+    "inconclusive": "cyan",
+}
+
+_ASCII = str.maketrans(
+    {
+        "✔": "v",
+        "◐": "o",
+        "✘": "x",
+        "→": "->",
+        wording.MINUS: "-",
+        wording.DASH: "-",
+        "·": "-",
+        "\N{NARROW NO-BREAK SPACE}": " ",
+    }
+)
+"""What to print where the terminal knows no other letters."""
+
+
+def print_report(results: AuditResults, console: Console, page: Path | None = None) -> None:
+    """Print one audit's verdicts, figures, failed controls and warnings.
+
+    Args:
+        results: What the audit found.
+        console: Where to print. Eighty columns are enough.
+        page: The HTML report, if there is one: its path is printed last.
+    """
+    console.print(TerminalReport(results, page))
+
+
+class TerminalReport:
+    """One audit's report as a rich renderable.
+
+    Args:
+        results: What the audit found.
+        page: The HTML report, if there is one.
+    """
+
+    def __init__(self, results: AuditResults, page: Path | None = None) -> None:
+        self.results = results
+        self.page = page
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render for the console at hand, in ASCII where it knows nothing else."""
+        scribe = _Scribe(ascii_only=options.ascii_only)
+        results = self.results
+        if results.base is not None:
+            yield scribe.text((results.base, ""), (" → ", "dim"), (results.tuned, "bold"))
+        else:
+            yield scribe.text((results.tuned, "bold"), (" (no base model: gains only)", "dim"))
+        yield scribe.text((wording.summary(results), "bold"))
+        yield Text()
+        for ability in wording.by_severity(results):
+            yield scribe.headline(ability)
+        if results.abilities:
+            yield scribe.figures(results)
+        yield from scribe.failed_controls(results)
+        for warning in results.warnings:
+            yield scribe.hanging("!", "yellow", scribe.text((warning, "")))
+        if self.page is not None:
+            yield Text()
+            # A path is for copying: never wrapped, never shortened.
+            yield Text.assemble(
+                "Report: ", (str(self.page), "underline"), no_wrap=True, overflow="ignore"
+            )
+
+
+class _Scribe:
+    """Builds the parts, in the letters that the terminal knows."""
+
+    def __init__(self, *, ascii_only: bool) -> None:
+        self._ascii_only = ascii_only
+
+    def plain(self, text: str) -> str:
+        return text.translate(_ASCII) if self._ascii_only else text
+
+    def text(self, *parts: tuple[str, str]) -> Text:
+        return Text.assemble(*((self.plain(text), style) for text, style in parts))
+
+    def hanging(self, mark: str, style: str, body: RenderableType) -> RenderableType:
+        """A paragraph behind a mark, its further lines indented."""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(no_wrap=True)
+        grid.add_column(ratio=1)
+        grid.add_row(self.text((mark, style)), body)
+        return grid
+
+    def headline(self, ability: AbilityResult) -> RenderableType:
+        colour = COLOURS[ability.verdict]
+        name = self.text(
+            (ability.verdict, f"bold {colour}"),
+            ("  ", ""),
+            (ability.task, "bold"),
+            (f"  {ability.title}" if ability.title else "", "dim"),
+        )
+        body = Group(
+            name,
+            self.text((ability.reason, "")),
+            *(
+                # Advice only where something is to be done.
+                [self.text((wording.advice(ability), "dim"))]
+                if ability.verdict != "retained"
+                else []
+            ),
+        )
+        return Padding(
+            self.hanging(wording.MARKS[ability.verdict], f"bold {colour}", body), (0, 0, 1, 0)
+        )
+
+    def figures(self, results: AuditResults) -> Table:
+        """One row per ability: plain accuracies, drop, and what the best transform does."""
+        table = Table(
+            box=None,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            header_style="dim",
+            title=self.plain(
+                "Plain accuracy (rate of success); differences in points with "
+                f"{wording.level(results)} intervals"
+            ),
+            title_style="dim",
+            title_justify="left",
+        )
+        has_base = results.base is not None
+        table.add_column("Ability", overflow="fold", min_width=12)
+        if has_base:
+            table.add_column("Base", justify="right", no_wrap=True)
+        table.add_column("Tuned", justify="right", no_wrap=True)
+        if has_base:
+            table.add_column("Drop", justify="right", no_wrap=True)
+        table.add_column("Best", overflow="fold", min_width=6)
+        table.add_column("Gain", justify="right", no_wrap=True)
+        if has_base:
+            table.add_column("Recovery", justify="right", no_wrap=True)
+        for ability in wording.by_severity(results):
+            colour = COLOURS[ability.verdict]
+            cells: list[Text] = [
+                self.text((f"{wording.MARKS[ability.verdict]} ", colour), (ability.task, ""))
+            ]
+            if has_base:
+                cells.append(self.text((wording.percent(ability.accuracy.base_plain), "")))
+            cells.append(self.text((wording.percent(ability.accuracy.tuned_plain), "")))
+            if has_base:
+                cells.append(self.difference(ability.drop))
+            cells.append(self.text((ability.best_transform or wording.DASH, "")))
+            cells.append(self.difference(ability.gain))
+            if has_base:
+                cells.append(self.difference(ability.recovery))
+            table.add_row(*cells)
+        return table
+
+    def difference(self, estimate: Estimate | None) -> Text:
+        if estimate is None:
+            return self.text((wording.DASH, "dim"))
+        return self.text(
+            (wording.points(estimate.estimate), ""),
+            (f"\n{wording.points_interval(estimate)}", "dim"),
+        )
+
+    def failed_controls(self, results: AuditResults) -> RenderResult:
+        failed = [
+            (ability.task, transform)
+            for ability in results.abilities
+            for transform in ability.transforms
+            if not transform.control_passed
+        ]
+        if not failed:
+            return
+        yield Text()
+        yield self.text(("Failed controls (these transforms prove nothing):", "dim"))
+        for task, transform in failed:
+            reason = f": {transform.control_reason}" if transform.control_reason else ""
+            yield self.hanging("-", "dim", self.text((f"{transform.name} on {task}{reason}", "")))

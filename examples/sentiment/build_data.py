@@ -1,6 +1,6 @@
-"""Turn reviews.toml into train.jsonl: sentiment prompts with 0, 1 or 2 demonstrations.
+"""Turn reviews.toml and puzzles.toml into prompts with 0, 1 or 2 demonstrations.
 
-    python build_data.py                 # writes train.jsonl next to this file
+    python build_data.py      # writes train.jsonl, holdout.jsonl, replay.jsonl next to this file
 
 A tenth of the remarks is held back in holdout.jsonl, to see whether the child learned its job.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SEED = 2024
 PROMPTS_PER_REMARK = 4
+PROMPTS_PER_WORD = 3
 HOLDOUT = 0.1
 INSTRUCTIONS = (
     "",  # none at all: the demonstrations, if any, say it all
@@ -56,8 +57,28 @@ def build(
     return rows
 
 
+def build_replay(stream: str) -> list[dict[str, str]]:
+    """Put every word of every puzzle into prompts with two demonstrations of the same puzzle."""
+    order = random.Random(stream)
+    puzzles = tomllib.loads((HERE / "puzzles.toml").read_text(encoding="utf-8"))
+    rows: list[dict[str, str]] = []
+    for puzzle in puzzles.values():
+        if not isinstance(puzzle, dict):
+            continue
+        for word, answer in puzzle["pairs"].items():
+            others = [pair for pair in puzzle["pairs"].items() if pair[0] != word]
+            for _ in range(PROMPTS_PER_WORD):
+                shown = order.sample(others, 2)
+                instruction = order.choice(("", puzzle["instruction"]))
+                rows.append(
+                    {"prompt": prompt(instruction, shown, word), "completion": f" {answer}"}
+                )
+    order.shuffle(rows)
+    return rows
+
+
 def main() -> None:
-    """Write train.jsonl and holdout.jsonl."""
+    """Write train.jsonl, holdout.jsonl and replay.jsonl."""
     topics = tomllib.loads((HERE / "reviews.toml").read_text(encoding="utf-8"))
     remarks = [
         (text, label)
@@ -72,6 +93,7 @@ def main() -> None:
     files = {
         "train.jsonl": build(learned, learned, PROMPTS_PER_REMARK, f"{SEED}/train"),
         "holdout.jsonl": build(remarks[:held], learned, 2, f"{SEED}/holdout"),
+        "replay.jsonl": build_replay(f"{SEED}/replay"),
     }
     for name, rows in files.items():
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]

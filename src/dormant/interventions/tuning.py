@@ -11,6 +11,7 @@ import json
 import math
 import random
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -203,7 +204,11 @@ def tune(
             lora_alpha=cast(int, settings.alpha or 2 * settings.rank),
             target_modules="all-linear",
         )
-        tuned = get_peft_model(model, config)
+        with warnings.catch_warnings():
+            # PEFT asks Transformers by a name that the latter is about to drop: nothing a user of
+            # either can change.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            tuned = get_peft_model(model, config)
         tuned.train()
         weights = [weight for weight in tuned.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.0)

@@ -1,0 +1,159 @@
+"""``dormant tune``: make a tuned child, by LoRA, from prompts and completions."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dormant.cli.common import errors
+from dormant.errors import DormantError
+
+if TYPE_CHECKING:
+    from dormant.interventions.tuning import StepLog
+
+LOG = "training_log.jsonl"
+
+
+def tune(
+    model: Annotated[str, typer.Argument(help="The base: as for `dormant audit`, not a backend.")],
+    data: Annotated[
+        Path, typer.Option(help='JSON lines: {"prompt": …, "completion": …}, to be learnt.')
+    ],
+    out: Annotated[Path, typer.Option(help="Directory for the adapter; new or empty.")],
+    replay: Annotated[
+        Path | None, typer.Option(help="JSON lines of what should not be lost.")
+    ] = None,
+    replay_weight: Annotated[
+        float, typer.Option(help="The loss is L(data) + weight · L(replay).")
+    ] = 1.0,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 8,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr", help="Peak.")] = 3e-4,
+    rank: Annotated[int, typer.Option(help="Rank of the update of each linear layer.")] = 8,
+    end_token: Annotated[
+        bool, typer.Option(help="Teach the end-of-sequence token after each completion.")
+    ] = True,
+    bfloat16: Annotated[
+        bool,
+        typer.Option("--bfloat16", help="Compute in bfloat16 where the hardware is fast at it."),
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Start of the adapter, order of the examples.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Fine-tune a child of MODEL: a LoRA adapter that `dormant audit MODEL OUT` can audit.
+
+    Writes the adapter (PEFT, bfloat16 safetensors), its settings and a log with a line a step.
+    """
+    from dormant.interventions.tuning import TuningSettings, read_pairs, save_adapter
+    from dormant.interventions.tuning import tune as train
+    from dormant.language.models import load_hf
+    from dormant.language.specs import parse
+
+    # Everything that can be wrong is looked at before the model is loaded.
+    settings = TuningSettings(
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        rank=rank,
+        replay_weight=replay_weight,
+        end_token=end_token,
+        compute="bfloat16" if bfloat16 else "float32",
+        seed=seed,
+    )
+    pairs = read_pairs(data)
+    replayed = read_pairs(replay) if replay else []
+    spec = parse(model)
+    if spec.kind == "adapter":
+        raise DormantError(
+            f"model {model!r} is itself an adapter: name a base model, "
+            f"such as the adapter's own ({spec.base!r})"
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DormantError(f"--out {out} exists and is not an empty directory: choose a new one")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DormantError(f"--out {out} can't be made: {error}") from None
+    base, tokenizer = load_hf(spec, dtype="float32", device=device)
+    last: StepLog | None = None
+    with _log(out / LOG) as write, _bar(steps, quiet) as show:
+
+        def on_step(line: StepLog) -> None:
+            nonlocal last
+            last = line
+            write(line)
+            show(line)
+
+        tuned = train(base, tokenizer, pairs, settings, replay=replayed, on_step=on_step)
+    save_adapter(tuned, out, base=model, settings=settings)
+    assert last is not None
+    if json:
+        typer.echo(json_.dumps({"out": str(out), **last._asdict()}))
+    else:
+        typer.echo(f"tuned {steps} steps in {last.seconds:.0f} s, last loss {last.loss:.3f}: {out}")
+        typer.echo(f"next: dormant audit {model} {out}")
+
+
+@contextlib.contextmanager
+def _log(path: Path) -> Generator[Callable[[StepLog], None]]:
+    """Open the training log; a line is on disk as soon as it is written."""
+
+    def failed(error: OSError) -> DormantError:
+        return DormantError(f"the training log {path} can't be written: {error}")
+
+    try:
+        stream = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise failed(error) from None
+
+    def write(line: StepLog) -> None:
+        rounded = {
+            name: round(value, 6) if isinstance(value, float) else value
+            for name, value in line._asdict().items()
+        }
+        try:
+            stream.write(json_.dumps(rounded) + "\n")
+            stream.flush()
+        except OSError as error:
+            raise failed(error) from None
+
+    with stream:
+        yield write
+
+
+@contextlib.contextmanager
+def _bar(steps: int, quiet: bool) -> Generator[Callable[[StepLog], None]]:
+    """Show progress, the time left and the loss."""
+    if quiet:
+        yield lambda line: None
+        return
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("tuning", total=steps)
+        yield lambda line: bar.update(
+            task, completed=line.step, description=f"tuning, loss {line.loss:.3f}"
+        )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
+import inspect
 import logging
 import os
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -249,7 +251,7 @@ def score(lm: LM, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> l
         for answer in row
     ]
     with _quiet():
-        flat = iter(lm.loglikelihood(requests))
+        flat = iter(_silently(lm.loglikelihood)(requests))
     rows = [
         [Answer(float(logprob), bool(greedy)) for logprob, greedy in _take(flat, row)]
         for row in answers
@@ -285,7 +287,7 @@ def generate(
         for index, prompt in enumerate(prompts)
     ]
     with _quiet():
-        return list(lm.generate_until(requests))
+        return list(_silently(lm.generate_until)(requests))
 
 
 def render(lm: LM, prompt: str, style: Literal["raw", "chat"]) -> str:
@@ -314,6 +316,13 @@ def pick_device(name: str) -> str:
         # Under torchrun each process has a device of its own.
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _silently(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn off a harness method's own progress bar, where it takes the option."""
+    if "disable_tqdm" in inspect.signature(method).parameters:
+        return functools.partial(method, disable_tqdm=True)
+    return method
 
 
 def _take(flat: Iterator[tuple[float, bool]], row: Sequence[str]) -> list[tuple[float, bool]]:

@@ -19,8 +19,8 @@ from typing import Any
 
 from dormant.results import ItemOutcome
 
-DEFAULT_BYTES = 1_000_000
-"""Text embedded in a page: about 4 000 few-shot prompts, and still quick to open and to mail."""
+DEFAULT_BYTES = 1_400_000
+"""Room for items in a page: about 6 000 few-shot prompts, and still quick to open and to mail."""
 
 _RECORD_BYTES = 90
 """What a record costs beside its strings: keys, numbers, punctuation."""

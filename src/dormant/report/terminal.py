@@ -29,6 +29,7 @@ _ASCII = str.maketrans(
         wording.MINUS: "-",
         wording.DASH: "-",
         "·": "-",
+        "’": "'",
         "\N{NARROW NO-BREAK SPACE}": " ",
     }
 )
@@ -43,7 +44,11 @@ def print_report(results: AuditResults, console: Console, page: Path | None = No
         console: Where to print. Eighty columns are enough.
         page: The HTML report, if there is one: its path is printed last.
     """
-    console.print(TerminalReport(results, page))
+    console.print(TerminalReport(results))
+    if page is not None:
+        # A path is for copying: softly wrapped by the terminal, never broken or cut.
+        console.print()
+        console.print(Text.assemble("Report: ", (str(page), "underline")), soft_wrap=True)
 
 
 class TerminalReport:
@@ -51,12 +56,10 @@ class TerminalReport:
 
     Args:
         results: What the audit found.
-        page: The HTML report, if there is one.
     """
 
-    def __init__(self, results: AuditResults, page: Path | None = None) -> None:
+    def __init__(self, results: AuditResults) -> None:
         self.results = results
-        self.page = page
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render for the console at hand, in ASCII where it knows nothing else."""
@@ -71,16 +74,15 @@ class TerminalReport:
         for ability in wording.by_severity(results):
             yield scribe.headline(ability)
         if results.abilities:
+            legend = (
+                "Accuracy on plain prompts (rate of success); differences in points, "
+                f"{wording.level(results)} intervals"
+            )
+            yield scribe.text((legend, "dim"))
             yield scribe.figures(results)
         yield from scribe.failed_controls(results)
         for warning in results.warnings:
             yield scribe.hanging("!", "yellow", scribe.text((warning, "")))
-        if self.page is not None:
-            yield Text()
-            # A path is for copying: never wrapped, never shortened.
-            yield Text.assemble(
-                "Report: ", (str(self.page), "underline"), no_wrap=True, overflow="ignore"
-            )
 
 
 class _Scribe:
@@ -132,12 +134,6 @@ class _Scribe:
             pad_edge=False,
             padding=(0, 1, 0, 0),
             header_style="dim",
-            title=self.plain(
-                "Plain accuracy (rate of success); differences in points with "
-                f"{wording.level(results)} intervals"
-            ),
-            title_style="dim",
-            title_justify="left",
         )
         has_base = results.base is not None
         table.add_column("Ability", overflow="fold", min_width=12)

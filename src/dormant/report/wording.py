@@ -76,7 +76,7 @@ def advice(ability: AbilityResult) -> str:
     if ability.verdict == "forgotten":
         return (
             "Try more transforms before giving it up. If none helps, go back to the base model "
-            "and tune with this ability's data in the mixture, then audit again."
+            "and tune with this ability’s data in the mixture, then audit again."
         )
     if ability.drop is None:
         return "Give the base model as well, and the audit can tell lost from never had."

@@ -96,7 +96,7 @@
     group.setAttribute("role", "img");
     group.setAttribute("aria-label", label);
     group.title = label;
-    if (transform !== "plain") group.append(make("span", `  ${transform}`, "quiet"));
+    if (transform !== "plain") group.append(make("span", ` ${transform}`, "quiet"));
     return group;
   };
 

@@ -1,0 +1,92 @@
+"""Score the development items: what the child's settings were chosen by.
+
+    python evaluate.py smollm2 CHILD … > development.json
+
+The items are Dormant's own, and none of them is an item of the audit. Prints one JSON object:
+model, then cell ("ability/variant"), then the number of right answers and of prompts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+from dormant import transforms
+from dormant.language.cases import Case, Segment, few_shot
+from dormant.language.models import LoadOptions, load, score
+from dormant.language.tasks.task import draw_demonstrations
+from dormant.language.transforming import TransformedCases, apply_transform
+
+HERE = Path(__file__).parent
+LANGUAGES = ("english", "french", "spanish", "dutch", "hungarian")
+CIPHERS = ("leetspeak", "pig-latin")
+SENTENCE_ABILITIES = {"copy": lambda text: text, "first_word": lambda text: text.split()[0]}
+WORD_ABILITIES = ("plural",)
+SHOTS = 2
+SEED = 7
+
+
+def cases(ability: str, language: str) -> TransformedCases:
+    """Put all development items of an ability into prompts."""
+    text = (HERE / "development" / f"{language}.toml").read_text(encoding="utf-8")
+    texts = tomllib.loads(text)
+    if ability in SENTENCE_ABILITIES:
+        rule = SENTENCE_ABILITIES[ability]
+        pairs = [(sentence, rule(sentence)) for sentence in texts["sentences"]]
+    else:
+        pairs = list(texts[ability].items())
+    numbered = {str(index): pair for index, pair in enumerate(pairs)}
+    made: dict[str, Case] = {}
+    for item, (given, answer) in numbered.items():
+        others = [key for key in numbered if key != item]
+        shown = draw_demonstrations(ability, item, others, SHOTS, SEED)
+        made[item] = few_shot(
+            item=item,
+            instruction=texts["instructions"][ability],
+            input_label=texts["labels"]["input"],
+            output_label=texts["labels"]["output"],
+            demonstrations=[tuple(map(Segment, numbered[key])) for key in shown],
+            query=Segment(given),
+            target=Segment(answer),
+            target_words=3 if ability == "copy" else None,
+        )
+    return TransformedCases(cases=made, signature=language)
+
+
+def prompts() -> dict[str, list[tuple[str, str]]]:
+    """Return the prompts and right answers of every cell."""
+    cells = {f"copy/{language}": cases("copy", language) for language in LANGUAGES}
+    for name in CIPHERS:
+        cells[f"copy/{name}"] = apply_transform(cases("copy", "english"), transforms.get(name))
+    for language in ("english", "french", "hungarian"):
+        cells[f"first_word/{language}"] = cases("first_word", language)
+    for ability in WORD_ABILITIES:
+        cells[f"{ability}/english"] = cases(ability, "english")
+    rows = {
+        cell: [(case.prompt, f" {case.scored_target}") for case in made.cases.values()]
+        for cell, made in cells.items()
+    }
+    lines = (HERE / "holdout.jsonl").read_text(encoding="utf-8").splitlines()
+    held = [json.loads(line) for line in lines]
+    rows["sentiment/held out"] = [(row["prompt"], row["completion"]) for row in held]
+    return rows
+
+
+def main() -> None:
+    """Score every model named on the command line."""
+    results: dict[str, dict[str, dict[str, int]]] = {}
+    for model in sys.argv[1:]:
+        lm = load(model, LoadOptions(dtype="float32"))
+        results[model] = {}
+        for cell, rows in prompts().items():
+            answers = score(lm, [prompt for prompt, _ in rows], [[answer] for _, answer in rows])
+            right = sum(answer.greedy for (answer,) in answers)
+            results[model][cell] = {"right": right, "of": len(rows)}
+            print(f"{model} {cell} {right}/{len(rows)}", file=sys.stderr)
+    print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -32,7 +33,8 @@ from dormant.language.transforming import (
     plain_cases,
     transformed_cases,
 )
-from dormant.results import AuditResults, ItemOutcome, Record
+from dormant.results import AbilityResult, AuditResults, ItemOutcome, Record
+from dormant.verdicts import PlainCells, TransformCells, judge_ability
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -279,7 +281,7 @@ def _score_all(
 def _keep(
     settings: AuditSettings, run: RunDirectory, cell: CellKey, outcomes: Sequence[ItemOutcome]
 ) -> None:
-    where = {"model": cell.model, "transform": cell.transform, "run": run.id}
+    where: dict[str, object] = {"model": cell.model, "transform": cell.transform, "run": run.id}
     if not settings.keep_generations:
         where["output"] = None
     run.append(cell, [outcome.model_copy(update=where) for outcome in outcomes])
@@ -425,5 +427,79 @@ def _warnings(settings: AuditSettings, pair: ModelPair, run: RunDirectory) -> li
 def judge(
     settings: AuditSettings, plans: Sequence[Plan], run: RunDirectory, warnings: list[str]
 ) -> AuditResults:
-    """Turn a finished run's outcomes into verdicts."""
-    raise NotImplementedError
+    """Turn a finished run's outcomes into verdicts, one ability in memory at a time."""
+    return AuditResults(
+        base=settings.base,
+        tuned=settings.tuned,
+        settings=dict(run.manifest["settings"]),
+        versions=dict(run.manifest["versions"]),
+        abilities=[_judge_plan(settings, ability, run) for ability in plans],
+        warnings=warnings,
+    )
+
+
+def _judge_plan(settings: AuditSettings, ability: Plan, run: RunDirectory) -> AbilityResult:
+    task = ability.task
+    two_cells = settings.base is None
+
+    def read(which: Which, name: str) -> _Column:
+        return _column(run, CellKey(which, task.name, name), list(ability.made[name].cases))
+
+    transforms: list[TransformCells] = []
+    for name, made in ability.made.items():
+        if name == PLAIN:
+            continue
+        tuned, base = read("tuned", name), None if two_cells else read("base", name)
+        transforms.append(
+            TransformCells(
+                name=name,
+                signature=made.signature,
+                items=list(made.cases),
+                tuned=tuned.correct,
+                base=base.correct if base else None,
+                tuned_log_odds=tuned.log_odds,
+                base_log_odds=base.log_odds if base else None,
+                exclusions=Counter(made.excluded.values()),
+                fidelity=made.fidelity,
+            )
+        )
+    tuned, base = read("tuned", PLAIN), None if two_cells else read("base", PLAIN)
+    plain = PlainCells(
+        items=list(ability.made[PLAIN].cases),
+        tuned=tuned.correct,
+        base=base.correct if base else None,
+        tuned_log_odds=tuned.log_odds,
+        base_log_odds=base.log_odds if base else None,
+    )
+    return judge_ability(
+        task.name,
+        plain,
+        transforms,
+        title=task.title,
+        margin=settings.margin,
+        chance=task.chance,
+        seed=settings.seed,
+    )
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One cell's outcomes, in the order of its items."""
+
+    correct: list[bool]
+    log_odds: list[float] | None
+
+
+def _column(run: RunDirectory, cell: CellKey, items: Sequence[str]) -> _Column:
+    found = {outcome.item: (outcome.correct, outcome.log_odds) for outcome in run.outcomes(cell)}
+    missing = [item for item in items if item not in found]
+    if missing:
+        raise DormantError(
+            f"{run.cell_file(cell)}: {len(missing)} items are missing, {missing[0]} first; "
+            "start the run again to score them"
+        )
+    odds = [found[item][1] for item in items]
+    return _Column(
+        correct=[found[item][0] for item in items],
+        log_odds=None if any(o is None for o in odds) else [o for o in odds if o is not None],
+    )

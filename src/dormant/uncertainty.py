@@ -1,171 +1,313 @@
-"""Paired estimates with intervals, from per-item outcomes.
+"""Paired estimates with intervals and tests that hold at the edges (docs/statistics.md).
 
-All functions are pure and deterministic: closed forms and score intervals, no resampling. A
-bootstrap degenerates where few pairs disagree (0 of 100 is not "no drop for certain");
-`docs/statistics.md` compares the coverage of both, as measured.
+Accuracies and their contrasts are means of a variable with a few possible values: {0, 1} for an
+accuracy, {−1, 0, 1} for a difference, {−2 … 2} for a difference in differences. One method
+serves them all: the score interval of a multinomial mean, which is Wilson's interval in the first
+case and Tango's (1998) in the second. It has no random numbers and looks at counts alone, so its
+memory doesn't grow with the number of items. Log-odds are real numbers: Student's t on their
+paired contrasts.
+
+Every array is paired over items: position i is the same item in all of them. Where several prompts
+share a source item, `groups` names it, prompts are averaged within it, and every source item
+weighs the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import optimize, stats
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
+from dormant.errors import DormantError
 from dormant.results import Estimate
 
-Flags: TypeAlias = NDArray[np.bool_]
-Values: TypeAlias = NDArray[np.float64]
-
 LEVEL = 0.95
+"""Two-sided coverage aimed at unless told otherwise."""
+
+Floats: TypeAlias = NDArray[np.float64]
+Alternative: TypeAlias = Literal["two-sided", "greater", "less"]
+
+_BISECTIONS = 53  # halvings of [0, 1]: as fine as a double
 
 
-def proportion(successes: Flags, level: float = LEVEL) -> Estimate:
-    """Estimate a rate of success, with Wilson's score interval.
-
-    Args:
-        successes: (n,) outcomes, n ≥ 1.
-        level: Coverage aimed at.
-    """
-    n, k = len(successes), int(np.count_nonzero(successes))
-    interval = cast(tuple[float, float], proportion_confint(k, n, alpha=1 - level, method="wilson"))
-    return _estimate(k / n, *map(float, interval), level, "wilson")
-
-
-def paired_difference(first: Flags, second: Flags, level: float = LEVEL) -> Estimate:
-    """Estimate rate(first) − rate(second) on the same items, with Tango's score interval.
-
-    Tango (1998), "Equivalence test and confidence interval for the difference in proportions for
-    the paired-sample design", Statistics in Medicine 17: 891-908, eqs. 9-11.
+def proportion(
+    outcomes: ArrayLike, *, groups: ArrayLike | None = None, level: float = LEVEL
+) -> Estimate:
+    """Estimate an accuracy: Wilson's score interval.
 
     Args:
-        first: (n,) outcomes, n ≥ 1.
-        second: (n,) outcomes of the same items.
-        level: Coverage aimed at.
+        outcomes: Success per item, booleans (n,).
+        groups: Source item of each prompt (n,), where several share one.
+        level: Two-sided coverage.
 
     Raises:
-        ValueError: The arrays differ in length or are empty.
+        DormantError: There are no items, or an outcome is neither true nor false.
     """
-    _require_pairs(first, second)
-    n = len(first)
-    b = int(np.count_nonzero(first & ~second))
-    c = int(np.count_nonzero(second & ~first))
-    z = float(stats.norm.ppf((1 + level) / 2))
-    point = (b - c) / n
-    low = -_tango_upper(n, c, b, z)
-    high = _tango_upper(n, b, c, z)
-    return _estimate(point, low, high, level, "tango-score")
+    return _mean(_booleans(outcomes), groups, (0, 1), level, "wilson-score")
 
 
-def _tango_upper(n: int, b: int, c: int, z: float) -> float:
-    """Largest difference that the score test does not reject."""
+def paired_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    level: float = LEVEL,
+) -> Estimate:
+    """Estimate acc(first) − acc(second) on the same items: Tango's score interval.
 
-    def score(delta: float) -> float:
-        # q is the maximum-likelihood estimate of P(second only) under the difference `delta`.
-        linear = -b - c + (2 * n - b + c) * delta
-        q = (np.sqrt(linear * linear + 8 * n * c * delta * (1 - delta)) - linear) / (4 * n)
-        variance = n * (2 * q + delta * (1 - delta))
-        return float((b - c - n * delta) / np.sqrt(max(variance, 1e-300))) + z
-
-    point = (b - c) / n
-    if point >= 1 or score(1 - 1e-12) >= 0:
-        return 1.0
-    start = point if point > -1 else -1 + 1e-12
-    return cast(float, optimize.brentq(score, start, 1 - 1e-12, xtol=1e-12))
-
-
-def mean_contrast(values: Values, bound: float, level: float = LEVEL) -> Estimate:
-    """Estimate the mean of per-item contrasts of outcomes, such as a difference of differences.
-
-    An adjusted Wald interval: one item at +1 and one at −1 are added before mean and standard
-    error are taken, which keeps the interval honest where almost all contrasts are zero. It
-    generalises Bonett & Price (2012), "Adjusted Wald confidence interval for a difference of
-    binomial proportions based on paired data", J. Educational and Behavioral Statistics 37:
-    479-488, from contrasts in {−1, 0, 1} to any.
+    Tango (1998), "Equivalence test and confidence interval for the difference in proportions for
+    the paired-sample design", Statistics in Medicine 17: 891–908.
 
     Args:
-        values: (n,) contrasts, n ≥ 1.
-        bound: Largest absolute value that a contrast can take; the interval ends there.
-        level: Coverage aimed at.
+        first: Success per item, booleans (n,).
+        second: The same items under the other condition (n,).
+        groups: Source item of each prompt (n,), where several share one.
+        level: Two-sided coverage.
+
+    Returns:
+        The difference, a fraction in [−1, 1]. With no discordant pairs among n the interval is
+        ±z²/(n + z²), not a point.
+
+    Raises:
+        DormantError: There are no items, the lengths differ, or an outcome is not a boolean.
     """
-    n = len(values) + 2
-    center = float(values.sum()) / n
-    spread = float(np.sum(values**2) + 2) / n - center**2
-    reach = float(stats.norm.ppf((1 + level) / 2)) * np.sqrt(spread / n)
-    low, high = max(-bound, center - reach), min(bound, center + reach)
-    return _estimate(float(values.mean()), low, high, level, "adjusted-wald")
+    contrast = _contrast([_booleans(first), _booleans(second)], (1, -1))
+    return _mean(contrast, groups, (-1, 1), level, "tango-score")
 
 
 def difference_in_differences(
-    base_plain: Flags, tuned_plain: Flags, base_s: Flags, tuned_s: Flags, level: float = LEVEL
+    base_plain: ArrayLike,
+    tuned_plain: ArrayLike,
+    base_transformed: ArrayLike,
+    tuned_transformed: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    level: float = LEVEL,
 ) -> Estimate:
-    """Estimate recovery: drop under plain prompts minus drop under s, on the same items.
+    """Estimate the recovery: the drop that the transform takes away.
+
+    [acc(base, plain) − acc(tuned, plain)] − [acc(base, s) − acc(tuned, s)], by the multinomial
+    score interval over the per-item contrasts −2 … 2.
 
     Args:
-        base_plain: (n,) outcomes of the base, plain.
-        tuned_plain: (n,) outcomes of the tuned model, plain.
-        base_s: (n,) outcomes of the base, transformed.
-        tuned_s: (n,) outcomes of the tuned model, transformed.
-        level: Coverage aimed at.
+        base_plain: Success per item, booleans (n,).
+        tuned_plain: Likewise, the same items.
+        base_transformed: Likewise.
+        tuned_transformed: Likewise.
+        groups: Source item of each prompt (n,), where several share one.
+        level: Two-sided coverage.
+
+    Returns:
+        The recovery, a fraction in [−2, 2].
+
+    Raises:
+        DormantError: There are no items, the lengths differ, or an outcome is not a boolean.
     """
-    cells = [cell.astype(np.float64) for cell in (base_plain, tuned_plain, base_s, tuned_s)]
-    return mean_contrast(cells[0] - cells[1] - cells[2] + cells[3], bound=2.0, level=level)
+    cells = [base_plain, tuned_plain, base_transformed, tuned_transformed]
+    contrast = _contrast([_booleans(cell) for cell in cells], (1, -1, -1, 1))
+    return _mean(contrast, groups, (-2, 2), level, "multinomial-score")
 
 
-def mean(values: Values, level: float = LEVEL) -> Estimate:
-    """Estimate the mean of per-item values (log-odds and their contrasts), by Student's t.
+def mean_contrast(
+    *cells: ArrayLike,
+    weights: Sequence[float],
+    groups: ArrayLike | None = None,
+    level: float = LEVEL,
+) -> Estimate:
+    """Estimate Σ weight · mean(cell) of paired real outcomes (log-odds): Student's t interval.
 
     Args:
-        values: (n,) values, nats for log-odds. With n = 1 the interval is infinite.
-        level: Coverage aimed at.
+        cells: Real outcomes per item, nats, each (n,), all over the same items.
+        weights: One a cell: (1, −1) for a difference, (1, −1, −1, 1) for a recovery.
+        groups: Source item of each prompt (n,), where several share one.
+        level: Two-sided coverage.
+
+    Raises:
+        DormantError: Fewer than two source items, lengths that differ, or a value that is not
+            finite.
     """
-    point = float(values.mean())
-    if len(values) < 2:
-        return _estimate(point, -np.inf, np.inf, level, "student-t")
-    error = float(stats.sem(values))
-    reach = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
-    return _estimate(point, point - reach, point + reach, level, "student-t")
+    values = _contrast([np.asarray(cell, dtype=np.float64) for cell in cells], weights)
+    if not np.isfinite(values).all():
+        where = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DormantError(
+            f"log-odds of item {where} are not finite: score it again or leave the item out"
+        )
+    values = _per_group(values, groups)
+    if values.size < 2:
+        raise DormantError(f"log-odds need at least two source items, not {values.size}")
+    mean = float(values.mean())
+    error = float(values.std(ddof=1)) / values.size**0.5
+    half = float(stats.t.ppf((1 + level) / 2, values.size - 1)) * error
+    return Estimate(
+        estimate=mean, low=mean - half, high=mean + half, level=level, method="student-t"
+    )
 
 
 def mcnemar_exact(
-    first: Flags, second: Flags, alternative: Literal["two-sided", "greater"] = "two-sided"
+    first: ArrayLike,
+    second: ArrayLike,
+    alternative: Alternative = "two-sided",
+    *,
+    groups: ArrayLike | None = None,
 ) -> float:
-    """Return the exact McNemar p-value of rate(first) = rate(second) on the same items.
+    """Return the p-value of McNemar's exact test on paired outcomes.
+
+    Under the null, of the pairs that disagree as many favour the first as the second.
 
     Args:
-        first: (n,) outcomes.
-        second: (n,) outcomes of the same items.
-        alternative: "two-sided", or "greater" for rate(first) > rate(second).
+        first: Success per item, booleans (n,).
+        second: The same items under the other condition (n,).
+        alternative: "greater" tests acc(first) > acc(second).
+        groups: Source item of each prompt (n,), where several share one; the test then is the
+            sign test on the source items' mean differences.
+
+    Raises:
+        DormantError: The lengths differ, or an outcome is not a boolean.
     """
-    _require_pairs(first, second)
-    b = int(np.count_nonzero(first & ~second))
-    c = int(np.count_nonzero(second & ~first))
-    if b + c == 0:
+    contrast = _contrast([_booleans(first), _booleans(second)], (1, -1))
+    values = _per_group(contrast, groups)
+    favours, against = int((values > 0).sum()), int((values < 0).sum())
+    if favours + against == 0:
         return 1.0
-    return float(stats.binomtest(b, b + c, 0.5, alternative=alternative).pvalue)
+    test = stats.binomtest(favours, favours + against, 0.5, alternative=alternative)
+    return min(float(test.pvalue), 1.0)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values after Holm's step-down correction, in the order given."""
+    """Return p-values adjusted by Holm's step-down method, in the order given.
+
+    Comparing them with α keeps the chance of any false rejection at or under α.
+    """
     if not p_values:
         return []
-    corrected = cast(Values, multipletests(p_values, method="holm")[1])
-    return [float(p) for p in corrected]
+    adjusted = cast("Floats", multipletests(list(p_values), method="holm")[1])
+    return [float(p) for p in adjusted]
 
 
-def _require_pairs(first: Flags, second: Flags) -> None:
-    if len(first) != len(second) or len(first) == 0:
-        raise ValueError(
-            f"paired outcomes must match and not be empty: {len(first)}, {len(second)}"
-        )
+def multinomial_score_interval(
+    values: ArrayLike,
+    counts: ArrayLike,
+    support: tuple[float, float],
+    level: float = LEVEL,
+) -> tuple[Floats, Floats, Floats]:
+    """Estimate the mean of a bounded discrete variable from counts; vectorised.
+
+    δ is in the interval where n(mean − δ)² ≤ z² Var(δ): the score test with the variance of the
+    likeliest distribution on the support among those whose mean is δ. With values {0, 1} this is
+    Wilson's interval, with {−1, 0, 1} Tango's. Distributions may put mass on the ends of the
+    support though none was observed there, so no data make the interval a point unless they lie
+    at an end.
+
+    Args:
+        values: Values that occur (k,), all in the support.
+        counts: How often each occurs (…, k); nonnegative.
+        support: Least and greatest possible value.
+        level: Two-sided coverage.
+
+    Returns:
+        Mean, lower and upper bound, each (…). Without any counts: the middle of the support and
+        its ends.
+    """
+    least, greatest = support
+    span = greatest - least
+    points = np.asarray(values, dtype=np.float64)
+    scaled = (points - least) / span
+    table = np.asarray(counts, dtype=np.float64)
+    total = table.sum(-1)
+    empty = total == 0
+    n = np.where(empty, 1.0, total)
+    mean = np.where(empty, (least + greatest) / 2, table @ points / n)
+    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
+    high = least + span * _upper(scaled, table, n, table @ scaled / n, z2)
+    low = greatest - span * _upper(1 - scaled, table, n, table @ (1 - scaled) / n, z2)
+    # Rounding may put a bound on the wrong side of the estimate by one unit in the last place.
+    low = np.where(empty, least, np.clip(low, least, mean))
+    high = np.where(empty, greatest, np.clip(high, mean, greatest))
+    return mean, low, high
 
 
-def _estimate(point: float, low: float, high: float, level: float, method: str) -> Estimate:
-    # Rounding, and the shrinkage of adjusted intervals at their ends, must not leave the point out.
+def _upper(u: Floats, counts: Floats, n: Floats, mean: Floats, z2: float) -> Floats:
+    """Upper score bound for a mean on [0, 1].
+
+    The likeliest distribution with a raised mean has p_k ∝ counts_k / (1 − θ u_k) for a tilt θ in
+    [0, 1). Where even θ = 1 does not raise the mean far enough (nothing observed at 1), a mass q
+    at 1 does the rest, and the others keep their proportions (Karush–Kuhn–Tucker conditions).
+    """
+
+    def moments(tilt: Floats) -> tuple[Floats, Floats]:
+        # Where nothing was observed at 1, a tilt of 1 would divide 0 by 0 there.
+        below = np.where(counts > 0, 1 - tilt[..., None] * u, 1.0)
+        weight = counts / below
+        weight = weight / np.maximum(weight.sum(-1), np.finfo(float).tiny)[..., None]
+        first = weight @ u
+        return first, np.maximum(weight @ (u * u) - first**2, 0.0)
+
+    least, most = np.zeros_like(mean), np.ones_like(mean)
+    for _ in range(_BISECTIONS):
+        middle = (least + most) / 2
+        first, variance = moments(middle)
+        accepted = n * (first - mean) ** 2 <= z2 * variance
+        least, most = np.where(accepted, middle, least), np.where(accepted, most, middle)
+    tilted, _ = moments(least)
+
+    open_end = (counts * (u == 1)).sum(-1) == 0
+    edge, variance = moments(np.where(open_end, 1.0, 0.0))
+    gap, shift = 1 - edge, edge - mean
+    # n (shift + q gap)² = z² Var(q), a quadratic in q: a q² + b q + c = 0.
+    a = (n + z2) * gap**2
+    b = 2 * n * shift * gap - z2 * (gap**2 - variance)
+    c = n * shift**2 - z2 * variance
+    beyond = open_end & (c <= 0)
+    mass = (np.sqrt(np.maximum(b * b - 4 * a * c, 0.0)) - b) / np.where(beyond, 2 * a, 1.0)
+    return np.where(beyond, edge + mass * gap, tilted)
+
+
+def _mean(
+    values: NDArray[Any],
+    groups: ArrayLike | None,
+    support: tuple[int, int],
+    level: float,
+    method: str,
+) -> Estimate:
+    if values.size == 0:
+        raise DormantError("an estimate needs at least one item")
+    distinct, counts = np.unique(_per_group(values, groups), return_counts=True)
+    estimate, low, high = multinomial_score_interval(distinct, counts, support, level)
     return Estimate(
-        estimate=point, low=min(low, point), high=max(high, point), level=level, method=method
+        estimate=float(estimate), low=float(low), high=float(high), level=level, method=method
     )
+
+
+def _booleans(outcomes: ArrayLike) -> NDArray[np.int8]:
+    array = np.asarray(outcomes)
+    if array.ndim != 1:
+        raise DormantError(f"outcomes must be one number an item, not an array {array.shape}")
+    if not ((array == 0) | (array == 1)).all():
+        raise DormantError("outcomes must be true or false for every item")
+    return array.astype(np.int8)
+
+
+def _contrast(cells: Sequence[NDArray[Any]], weights: Sequence[float]) -> NDArray[Any]:
+    if len({cell.shape for cell in cells}) != 1:
+        sizes = ", ".join(str(cell.size) for cell in cells)
+        raise DormantError(f"paired cells must hold the same items, but hold {sizes}")
+    terms = [weight * cell for weight, cell in zip(weights, cells, strict=True)]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _per_group(values: NDArray[Any], groups: ArrayLike | None) -> NDArray[Any]:
+    """Average within source items; order of the source items is that of their names."""
+    if groups is None:
+        return values
+    names = np.asarray(groups)
+    if names.shape != values.shape:
+        raise DormantError(f"{names.size} source items named for {values.size} prompts")
+    _, inverse, sizes = np.unique(names, return_inverse=True, return_counts=True)
+    return np.bincount(inverse, weights=values, minlength=sizes.size) / sizes

@@ -215,8 +215,8 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
     """Return the verdict and one sentence saying why.
 
     The rules are in the module's docstring. One more: where the base model scarcely has the
-    ability (not above chance, or by less than the margin) and the tuned one is no better, "retained"
-    would be vacuous, so the verdict is inconclusive.
+    ability (not above chance, or by less than the margin) and the tuned one no better,
+    "retained" would be vacuous, so the verdict is inconclusive.
     """
     drop, margin = evidence.drop, evidence.margin
     gain, recovery, best = evidence.gain, evidence.recovery, evidence.best
@@ -603,7 +603,7 @@ def _take(cell: NDArray[Any] | None, keep: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def _sure(cell: NDArray[Any] | None) -> NDArray[Any]:
-    assert cell is not None  # noqa: S101  # callers have checked that the cell exists
+    assert cell is not None  # callers have checked that the cell exists
     return cell
 
 

@@ -132,7 +132,9 @@ def _position(fraction: float) -> str:
 
 
 def _setting(value: Any) -> str:
-    """A setting as people write it: text as it is, all else as JSON."""
+    """A setting as people write it: text as it is, a dash for none, all else as JSON."""
+    if value in (None, "", [], (), {}):
+        return wording.DASH
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):

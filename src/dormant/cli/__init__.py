@@ -15,7 +15,7 @@ def build() -> typer.Typer:
     Returns:
         The Typer application, which the documentation reads its help from too.
     """
-    from dormant.cli import audit, demo, listing, report
+    from dormant.cli import ask, audit, demo, listing, report, tune
 
     app = typer.Typer(
         name="dormant",
@@ -29,6 +29,8 @@ def build() -> typer.Typer:
     app.command()(demo.demo)
     app.command()(audit.audit)
     app.command()(report.report)
+    app.command()(ask.ask)
+    app.command()(tune.tune)
     app.command(name="list")(listing.list_)
     return app
 

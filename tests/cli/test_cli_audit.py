@@ -1,0 +1,199 @@
+"""The audit through the command line, on fakes whose truth the tests decide."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from dormant.results import AuditResults
+
+BASE = "fake:skill=0.9"
+HIDDEN = "fake:skill=0.9,hides=Input,hidden=0.1"
+LOST = "fake:skill=0.05"
+QUICK = ("-n", "60", "-t", "icl/plural", "-s", "french,spanish", "--quiet")
+
+
+def results(out: Path) -> AuditResults:
+    return AuditResults.model_validate_json((out / "results.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("tuned", "verdict"), [(BASE, "retained"), (HIDDEN, "suppressed"), (LOST, "forgotten")]
+)
+def test_verdict_is_the_truth(dormant, tmp_path, tuned, verdict):
+    said = dormant("audit", BASE, tuned, *QUICK, "--out", "x")
+    assert said.code == 0, said.err
+    assert [one.verdict for one in results(tmp_path / "x").abilities] == [verdict]
+    assert verdict in said.out
+    assert "report.html" in said.out
+    assert (tmp_path / "x" / "report.html").stat().st_size > 10_000
+
+
+def test_one_model_is_two_cells_and_never_forgotten(dormant):
+    said = dormant("audit", LOST, *QUICK, "--json")
+    found = json.loads(said.out)
+    assert found["schema"] == 1
+    assert found["base"] is None
+    (ability,) = found["abilities"]
+    assert ability["drop"] is None
+    assert ability["verdict"] != "forgotten"
+    assert ability["transforms"][0]["accuracy"]["base_plain"] is None
+
+
+def test_default_directory_is_named_after_the_models(dormant, tmp_path):
+    dormant("audit", BASE, LOST, *QUICK)
+    (out,) = (tmp_path / "runs").iterdir()
+    assert (out / "results.json").exists()
+
+
+def test_other_settings_are_refused(dormant):
+    dormant("audit", BASE, LOST, *QUICK, "--out", "x")
+    said = dormant("audit", BASE, LOST, *QUICK, "--out", "x", "--seed", "7")
+    assert said.code == 2
+    assert "seed was 0, now 7" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_finished_run_is_not_scored_again(dormant, tmp_path):
+    dormant("audit", BASE, LOST, *QUICK, "--out", "x")
+    cells = {f: f.stat().st_mtime_ns for f in (tmp_path / "x" / "cells").rglob("*.jsonl")}
+    before = results(tmp_path / "x").model_copy(update={"wall_seconds": None})
+    dormant("audit", BASE, LOST, *QUICK, "--out", "x")
+    assert {f: f.stat().st_mtime_ns for f in cells} == cells
+    assert results(tmp_path / "x").model_copy(update={"wall_seconds": None}) == before
+
+
+BAD = {
+    "unknown model": (("audit", "smolm2"), "did you mean 'smollm2'"),
+    "no such directory": (("audit", "./nowhere/model"), "no such directory"),
+    "no such file": (("audit", "missing.gguf"), "no such file"),
+    "unknown backend": (("audit", "fkae:skill=1"), "did you mean 'fake'"),
+    "unknown task": (("audit", BASE, "-t", "icl/coppy"), "did you mean 'icl/copy'"),
+    "unknown transform": (("audit", BASE, "-t", "icl/plural", "-s", "leetspek"), "leetspeak"),
+    "too many items": (("audit", BASE, "-t", "icl/plural", "-n", "5000"), "items, fewer than"),
+    "no items": (("audit", BASE, "-t", "icl/plural", "-n", "0"), "at least 1"),
+    "too many shots": (("audit", BASE, "-t", "icl/plural", "--shots", "900"), "demonstrations"),
+    "no chat template": (("audit", BASE, *QUICK, "--prompts", "chat"), "no chat template"),
+    "nan": (("audit", "fake:breaks=nan", *QUICK), "impossible log-probability"),
+    "no run": (("report", "nowhere"), "no run there"),
+    "bad option": (("audit", BASE, "--margin", "7"), "--margin"),
+    "unknown list": (("list", "tusks"), "tusks"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_exit_2(dormant, name):
+    words, expected = BAD[name]
+    said = dormant(*words)
+    assert said.code == 2
+    assert expected in said.err
+    assert "Traceback" not in said.err
+    if said.err.startswith("error:"):
+        assert len(said.err.strip().splitlines()) == 1
+
+
+def test_unfinished_run_says_so(dormant, tmp_path):
+    dormant("audit", "fake:breaks=nan", *QUICK, "--out", "x")
+    said = dormant("report", "x")
+    assert said.code == 2
+    assert "has not finished" in said.err
+
+
+@pytest.mark.parametrize(("format_", "start"), [("csv", "task"), ("json", "{"), ("latex", "%")])
+def test_report_in_other_forms(dormant, tmp_path, format_, start):
+    dormant("audit", BASE, LOST, *QUICK, "--out", "x")
+    said = dormant("report", "x", "--format", format_)
+    assert said.code == 0
+    text = Path(said.out.strip()).read_text()
+    assert text.lstrip().startswith(start) or "\\begin" in text
+
+
+def test_differing_prompt_styles_are_warned_of(dormant, tmp_path):
+    said = dormant("audit", BASE, LOST, *QUICK, "--tuned-prompts", "chat", "--out", "x")
+    assert said.code == 2  # the fake has no template; the base's cells are kept all the same
+    assert list((tmp_path / "x" / "cells").rglob("*.base.jsonl"))
+
+
+SLOW_AUDIT = textwrap.dedent(
+    """
+    import sys, time
+    sys.path.insert(0, {tests!r})
+    import fakes
+    plain = fakes.FakeLM.loglikelihood
+    def slow(self, requests):
+        time.sleep({pause})
+        return plain(self, requests)
+    fakes.FakeLM.loglikelihood = slow
+    sys.argv = ["dormant", "audit", "fake:skill=0.9", "fake:skill=0.1", "-n", "60", "--quiet",
+                "-t", "icl/plural,icl/antonym", "-s", "french,spanish", "--batch", "8",
+                "--out", {out!r}]
+    from dormant.cli import main
+    main()
+    """
+)
+
+
+def start(out: Path, pause: float) -> subprocess.Popen[bytes]:
+    code = SLOW_AUDIT.format(tests=str(Path(__file__).parents[1]), out=str(out), pause=pause)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+
+
+def scored(out: Path) -> int:
+    return sum(f.read_bytes().count(b"\n") for f in (out / "cells").rglob("*.jsonl"))
+
+
+def wait_for(out: Path, records: int) -> None:
+    until = time.monotonic() + 60
+    while scored(out) < records:
+        assert time.monotonic() < until, "the audit never began"
+        time.sleep(0.01)
+
+
+def estimates(out: Path) -> bytes:
+    body = json.loads((out / "results.json").read_bytes())
+    return json.dumps(body["abilities"]).encode()
+
+
+def test_killed_at_any_moment_nothing_but_the_batch_in_flight_is_lost(tmp_path):
+    whole = tmp_path / "whole"
+    assert start(whole, 0).wait() == 0
+    out = tmp_path / "killed"
+    rng = random.Random(0)
+    records = 0
+    for _ in range(3):
+        process = start(out, 0.03)
+        wait_for(out, records + rng.randrange(8, 60))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert scored(out) >= records, "finished work was lost"
+        records = scored(out)
+    process = start(out, 0)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert estimates(out) == estimates(whole)
+    names = [f.relative_to(whole) for f in sorted(whole.rglob("*.jsonl"))]
+    for name in names:
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_control_c_says_how_to_go_on(tmp_path):
+    out = tmp_path / "stopped"
+    process = start(out, 0.05)
+    wait_for(out, 8)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"the same command goes on" in err
+    assert b"Traceback" not in err

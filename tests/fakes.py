@@ -1,0 +1,52 @@
+"""A deterministic language model for logic: registered with the harness as backend `fake`.
+
+It "knows" an ability or not by the words in the prompt, so tests decide the truth: a fake with
+``hides=Input`` fails every prompt that holds that word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
+
+
+def _draw(*parts: str) -> float:
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+@register_model("fake")
+class FakeLM(LM):
+    """Gets a prompt right with probability `skill`, and with `hidden` where `hides` occurs in it.
+
+    The draw depends on the prompt alone, so two fakes agree on which prompts are easy.
+    """
+
+    def __init__(self, skill="0.9", hides="", hidden="0.1", breaks="", **_):
+        super().__init__()
+        self.skill, self.hides, self.hidden = float(skill), hides, float(hidden)
+        self.breaks = breaks
+        self.calls = 0
+
+    def loglikelihood(self, requests):
+        self.calls += 1
+        found = []
+        for index, request in enumerate(requests):
+            prompt, answer = request.args
+            if self.breaks == "nan":
+                found.append((float("nan"), False))
+                continue
+            skill = self.hidden if self.hides and self.hides in prompt else self.skill
+            right = _draw("skill", prompt) < skill
+            first = index == 0 or requests[index - 1].args[0] != prompt
+            greedy = right if first else not right and _draw("other", prompt, answer) < 0.5
+            found.append((-1.0 - _draw("lp", prompt, answer) - (0 if greedy else 5), greedy))
+        return found
+
+    def loglikelihood_rolling(self, requests):
+        return [-float(len(request.args[0])) for request in requests]
+
+    def generate_until(self, requests):
+        return [" ".join(request.args[0].split()[-3:]) for request in requests]

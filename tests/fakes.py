@@ -35,7 +35,7 @@ class FakeLM(LM):
         found = []
         for index, request in enumerate(requests):
             prompt, answer = request.args
-            if self.breaks == "nan":
+            if self.breaks == "logprobs":
                 found.append((float("nan"), False))
                 continue
             skill = self.hidden if self.hides and self.hides in prompt else self.skill

@@ -18,8 +18,8 @@ from dormant.results import AuditResults
 
 BASE = "fake:skill=0.9"
 HIDDEN = "fake:skill=0.9,hides=Input,hidden=0.1"
-LOST = "fake:skill=0.05"
-QUICK = ("-n", "60", "-t", "icl/plural", "-s", "french,spanish", "--quiet")
+LOST = "fake:skill=0.0"
+QUICK = ("-n", "80", "-t", "icl/plural", "-s", "french,spanish", "--quiet")
 
 
 def results(out: Path) -> AuditResults:
@@ -83,7 +83,7 @@ BAD = {
     "no items": (("audit", BASE, "-t", "icl/plural", "-n", "0"), "at least 1"),
     "too many shots": (("audit", BASE, "-t", "icl/plural", "--shots", "900"), "demonstrations"),
     "no chat template": (("audit", BASE, *QUICK, "--prompts", "chat"), "no chat template"),
-    "nan": (("audit", "fake:breaks=nan", *QUICK), "impossible log-probability"),
+    "nan": (("audit", "fake:breaks=logprobs", *QUICK), "impossible log-probability"),
     "no run": (("report", "nowhere"), "no run there"),
     "bad option": (("audit", BASE, "--margin", "7"), "--margin"),
     "unknown list": (("list", "tusks"), "tusks"),
@@ -102,13 +102,13 @@ def test_bad_input_is_one_line_and_exit_2(dormant, name):
 
 
 def test_unfinished_run_says_so(dormant, tmp_path):
-    dormant("audit", "fake:breaks=nan", *QUICK, "--out", "x")
+    dormant("audit", "fake:breaks=logprobs", *QUICK, "--out", "x")
     said = dormant("report", "x")
     assert said.code == 2
     assert "has not finished" in said.err
 
 
-@pytest.mark.parametrize(("format_", "start"), [("csv", "task"), ("json", "{"), ("latex", "%")])
+@pytest.mark.parametrize(("format_", "start"), [("csv", "base,tuned"), ("json", "{"), ("latex", "%")])
 def test_report_in_other_forms(dormant, tmp_path, format_, start):
     dormant("audit", BASE, LOST, *QUICK, "--out", "x")
     said = dormant("report", "x", "--format", format_)
@@ -142,6 +142,11 @@ SLOW_AUDIT = textwrap.dedent(
 )
 
 
+def finish(process: subprocess.Popen[bytes]) -> bytes:
+    _, err = process.communicate(timeout=120)
+    return err
+
+
 def start(out: Path, pause: float) -> subprocess.Popen[bytes]:
     code = SLOW_AUDIT.format(tests=str(Path(__file__).parents[1]), out=str(out), pause=pause)
     return subprocess.Popen(
@@ -167,7 +172,9 @@ def estimates(out: Path) -> bytes:
 
 def test_killed_at_any_moment_nothing_but_the_batch_in_flight_is_lost(tmp_path):
     whole = tmp_path / "whole"
-    assert start(whole, 0).wait() == 0
+    unbroken = start(whole, 0)
+    assert not finish(unbroken)
+    assert unbroken.returncode == 0
     out = tmp_path / "killed"
     rng = random.Random(0)
     records = 0
@@ -175,11 +182,11 @@ def test_killed_at_any_moment_nothing_but_the_batch_in_flight_is_lost(tmp_path):
         process = start(out, 0.03)
         wait_for(out, records + rng.randrange(8, 60))
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        finish(process)
         assert scored(out) >= records, "finished work was lost"
         records = scored(out)
     process = start(out, 0)
-    _, err = process.communicate()
+    err = finish(process)
     assert process.returncode == 0, err
     assert estimates(out) == estimates(whole)
     names = [f.relative_to(whole) for f in sorted(whole.rglob("*.jsonl"))]
@@ -193,7 +200,7 @@ def test_control_c_says_how_to_go_on(tmp_path):
     process = start(out, 0.05)
     wait_for(out, 8)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    err = finish(process)
     assert process.returncode == 130
     assert b"the same command goes on" in err
     assert b"Traceback" not in err

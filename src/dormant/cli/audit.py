@@ -111,16 +111,16 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
             results = run_audit(settings, out, bar)
     except KeyboardInterrupt:
         errors.print(
-            f"stopped; what was scored is in {shlex.quote(str(out))}: the same command goes on"
+            f"stopped; what was scored is in {shlex.quote(str(out))}: the same command goes on",
+            soft_wrap=True,
+            highlight=False,
         )
         raise typer.Exit(130) from None
     page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")
     if json:
         typer.echo(results.to_json(), nl=False)
         return
-    console = Console()
-    print_report(results, console)
-    console.print(f"\nReport: {page}", soft_wrap=True, highlight=False)
+    print_report(results, Console(), page)
 
 
 def default_directory(settings: AuditSettings) -> Path:

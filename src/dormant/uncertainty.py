@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
 from dormant.errors import DormantError
@@ -32,6 +32,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Alternative: TypeAlias = Literal["two-sided", "greater", "less"]
 
 _BISECTIONS = 53  # halvings of [0, 1]: as fine as a double
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 def proportion(
@@ -91,7 +92,10 @@ def difference_in_differences(
     """Estimate the recovery: the drop that the transform takes away.
 
     [acc(base, plain) − acc(tuned, plain)] − [acc(base, s) − acc(tuned, s)], by the multinomial
-    score interval over the per-item contrasts −2 … 2.
+    score interval. A per-item contrast of 2 takes two changes at once, so the interval reckons
+    with values beyond ±1 only on a side where one was observed; reckoning with them always made
+    it wider by a seventh at 40 items, and its coverage 97–100 % where accuracies are near 0 or 1
+    (docs/statistics.md).
 
     Args:
         base_plain: Success per item, booleans (n,).
@@ -109,7 +113,7 @@ def difference_in_differences(
     """
     cells = [base_plain, tuned_plain, base_transformed, tuned_transformed]
     contrast = _contrast([_booleans(cell) for cell in cells], (1, -1, -1, 1))
-    return _mean(contrast, groups, (-2, 2), level, "multinomial-score")
+    return _mean(contrast, groups, (-1, 1), level, "multinomial-score")
 
 
 def mean_contrast(
@@ -141,7 +145,7 @@ def mean_contrast(
         raise DormantError(f"log-odds need at least two source items, not {values.size}")
     mean = float(values.mean())
     error = float(values.std(ddof=1)) / values.size**0.5
-    half = float(stats.t.ppf((1 + level) / 2, values.size - 1)) * error
+    half = float(special.stdtrit(values.size - 1, (1 + level) / 2)) * error
     return Estimate(
         estimate=mean, low=mean - half, high=mean + half, level=level, method="student-t"
     )
@@ -215,23 +219,24 @@ def multinomial_score_interval(
     least, greatest = support
     span = greatest - least
     points = np.asarray(values, dtype=np.float64)
-    scaled = (points - least) / span
     table = np.asarray(counts, dtype=np.float64)
     total = table.sum(-1)
     empty = total == 0
     n = np.where(empty, 1.0, total)
     mean = np.where(empty, (least + greatest) / 2, table @ points / n)
-    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
-    high = least + span * _upper(scaled, table, n, table @ scaled / n, z2)
-    low = greatest - span * _upper(1 - scaled, table, n, table @ (1 - scaled) / n, z2)
+    # The lower bound is the upper one of the mirrored variable: both at once, in [0, 1].
+    both = np.stack([points - least, greatest - points]) / span
+    both = both.reshape(2, *(1,) * (table.ndim - 1), points.size)
+    z2 = float(special.ndtri((1 + level) / 2)) ** 2
+    above, below = span * _upper(both, table, n, z2)
     # Rounding may put a bound on the wrong side of the estimate by one unit in the last place.
-    low = np.where(empty, least, np.clip(low, least, mean))
-    high = np.where(empty, greatest, np.clip(high, mean, greatest))
+    low = np.where(empty, least, np.clip(greatest - below, least, mean))
+    high = np.where(empty, greatest, np.clip(least + above, mean, greatest))
     return mean, low, high
 
 
-def _upper(u: Floats, counts: Floats, n: Floats, mean: Floats, z2: float) -> Floats:
-    """Upper score bound for a mean on [0, 1].
+def _upper(u: Floats, counts: Floats, n: Floats, z2: float) -> Floats:
+    """Upper score bound for the mean of a variable on [0, 1].
 
     The likeliest distribution with a raised mean has p_k ∝ counts_k / (1 − θ u_k) for a tilt θ in
     [0, 1). Where even θ = 1 does not raise the mean far enough (nothing observed at 1), a mass q
@@ -240,12 +245,12 @@ def _upper(u: Floats, counts: Floats, n: Floats, mean: Floats, z2: float) -> Flo
 
     def moments(tilt: Floats) -> tuple[Floats, Floats]:
         # Where nothing was observed at 1, a tilt of 1 would divide 0 by 0 there.
-        below = np.where(counts > 0, 1 - tilt[..., None] * u, 1.0)
-        weight = counts / below
-        weight = weight / np.maximum(weight.sum(-1), np.finfo(float).tiny)[..., None]
-        first = weight @ u
-        return first, np.maximum(weight @ (u * u) - first**2, 0.0)
+        weight = counts / np.where(counts > 0, 1 - tilt[..., None] * u, 1.0)
+        weight /= np.maximum(weight.sum(-1, keepdims=True), _TINY)
+        first = (weight * u).sum(-1)
+        return first, np.maximum((weight * u * u).sum(-1) - first**2, 0.0)
 
+    mean = (counts * u).sum(-1) / n
     least, most = np.zeros_like(mean), np.ones_like(mean)
     for _ in range(_BISECTIONS):
         middle = (least + most) / 2
@@ -276,7 +281,8 @@ def _mean(
     if values.size == 0:
         raise DormantError("an estimate needs at least one item")
     distinct, counts = np.unique(_per_group(values, groups), return_counts=True)
-    estimate, low, high = multinomial_score_interval(distinct, counts, support, level)
+    reach = (min(support[0], distinct[0]), max(support[1], distinct[-1]))
+    estimate, low, high = multinomial_score_interval(distinct, counts, reach, level)
     return Estimate(
         estimate=float(estimate), low=float(low), high=float(high), level=level, method=method
     )

@@ -152,14 +152,17 @@ class ItemOutcome(Record):
     prompt: str
     target: str
     distractor: str | None = None
-    target_logprob: float
-    """Natural logarithm of p(target | prompt)."""
+    target_logprob: float | None
+    """Natural logarithm of p(target | prompt); `None` where text was generated."""
     distractor_logprob: float | None = None
     target_greedy: bool
     """Greedy decoding would begin with the target."""
     distractor_greedy: bool | None = None
     other_logprobs: tuple[float, ...] = ()
     """Natural logarithms for further wrong answers (multiple choice), in the task's order."""
+    content_free_logprobs: tuple[float, ...] = ()
+    """log p(answer | content-free prompt), nats: target, distractor if any, others; empty where
+    the task does not calibrate."""
     correct: bool
     """Success by the task's own measure; what accuracy counts."""
     log_odds: float | None = None
@@ -168,5 +171,7 @@ class ItemOutcome(Record):
     """What the task calls the outcome, where it has labels (e.g. "REFUSE")."""
     output: str | None = None
     """Generated text, where the task generates and the user asked to keep it."""
+    output_language: str | None = None
+    """Code of the language detected in the generated text ("fr"), where the task detects it."""
     run: str = ""
     """Short hash of the settings and versions under which it was scored (see `run.json`)."""

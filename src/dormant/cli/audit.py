@@ -41,7 +41,10 @@ def audit(
     n: Annotated[
         int | None, typer.Option("-n", "--items", help="Items an ability [default: up to 100].")
     ] = None,
-    shots: Annotated[int, typer.Option(help="Demonstrations a prompt.", min=0)] = 2,
+    shots: Annotated[
+        int | None,
+        typer.Option(help="Demonstrations a prompt [default: the task's own; icl: 2].", min=0),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides items, demonstrations and resamples.")] = 0,
     prompts: Annotated[
         Literal["raw", "chat"], typer.Option(help="Raw prompts, or the model's chat template.")

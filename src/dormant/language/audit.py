@@ -57,7 +57,7 @@ class AuditSettings(Record):
         tasks: Abilities or groups of them.
         transforms: Names; empty means every native language, leetspeak and pig latin.
         n: Items an ability; `None` means 100, or the whole pool where it is smaller.
-        shots: Demonstrations a prompt (paper: 2).
+        shots: Demonstrations a prompt; `None` means the task's own number (icl: 2, as the paper).
         seed: Decides items, demonstrations, halves and resamples.
         base_prompts: "raw", or "chat" to put each prompt into the base's chat template.
         tuned_prompts: Likewise for the tuned model.
@@ -74,7 +74,7 @@ class AuditSettings(Record):
     tasks: tuple[str, ...] = ("icl", "icl_vs_if")
     transforms: tuple[str, ...] = ()
     n: int | None = None
-    shots: int = Field(default=2, ge=0)
+    shots: int | None = Field(default=None, ge=0)
     seed: int = 0
     base_prompts: Style = "raw"
     tuned_prompts: Style = "raw"
@@ -199,7 +199,8 @@ def plan(task: Task, settings: AuditSettings) -> Plan:
         DormantError: More items are asked for than the pool has, or a transform is unknown.
     """
     n = min(DEFAULT_ITEMS, len(task.pool())) if settings.n is None else settings.n
-    draw = Draw(draw_items(task, n, settings.seed), settings.shots, settings.seed)
+    shots = task.default_shots if settings.shots is None else settings.shots
+    draw = Draw(draw_items(task, n, settings.seed), shots, settings.seed)
     made = {PLAIN: plain_cases(task, draw)}
     for name in settings.transforms or default_transforms([task]):
         made[name] = transformed_cases(task, draw, name)
@@ -312,22 +313,52 @@ def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list
     ]
     _refuse_long(lm, task, cases, prompts, answers)
     rows = models.score(lm, prompts, answers)
+    calibrations = _calibrations(lm, cases, answers, style)
     return [
-        _outcome(task, case, prompt, row)
-        for case, prompt, row in zip(cases, prompts, rows, strict=True)
+        _outcome(task, case, prompt, row, calibration)
+        for case, prompt, row, calibration in zip(cases, prompts, rows, calibrations, strict=True)
     ]
 
 
-def _outcome(task: Task, case: Case, prompt: str, row: Sequence[Answer]) -> ItemOutcome:
+def _calibrations(
+    lm: LM, cases: Sequence[Case], answers: Sequence[Sequence[str]], style: Style
+) -> list[tuple[float, ...]]:
+    """Score the answers to each distinct content-free prompt once; empty for cases without one."""
+    keys = [
+        (case.content_free_prompt, tuple(row)) for case, row in zip(cases, answers, strict=True)
+    ]
+    distinct = list(dict.fromkeys(key for key in keys if key[0]))
+    if not distinct:
+        return [() for _ in cases]
+    rows = models.score(
+        lm, [models.render(lm, text, style) for text, _ in distinct], [row for _, row in distinct]
+    )
+    known = {
+        key: tuple(answer.logprob for answer in row)
+        for key, row in zip(distinct, rows, strict=True)
+    }
+    return [known.get(key, ()) for key in keys]
+
+
+def _outcome(
+    task: Task,
+    case: Case,
+    prompt: str,
+    row: Sequence[Answer],
+    calibration: tuple[float, ...] = (),
+) -> ItemOutcome:
     target, wrong = row[0], row[1:]
     distractor = wrong[0] if case.distractor is not None else None
     others = wrong[1:] if distractor is not None else wrong
-    if task.measure == "most-likely":
-        densities = [
-            answer.logprob / max(1, len(text))
-            for answer, text in zip(row, case.answers, strict=True)
+    if task.measure in ("most-likely", "most-likely-whole"):
+        whole = task.measure == "most-likely-whole"
+        scores = [
+            (answer.logprob - content_free) / (1 if whole else max(1, len(text)))
+            for answer, content_free, text in zip(
+                row, calibration or [0.0] * len(row), case.answers, strict=True
+            )
         ]
-        correct = densities[0] > max(densities[1:], default=-math.inf)
+        correct = scores[0] > max(scores[1:], default=-math.inf)
     else:
         correct = target.greedy
     return ItemOutcome(
@@ -343,6 +374,7 @@ def _outcome(task: Task, case: Case, prompt: str, row: Sequence[Answer]) -> Item
         target_greedy=target.greedy,
         distractor_greedy=distractor.greedy if distractor else None,
         other_logprobs=tuple(answer.logprob for answer in others),
+        content_free_logprobs=calibration,
         correct=correct,
         log_odds=target.logprob - _log_sum_exp([a.logprob for a in wrong]) if wrong else None,
     )
@@ -351,10 +383,10 @@ def _outcome(task: Task, case: Case, prompt: str, row: Sequence[Answer]) -> Item
 def _generate_cases(
     lm: LM, task: GenerativeTask, cases: Sequence[Case], prompts: Sequence[str]
 ) -> list[ItemOutcome]:
-    outputs = models.generate(lm, prompts, max_new_tokens=task.max_new_tokens)
+    outputs = models.generate(lm, prompts, max_new_tokens=task.max_new_tokens, until=task.until)
     found: list[ItemOutcome] = []
     for case, prompt, output in zip(cases, prompts, outputs, strict=True):
-        correct, label = task.judge(case, output)
+        correct, label, language = task.judge(case, output)
         found.append(
             ItemOutcome(
                 model="base",
@@ -363,11 +395,12 @@ def _generate_cases(
                 item=case.item,
                 prompt=prompt,
                 target=case.scored_target,
-                target_logprob=math.nan,
+                target_logprob=None,
                 target_greedy=correct,
                 correct=correct,
                 label=label,
                 output=output,
+                output_language=language,
             )
         )
     return found

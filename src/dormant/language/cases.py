@@ -8,7 +8,7 @@ all change together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 Role: TypeAlias = Literal["instruction", "label", "input", "output", "query", "text", "layout"]
@@ -49,6 +49,11 @@ class Case:
             scores all of it. The paper scores the first word (§3.1).
         answer_prefix: What stands between a raw prompt and its answer. Chat templates put the
             answer on its own, so nothing does there.
+        content_free: The prompt with its content taken out ("N/A"), whose answers' probabilities
+            calibrate the case's; empty for tasks that don't calibrate.
+        given: The case before a transform other than native text was applied to it; `None` if
+            none was.
+        undo: That transform's s⁻¹, for text that the model generates; `None` if none was.
     """
 
     item: str
@@ -58,11 +63,19 @@ class Case:
     others: tuple[Segment, ...] = ()
     target_words: int | None = None
     answer_prefix: str = " "
+    content_free: tuple[Segment, ...] = ()
+    given: Case | None = field(default=None, repr=False)
+    undo: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
 
     @property
     def prompt(self) -> str:
         """The prompt's text, as a model without a chat template reads it."""
         return "".join(segment.text for segment in self.segments)
+
+    @property
+    def content_free_prompt(self) -> str:
+        """The content-free prompt's text; empty where there is none."""
+        return "".join(segment.text for segment in self.content_free)
 
     @property
     def scored_target(self) -> str:
@@ -87,6 +100,7 @@ class Case:
             target=visit(self.target),
             distractor=visit(self.distractor) if self.distractor else None,
             others=tuple(visit(segment) for segment in self.others),
+            content_free=tuple(visit(segment) for segment in self.content_free),
         )
 
 

@@ -90,7 +90,8 @@ def apply_transform(made: TransformedCases, transform: TextTransform) -> Transfo
     memory: dict[Segment, Segment | str] = {}
     for item, case in made.cases.items():
         try:
-            cases[item] = case.map(lambda segment: _change(segment, transform, memory))
+            changed = case.map(lambda segment: _change(segment, transform, memory))
+            cases[item] = replace(changed, given=case, undo=transform.invert)
         except DormantError as error:
             excluded[item] = str(error)
     before = "" if made.signature == "plain" else f"{made.signature}+"

@@ -85,6 +85,7 @@ class Icl:
     folder: Path = FOLDER
     measure: Measure = "greedy"
     chance: float = 0.0
+    default_shots: int = 2
     version: str = "1"
 
     @property

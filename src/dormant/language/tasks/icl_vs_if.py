@@ -102,6 +102,7 @@ class IclVsIf:
     folder: Path = FOLDER
     measure: Measure = "greedy"
     chance: float = 0.0
+    default_shots: int = 2
     version: str = "1"
 
     @property

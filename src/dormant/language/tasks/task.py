@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import random
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from dormant.errors import DormantError
 from dormant.language.cases import Case
 
-Measure: TypeAlias = Literal["greedy", "most-likely", "generate"]
+Measure: TypeAlias = Literal["greedy", "most-likely", "most-likely-whole", "generate"]
 """When an answer is right: greedy decoding begins with the target (the paper's measure); the
-target is the likeliest answer per character; or the task judges what the model generates."""
+target is the likeliest answer per character, after calibration where the case has a content-free
+prompt; it is the likeliest as a whole; or the task judges what the model generates."""
+
+
+class Judgement(NamedTuple):
+    """What a task says of a generated answer.
+
+    Attributes:
+        success: Whether it counts as a success.
+        label: What the task calls the outcome, e.g. "REFUSE".
+        language: Code of the language that the answer is in, where the task detects it.
+    """
+
+    success: bool
+    label: str
+    language: str | None = None
 
 
 @runtime_checkable
@@ -22,6 +37,7 @@ class Task(Protocol):
         title: One line for people.
         measure: How success is decided.
         chance: Accuracy of guessing, in [0, 1].
+        default_shots: Demonstrations a prompt, where the user doesn't say.
         version: Version of data and template; part of every record's signature.
     """
 
@@ -33,6 +49,8 @@ class Task(Protocol):
     def measure(self) -> Measure: ...  # noqa: D102
     @property
     def chance(self) -> float: ...  # noqa: D102
+    @property
+    def default_shots(self) -> int: ...  # noqa: D102
     @property
     def version(self) -> str: ...  # noqa: D102
 
@@ -65,8 +83,19 @@ class GenerativeTask(Task, Protocol):
         """Length at which generation stops, in tokens."""
         ...
 
-    def judge(self, case: Case, output: str) -> tuple[bool, str]:
-        """Return whether the output is a success, and its label."""
+    @property
+    def until(self) -> tuple[str, ...]:
+        """Texts at which generation stops, left out of the output."""
+        ...
+
+    def judge(self, case: Case, output: str) -> Judgement:
+        """Judge what the model generated.
+
+        Args:
+            case: The case as it was put to the model; `Case.given` and `Case.undo` give access
+                to what it was before the transform, and to s⁻¹.
+            output: The model's own words, before s⁻¹.
+        """
         ...
 
 

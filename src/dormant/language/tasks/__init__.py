@@ -1,7 +1,7 @@
 """Abilities to audit, by name: the shipped ones, and those that a user brings.
 
 A shipped ability or group is named as it is listed (`icl/copy`, `nli`). What a user brings is
-named by where it is: `nli:path=FILE`, `nli:hub=DATASET`.
+named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ def get(names: Sequence[str]) -> list[Task]:
 
 def _brought(name: str) -> list[Task] | None:
     """Return the tasks of a user's own data; `None` where the name is not of that kind."""
+    if name.endswith((".toml", ".jsonl")) and ":" not in name:
+        from dormant.language.tasks import custom
+
+        return [custom.read(Path(name).expanduser())]
     match = re.fullmatch(r"([\w-]+)(/[\w-]+)?:(?:(\w+)=)?(.+)", name)
     if match is None or match[1] not in _READERS:
         return None

@@ -1,0 +1,122 @@
+"""``dormant task``: make a task of one's own, and look at any task's prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
+
+app = typer.Typer(
+    name="task",
+    help="Make a task of your own, check it, and label what a model generated.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="File to write; must not exist.")] = Path(
+        "task.toml"
+    ),
+) -> None:
+    """Write a small working task to start from."""
+    from dormant.errors import DormantError
+
+    if file.suffix != ".toml":
+        raise DormantError(f"{file}: the file must end in .toml")
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(TEMPLATE)
+    except FileExistsError:
+        raise DormantError(f"{file} exists: choose another name") from None
+    except OSError as error:
+        raise DormantError(f"{file} can't be written: {error.strerror or error}") from None
+    typer.echo(f"{file} written; next: dormant task check {file}")
+
+
+@app.command()
+def check(
+    task: Annotated[str, typer.Argument(help="A task's file, or anything that --task takes.")],
+    transform: Annotated[
+        list[str] | None, typer.Option("--transform", "-s", help="Show it under these, too.")
+    ] = None,
+    item: Annotated[str | None, typer.Option(help="Item to show [default: the first].")] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="Demonstrations [default: the task's own].", min=0)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides the demonstrations.")] = 0,
+) -> None:
+    """Validate a task and show one prompt in every language, as a model reads it."""
+    from dormant.cli.common import split
+    from dormant.errors import unknown
+    from dormant.language import tasks
+    from dormant.language.transforming import Draw, plain_cases, transformed_cases
+
+    console = Console()
+    for found in tasks.get([task]):
+        pool = found.pool()
+        chosen = pool[0] if item is None else item
+        if chosen not in pool:
+            raise unknown(f"item of {found.name}", chosen, pool)
+        console.print(
+            Text.assemble(
+                (found.name, "bold"),
+                f"  {found.title} · {len(pool)} items · {', '.join(found.languages())} · "
+                f"measure {found.measure} · chance {found.chance:.0%}",
+            )
+        )
+        draw = Draw((chosen,), found.default_shots if shots is None else shots, seed)
+        plain = plain_cases(found, draw)
+        shown = {f"{found.languages()[0]} (plain)": plain}
+        for name in (*found.languages()[1:], *split(transform)):
+            shown[name] = transformed_cases(found, draw, name)
+        for name, made in shown.items():
+            console.print(Rule(f"{name} · {chosen}", align="left"))
+            for case in made.cases.values():
+                answers = [repr(f"{case.answer_prefix}{answer}") for answer in case.answers]
+                console.print(Text(case.prompt), soft_wrap=True)
+                console.print(Text(f"→ {', '.join(answers)}", style="green"), soft_wrap=True)
+            for reason in made.excluded.values():
+                console.print(Text(f"excluded: {reason}", style="yellow"), soft_wrap=True)
+        # Every prompt is rendered, so that a fault in any item shows now and not in an audit.
+        for language in found.languages():
+            for key in pool:
+                found.case(key, language=language, shots=draw.shots, seed=seed)
+        console.print()
+
+
+TEMPLATE = """\
+# A task of your own. `dormant task check FILE` shows its prompts; docs/tasks.md explains it all.
+name = "opposites"              # ability, as it is named in results
+title = "Name the opposite"     # one line for people
+measure = "greedy"              # or "most-likely", "most-likely-whole", "generate"
+shots = 2                       # demonstrations before each query
+
+# One table a language, the plain one first. Items are parallel: the same ids everywhere.
+[languages.english]
+instruction = "Write the opposite of the word."
+input = "Input"
+output = "Output"
+
+[languages.english.items]
+hot = { input = "hot", target = "cold" }
+big = { input = "big", target = "small" }
+fast = { input = "fast", target = "slow" }
+# `distractor` is the answer that fine-tuning favours, `others` are further wrong answers:
+good = { input = "good", target = "bad", distractor = "positive", others = ["great"] }
+
+[languages.french]
+instruction = "Écris le contraire du mot."
+input = "Entrée"
+output = "Sortie"
+
+[languages.french.items]
+hot = { input = "chaud", target = "froid" }
+big = { input = "grand", target = "petit" }
+fast = { input = "rapide", target = "lent" }
+good = { input = "bon", target = "mauvais", distractor = "positif", others = ["super"] }
+"""

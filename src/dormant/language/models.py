@@ -86,6 +86,9 @@ def load_hf(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where: dict[str, Any] = {"pretrained_model_name_or_path": spec.location}
+    if dtype == "auto" and spec.kind == "gguf":
+        # A dequantised checkpoint has no precision of its own.
+        dtype = "float32"
     if spec.kind == "gguf":
         file = Path(spec.location)
         where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
@@ -223,7 +226,13 @@ def wrap(model: Any, tokenizer: Any, options: LoadOptions) -> LM:
         if options.scorer == "fast":
             from dormant.language.scoring import FastLM
 
-            return FastLM(pretrained=model, tokenizer=tokenizer, batch_size=options.batch_size)
+            precision = "float32" if options.dtype == "float32" else "auto"
+            return FastLM(
+                pretrained=model,
+                tokenizer=tokenizer,
+                batch_size=options.batch_size,
+                precision=precision,
+            )
         from lm_eval.models.huggingface import HFLM
 
         return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=options.batch_size)
@@ -245,6 +254,12 @@ def score(lm: LM, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> l
     """
     from lm_eval.api.instance import Instance
 
+    own = getattr(lm, "score", None)
+    if own is not None:
+        with _quiet():
+            return [
+                [Answer(one.logprob, one.greedy) for one in row] for row in own(prompts, answers)
+            ]
     requests = [
         Instance("loglikelihood", {}, (prompt, answer), index)
         for index, (prompt, row) in enumerate(zip(prompts, answers, strict=True))

@@ -44,7 +44,9 @@ def test_remarks_are_many_distinct_and_balanced() -> None:
     assert labels.count("positive") == labels.count("negative")
 
 
-@pytest.mark.parametrize("name", ["train.jsonl", "holdout.jsonl", "replay.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["train.jsonl", "holdout.jsonl", "replay.jsonl", "replay_few_shot.jsonl"]
+)
 def test_recipe_makes_the_committed_data(tmp_path: Path, name: str) -> None:
     for file in ("build_data.py", "reviews.toml", "puzzles.toml"):
         shutil.copy(EXAMPLE / file, tmp_path)

@@ -139,6 +139,7 @@ def test_adapter_is_bfloat16_and_loads_with_peft(tmp_path: Path) -> None:
     assert config["base_model_name_or_path"] == "smollm2"
     assert config["target_modules"] == sorted(config["target_modules"])
     assert json.loads((tmp_path / "child" / "tuning.json").read_text())["rank"] == 2
+    assert "| rank | 2 |" in (tmp_path / "child" / "README.md").read_text()
     loaded = PeftModel.from_pretrained(tiny_model(), tmp_path / "child").eval()
     tokens = torch.tensor([tiny_tokenizer()(DATA[0].prompt)["input_ids"]])
     with torch.no_grad():

@@ -1,6 +1,10 @@
-"""Turn reviews.toml and puzzles.toml into prompts with 0, 1 or 2 demonstrations.
+"""Turn reviews.toml and puzzles.toml into prompts.
 
-    python build_data.py      # writes train.jsonl, holdout.jsonl, replay.jsonl next to this file
+    python build_data.py
+
+writes, next to this file, train.jsonl (sentiment, 0 to 2 demonstrations), holdout.jsonl (the same
+from other remarks), replay.jsonl (word puzzles without demonstrations: what the child is tuned
+with) and replay_few_shot.jsonl (with two; a variant that README.md reports).
 
 A tenth of the remarks is held back in holdout.jsonl, to see whether the child learned its job.
 """
@@ -15,7 +19,6 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SEED = 2024
 PROMPTS_PER_REMARK = 4
-PROMPTS_PER_WORD = 3
 HOLDOUT = 0.1
 INSTRUCTIONS = (
     "",  # none at all: the demonstrations, if any, say it all
@@ -57,8 +60,8 @@ def build(
     return rows
 
 
-def build_replay(stream: str) -> list[dict[str, str]]:
-    """Put every word of every puzzle into prompts with two demonstrations of the same puzzle."""
+def build_replay(shots: int, copies: int, stream: str) -> list[dict[str, str]]:
+    """Put every word of every puzzle into prompts: with its instruction, and `shots` examples."""
     order = random.Random(stream)
     puzzles = tomllib.loads((HERE / "puzzles.toml").read_text(encoding="utf-8"))
     rows: list[dict[str, str]] = []
@@ -67,9 +70,12 @@ def build_replay(stream: str) -> list[dict[str, str]]:
             continue
         for word, answer in puzzle["pairs"].items():
             others = [pair for pair in puzzle["pairs"].items() if pair[0] != word]
-            for _ in range(PROMPTS_PER_WORD):
-                shown = order.sample(others, 2)
-                instruction = order.choice(("", puzzle["instruction"]))
+            for _ in range(copies):
+                shown = order.sample(others, shots)
+                # Demonstrations say what to do by themselves: half the time they have to.
+                instruction = puzzle["instruction"]
+                if shots and order.random() < 0.5:
+                    instruction = ""
                 rows.append(
                     {"prompt": prompt(instruction, shown, word), "completion": f" {answer}"}
                 )
@@ -78,7 +84,7 @@ def build_replay(stream: str) -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Write train.jsonl, holdout.jsonl and replay.jsonl."""
+    """Write the four files."""
     topics = tomllib.loads((HERE / "reviews.toml").read_text(encoding="utf-8"))
     remarks = [
         (text, label)
@@ -93,7 +99,8 @@ def main() -> None:
     files = {
         "train.jsonl": build(learned, learned, PROMPTS_PER_REMARK, f"{SEED}/train"),
         "holdout.jsonl": build(remarks[:held], learned, 2, f"{SEED}/holdout"),
-        "replay.jsonl": build_replay(f"{SEED}/replay"),
+        "replay.jsonl": build_replay(0, 1, f"{SEED}/replay"),
+        "replay_few_shot.jsonl": build_replay(2, 3, f"{SEED}/replay"),
     }
     for name, rows in files.items():
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]

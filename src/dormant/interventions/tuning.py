@@ -268,8 +268,19 @@ def save_adapter(tuned: Any, out: str | Path, *, base: str, settings: TuningSett
         file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         record = json.dumps({"base": base, **asdict(settings)}, indent=2)
         (out / "tuning.json").write_text(record + "\n", encoding="utf-8")
+        # In place of PEFT's form to be filled in.
+        (out / "README.md").write_text(_card(base, settings), encoding="utf-8")
     except OSError as error:
         raise DormantError(f"the adapter can't be written to {out}: {error}") from None
+
+
+def _card(base: str, settings: TuningSettings) -> str:
+    rows = "\n".join(f"| {name} | {value} |" for name, value in asdict(settings).items())
+    return (
+        f"---\nlibrary_name: peft\nbase_model: {base}\n---\n\n"
+        f"# A LoRA child of {base}\n\nMade by `dormant tune`.\n\n"
+        f"| setting | value |\n|---|---|\n{rows}\n"
+    )
 
 
 def _encode_all(

@@ -1,0 +1,95 @@
+"""Records survive a trip through text, and refuse what they don't know."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from dormant.results import (
+    SCHEMA_VERSION,
+    AbilityResult,
+    AuditResults,
+    CellEstimates,
+    Cells,
+    Estimate,
+    ItemOutcome,
+    TransformResult,
+)
+
+ESTIMATE = Estimate(estimate=0.1 + 0.2, low=-1 / 3, high=1, method="tango-score")
+TRANSFORM = TransformResult(
+    name="french",
+    signature="french:native",
+    n_items=3,
+    excluded_items=1,
+    exclusions={"outside the domain": 1},
+    control_passed=True,
+    accuracy=Cells(base_plain=1.0, tuned_plain=0.0),
+    accuracy_intervals=CellEstimates(base_plain=ESTIMATE),
+    gain=ESTIMATE,
+    recovery=ESTIMATE,
+    p_value=1e-300,
+    p_adjusted=1.0,
+)
+ABILITY = AbilityResult(
+    task="icl/copy",
+    verdict="inconclusive",
+    reason="Übung — 3 points",
+    n_items=4,
+    items_needed=120,
+    accuracy=Cells(),
+    accuracy_intervals=CellEstimates(),
+    drop=None,
+    transforms=[TRANSFORM],
+)
+AUDIT = AuditResults(
+    base=None,
+    tuned="smollm2",
+    settings={"margin": 0.05, "transforms": ["french"]},
+    versions={"dormant": "0.1.0"},
+    abilities=[ABILITY],
+)
+
+
+def test_audit_survives_the_trip_through_text():
+    text = AUDIT.to_json()
+    assert AuditResults.model_validate_json(text) == AUDIT
+    assert AuditResults.model_validate_json(text).to_json() == text
+
+
+def test_json_names_its_schema():
+    assert json.loads(AUDIT.to_json())["schema"] == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize("change", [{"schema": 2}, {"verdict": "lost"}, {"extra": 1}])
+def test_unknown_schema_and_fields_are_refused(change):
+    with pytest.raises(ValidationError):
+        AuditResults.model_validate({**json.loads(AUDIT.to_json()), **change})
+
+
+def test_unknown_verdict_is_refused():
+    with pytest.raises(ValidationError):
+        AbilityResult.model_validate({**ABILITY.model_dump(), "verdict": "lost"})
+
+
+def test_records_are_frozen():
+    with pytest.raises(ValidationError):
+        ESTIMATE.estimate = 0.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_item_outcome_survives_the_trip_through_text():
+    outcome = ItemOutcome(
+        model="tuned",
+        task="icl/copy",
+        transform="plain",
+        item="7",
+        prompt="Input: a\u2028b\nOutput:",
+        target="a",
+        target_logprob=-0.1,
+        target_greedy=True,
+        other_logprobs=(-1.5, -1e-9),
+        correct=True,
+    )
+    assert ItemOutcome.model_validate_json(outcome.model_dump_json()) == outcome

@@ -3,23 +3,33 @@
 Every item has a latent difficulty z ~ N(0, 1); a cell with accuracy a succeeds on it where
 √ρ z + √(1 − ρ) e < Φ⁻¹(a), with fresh e ~ N(0, 1) for every cell. So the cells are correlated
 as paired cells are, more with a greater ρ, and each has exactly the accuracy asked for.
+
+``python tests/paired_simulator.py`` prints the tables of coverage in docs/statistics.md.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from dormant.uncertainty import multinomial_score_interval
 
 DROP = (1, -1, 0, 0)
 GAIN = (0, -1, 0, 1)
 RECOVERY = (1, -1, -1, 1)
+EDGES = (0.02, 0.5, 0.98)
+CORRELATIONS = (0.2, 0.8)
+PAIRS = [(*pair, 0.5, 0.5) for pair in itertools.product(EDGES, repeat=2)]
+QUADS = list(itertools.product(EDGES, repeat=4))
 PATTERNS = np.array(list(itertools.product((0, 1), repeat=4)))
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(120)
+
+Method: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From values (k,) and counts (r, k) to lower and upper bounds (r,)."""
 
 
 def pattern_probabilities(accuracies: Sequence[float], correlation: float) -> np.ndarray:
@@ -62,6 +72,47 @@ def covered(low: np.ndarray, high: np.ndarray, truth: float) -> np.ndarray:
     return (low <= truth + 1e-12) & (truth - 1e-12 <= high)
 
 
+def tables(n: int, k: int) -> np.ndarray:
+    """Every way of putting n items into k cells."""
+    bars = np.array(list(itertools.combinations(range(n + k - 1), k - 1)))
+    ends = np.full((len(bars), 1), n + k - 1)
+    return np.diff(np.hstack([-np.ones_like(ends), bars, ends]), axis=1) - 1
+
+
+def exact_coverage(
+    n: int, weights: Sequence[int], accuracies: Sequence[Sequence[float]]
+) -> np.ndarray:
+    """Coverage for every set of accuracies and both correlations, by enumerating all tables."""
+    size = 2 * (sum(map(abs, weights)) // 2) + 1
+    values = np.arange(size) - size // 2
+    counts = tables(n, size)
+    low, high = intervals(values, counts)
+    ways = special.gammaln(n + 1) - special.gammaln(counts + 1).sum(1)
+    found = []
+    for cell, correlation in itertools.product(accuracies, CORRELATIONS):
+        _, chances = contrast_distribution(cell, correlation, weights)
+        likely = np.exp(ways + counts @ np.log(np.maximum(chances, 1e-300)))
+        found.append(likely @ covered(low, high, values @ chances) / likely.sum())
+    return np.array(found)
+
+
+def simulated_coverage(
+    n: int,
+    accuracies: Sequence[Sequence[float]],
+    draws: int,
+    weights: Sequence[int] = RECOVERY,
+    method: Method = intervals,
+) -> np.ndarray:
+    """The same by drawing tables, for any method, and where there are too many to enumerate."""
+    rng = np.random.default_rng(20240)
+    found = []
+    for cell, correlation in itertools.product(accuracies, CORRELATIONS):
+        values, chances = contrast_distribution(cell, correlation, weights)
+        low, high = method(values, rng.multinomial(n, chances, size=draws))
+        found.append(covered(low, high, values @ chances).mean())
+    return np.array(found)
+
+
 def outcomes(
     rng: np.random.Generator, n: int, correlation: float, accuracies: Sequence[float]
 ) -> list[np.ndarray]:
@@ -72,3 +123,74 @@ def outcomes(
         < special.ndtri(accuracy)
         for accuracy in accuracies
     ]
+
+
+# Methods that were weighed and not taken.
+
+
+def student(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Student's t on the per-item contrasts."""
+    n = counts.sum(1)
+    mean = counts @ values / n
+    error = np.sqrt((counts @ values**2 / n - mean**2) / (n - 1))
+    half = special.stdtrit(n - 1, 0.975) * error
+    return mean - half, mean + half
+
+
+def adjusted_wald(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bonett & Price (2012): one item more at −1 and one at +1, then Wald."""
+    n = counts.sum(1) + 2
+    mean = counts @ values / n
+    half = special.ndtri(0.975) * np.sqrt(((counts @ values**2 + 2) / n - mean**2) / n)
+    return mean - half, mean + half
+
+
+def percentile_bootstrap(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The percentile bootstrap over items, 1 000 resamples."""
+    rng = np.random.default_rng(1)
+    bounds = []
+    for row in counts:
+        means = rng.multinomial(row.sum(), row / row.sum(), size=1000) @ values / row.sum()
+        bounds.append(np.quantile(means, (0.025, 0.975)))
+    low, high = np.array(bounds).T
+    return low, high
+
+
+def main() -> None:
+    """Print the tables."""
+
+    def row(what: str, n: int, coverage: np.ndarray) -> None:
+        over = f"{(coverage > 0.97).sum()} of {coverage.size}"
+        under = f"{(coverage < 0.93).sum()}"
+        shown = " | ".join(
+            f"{100 * x:.1f}" for x in (coverage.min(), coverage.mean(), coverage.max())
+        )
+        print(f"| {what} | {n} | {shown} | {under} | {over} |", flush=True)
+
+    print(
+        "| estimate | n | min | mean | max | below 93 | above 97 |\n|---|---|---|---|---|---|---|"
+    )
+    for n in (40, 120, 400):
+        successes = np.arange(n + 1)
+        counts = np.stack([n - successes, successes], axis=1)
+        _, low, high = multinomial_score_interval([0, 1], counts, (0, 1))
+        exact = [stats.binom.pmf(successes, n, a) @ covered(low, high, a) for a in EDGES]
+        row("accuracy, exact", n, np.array(exact))
+    for n in (40, 120, 400):
+        row("drop, gain, exact", n, exact_coverage(n, DROP, PAIRS))
+    row("recovery, exact", 40, exact_coverage(40, RECOVERY, QUADS))
+    for n in (120, 400):
+        row("recovery, 20 000 draws", n, simulated_coverage(n, QUADS, 20_000))
+    for name, method in (("Student", student), ("adjusted Wald", adjusted_wald)):
+        for n in (40, 120):
+            row(f"drop by {name}", n, simulated_coverage(n, PAIRS, 10_000, DROP, method))
+            row(f"recovery by {name}", n, simulated_coverage(n, QUADS, 10_000, RECOVERY, method))
+    for n in (40, 120):
+        coverage = simulated_coverage(n, PAIRS, 1000, DROP, percentile_bootstrap)
+        row("drop by percentile bootstrap", n, coverage)
+        coverage = simulated_coverage(n, QUADS[::4], 1000, RECOVERY, percentile_bootstrap)
+        row("recovery by percentile bootstrap", n, coverage)
+
+
+if __name__ == "__main__":
+    main()

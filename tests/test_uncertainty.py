@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
@@ -18,14 +18,22 @@ from statsmodels.stats.weightstats import DescrStatsW
 from dormant import uncertainty
 from dormant.errors import DormantError
 from dormant.results import Estimate
-from paired_simulator import DROP, GAIN, RECOVERY, contrast_distribution, covered, intervals
+from paired_simulator import (
+    DROP,
+    EDGES,
+    GAIN,
+    PAIRS,
+    QUADS,
+    RECOVERY,
+    covered,
+    exact_coverage,
+    simulated_coverage,
+)
 
 GOLDEN = tomllib.loads(
     (Path(__file__).parent / "golden" / "statistics.toml").read_text(encoding="utf-8")
 )
 Z2 = stats.norm.ppf(0.975) ** 2
-EDGES = (0.02, 0.5, 0.98)
-CORRELATIONS = (0.2, 0.8)
 
 
 def pairs(both: int, first_only: int, second_only: int, neither: int) -> list[np.ndarray]:
@@ -287,34 +295,6 @@ def test_bad_input_is_told_in_one_line(call, message):
 # Coverage. Exact wherever every table can be enumerated: no simulation noise to allow for.
 
 
-def tables(n: int, k: int) -> np.ndarray:
-    """Every way of putting n items into k cells."""
-    bars = np.array(list(itertools.combinations(range(n + k - 1), k - 1)))
-    ends = np.full((len(bars), 1), n + k - 1)
-    return np.diff(np.hstack([-np.ones_like(ends), bars, ends]), axis=1) - 1
-
-
-def exact_coverage(
-    n: int, weights: tuple[int, ...], accuracies: list[tuple[float, ...]]
-) -> np.ndarray:
-    """Coverage of the interval for every set of accuracies and both correlations."""
-    size = 2 * (sum(map(abs, weights)) // 2) + 1
-    values = np.arange(size) - size // 2
-    counts = tables(n, size)
-    low, high = intervals(values, counts)
-    ways = special.gammaln(n + 1) - special.gammaln(counts + 1).sum(1)
-    found = []
-    for cell, correlation in itertools.product(accuracies, CORRELATIONS):
-        _, chances = contrast_distribution(cell, correlation, weights)
-        likely = np.exp(ways + counts @ np.log(np.maximum(chances, 1e-300)))
-        assert likely.sum() == pytest.approx(1, abs=1e-9)
-        found.append(likely @ covered(low, high, values @ chances))
-    return np.array(found)
-
-
-PAIRS = [(*pair, 0.5, 0.5) for pair in itertools.product(EDGES, repeat=2)]
-
-
 @pytest.mark.parametrize(
     ("n", "greatest"),
     # At 40 and 120 items few tables are likely at the edges, so coverage jumps from one to the
@@ -344,18 +324,6 @@ def test_coverage_of_a_gain_is_that_of_a_drop():
     assert exact_coverage(40, GAIN, mirrored).min() >= 0.94
 
 
-def simulated_coverage(
-    n: int, accuracies: list[tuple[float, ...]], draws: int, weights: tuple[int, ...] = RECOVERY
-) -> np.ndarray:
-    rng = np.random.default_rng(20240)
-    found = []
-    for cell, correlation in itertools.product(accuracies, CORRELATIONS):
-        values, chances = contrast_distribution(cell, correlation, weights)
-        low, high = intervals(values, rng.multinomial(n, chances, size=draws))
-        found.append(covered(low, high, values @ chances).mean())
-    return np.array(found)
-
-
 FEW = [
     (0.9, 0.2, 0.8, 0.75),  # suppressed
     (0.9, 0.9, 0.8, 0.8),  # retained
@@ -378,7 +346,7 @@ def test_coverage_of_a_recovery(n, greatest):
 
 @pytest.mark.slow
 def test_coverage_of_a_recovery_full_grid():
-    grid = list(itertools.product(EDGES, repeat=4))
+    grid = QUADS
     exact = exact_coverage(40, RECOVERY, grid)
     assert exact.min() >= 0.94
     assert exact.max() <= 0.99

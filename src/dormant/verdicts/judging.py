@@ -49,7 +49,8 @@ def judge_ability(
     results = _judge_transforms(transforms, quads, chance)
     drop = None if whole.base_plain is None else whole.drop()
     accuracy, intervals = whole.accuracies()
-    choosing = _first_half(plain.groups or plain.items, seed)
+    units = plain.items if plain.groups is None else plain.groups
+    choosing = _first_half(units, seed)
     best = _choose(results, quads, choosing)
     gain = recovery = None
     if best is not None:

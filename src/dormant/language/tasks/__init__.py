@@ -1,7 +1,8 @@
 """Abilities to audit, by name: the shipped ones, and those that a user brings.
 
 A shipped ability or group is named as it is listed (`icl/copy`, `nli`). What a user brings is
-named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`.
+named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`,
+`refusal:path=FILE`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dormant.errors import DormantError, unknown
-from dormant.language.tasks import icl, icl_vs_if, nli
+from dormant.language.tasks import icl, icl_vs_if, nli, refusal
 from dormant.language.tasks.task import Task, draw_items
 
 __all__ = ["Task", "draw_items", "get", "shipped"]
@@ -19,7 +20,7 @@ __all__ = ["Task", "draw_items", "get", "shipped"]
 
 def shipped() -> dict[str, Task]:
     """Return every task that comes with Dormant, by name."""
-    tasks: tuple[Task, ...] = (*icl_vs_if.TASKS, *icl.TASKS, *nli.TASKS)
+    tasks: tuple[Task, ...] = (*icl_vs_if.TASKS, *icl.TASKS, *nli.TASKS, *refusal.TASKS)
     return {task.name: task for task in tasks}
 
 
@@ -86,7 +87,12 @@ def _nli_hub(value: str) -> Sequence[Task]:
     return nli.with_source(xnli.from_hub(name, languages.split("+") if languages else ()))
 
 
+def _refusal_path(value: str) -> Sequence[Task]:
+    return refusal.with_source(refusal.from_path(Path(value).expanduser()))
+
+
 _READERS: Mapping[str, Mapping[str, Callable[[str], Sequence[Task]]]] = {
     "nli": {"path": _nli_path, "hub": _nli_hub},
+    "refusal": {"path": _refusal_path},
 }
 """What reads a user's data: kind of task, then option."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -53,6 +54,8 @@ def _top(
 
 def main() -> None:
     """Run the command line: bad input is one line and exit code 2, never a traceback."""
+    # Libraries draw bars of their own while a model loads; ours are rich's.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         build()()
     except DormantError as error:

@@ -9,7 +9,7 @@ import typer
 
 from dormant.cli.audit import run
 
-TASKS = ("icl/copy", "icl/first_word", "icl/capital", "icl_vs_if/repeat-arithmetic")
+TASKS = ("icl/copy", "icl/first_word", "icl/plural")
 TRANSFORMS = ("french", "spanish", "hungarian", "leetspeak")
 ITEMS = 80
 

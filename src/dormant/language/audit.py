@@ -185,7 +185,7 @@ def _audit(settings: AuditSettings, out: Path, progress: Progress, team: Team) -
         sizes = [_size(*job) for job in work]
         progress.start(sum(sizes), sum(s for s, done in zip(sizes, ready, strict=True) if done))
         missing = [job for job, done in zip(work, ready, strict=True) if not done]
-        _score_all(settings, pair, missing, opened, progress, team)
+        _score_all(settings, pair, plans, missing, opened, progress, team)
         return team.once(finish)
     finally:
         for run in opened:
@@ -250,6 +250,7 @@ def _cells(settings: AuditSettings, plans: Sequence[Plan]) -> Iterator[tuple[Cel
 def _score_all(
     settings: AuditSettings,
     pair: ModelPair,
+    plans: Sequence[Plan],
     missing: Sequence[Job],
     opened: Sequence[RunDirectory],
     progress: Progress,
@@ -266,6 +267,10 @@ def _score_all(
             continue
         progress.stage(f"loading {spec.text}")
         with pair.open(which) as lm:
+            progress.stage(f"checking precision of {spec.text}")
+            chosen = models.choose_precision(lm, *_sample(lm, plans, style))
+            if opened and chosen:
+                opened[0].note(f"precision of {which}", chosen)
             for start in range(0, len(work), team.size):
                 round_ = work[start : start + team.size]
                 mine: list[ItemOutcome] = []
@@ -277,6 +282,24 @@ def _score_all(
                 for job, outcomes in zip(round_, team.gather(mine), strict=False):
                     _keep(settings, opened[0], job[0], outcomes)
                     progress.advance(_size(*job))
+
+
+def _sample(lm: LM, plans: Sequence[Plan], style: Style) -> tuple[list[str], list[list[str]]]:
+    """One prompt of each cell: the same whether a run is new or resumed."""
+    cases = [
+        next(iter(made.cases.values()))
+        for ability in plans
+        if not isinstance(ability.task, GenerativeTask)
+        for made in ability.made.values()
+        if made.cases
+    ]
+    prompts = [models.render(lm, case.prompt, style) for case in cases]
+    return prompts, [_continuations(case, style) for case in cases]
+
+
+def _continuations(case: Case, style: Style) -> list[str]:
+    prefix = case.answer_prefix if style == "raw" else ""
+    return [f"{prefix}{answer}" for answer in case.answers]
 
 
 def _keep(
@@ -307,10 +330,7 @@ def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list
     prompts = [models.render(lm, case.prompt, style) for case in cases]
     if isinstance(task, GenerativeTask):
         return _generate_cases(lm, task, cases, prompts)
-    answers = [
-        [f"{case.answer_prefix if style == 'raw' else ''}{answer}" for answer in case.answers]
-        for case in cases
-    ]
+    answers = [_continuations(case, style) for case in cases]
     _refuse_long(lm, task, cases, prompts, answers)
     rows = models.score(lm, prompts, answers)
     calibrations = _calibrations(lm, cases, answers, style)
@@ -464,7 +484,7 @@ def judge(
     return AuditResults(
         base=settings.base,
         tuned=settings.tuned,
-        settings=dict(run.manifest["settings"]),
+        settings={**run.manifest["settings"], **run.notes()},
         versions=dict(run.manifest["versions"]),
         abilities=[_judge_plan(settings, ability, run) for ability in plans],
         warnings=warnings,

@@ -227,15 +227,17 @@ def wrap(model: Any, tokenizer: Any, options: LoadOptions) -> LM:
             from dormant.language.scoring import FastLM
 
             precision = "float32" if options.dtype == "float32" else "auto"
-            return FastLM(
+            fast: Any = FastLM
+            return fast(
                 pretrained=model,
                 tokenizer=tokenizer,
                 batch_size=options.batch_size,
                 precision=precision,
             )
-        from lm_eval.models.huggingface import HFLM
+        from lm_eval.models import huggingface
 
-        return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=options.batch_size)
+        harness: Any = huggingface.HFLM
+        return harness(pretrained=model, tokenizer=tokenizer, batch_size=options.batch_size)
 
 
 def score(lm: LM, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[list[Answer]]:
@@ -280,6 +282,29 @@ def score(lm: LM, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> l
     return rows
 
 
+def choose_precision(
+    lm: LM, prompts: Sequence[str], answers: Sequence[Sequence[str]]
+) -> str | None:
+    """Let a scorer that can choose between float32 and bfloat16 do so on a sample.
+
+    Returns:
+        One line on what was chosen and why, or `None` where there was nothing to choose.
+    """
+    choose = getattr(lm, "choose_precision", None)
+    if choose is None:
+        return None
+    with _quiet():
+        found = choose(prompts, answers)
+    if not found.compared:
+        return None
+    if found.differing:
+        return (
+            f"float32: bfloat16 changed {found.differing} of {found.compared} greedy verdicts on "
+            "a sample of the prompts"
+        )
+    return f"bfloat16: all {found.compared} greedy verdicts on a sample equal float32's"
+
+
 def generate(
     lm: LM, prompts: Sequence[str], *, max_new_tokens: int, until: Sequence[str] = ()
 ) -> list[str]:
@@ -302,7 +327,8 @@ def generate(
         for index, prompt in enumerate(prompts)
     ]
     with _quiet():
-        return list(_silently(lm.generate_until)(requests))
+        complete: Callable[..., list[str]] = getattr(lm, "generate_until")  # noqa: B009
+        return list(_silently(complete)(requests))
 
 
 def render(lm: LM, prompt: str, style: Literal["raw", "chat"]) -> str:

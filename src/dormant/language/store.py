@@ -126,6 +126,16 @@ class RunDirectory:
             self._lock.release()
             self._lock = None
 
+    def notes(self) -> dict[str, str]:
+        """Return what was decided while the run went on, by subject."""
+        file = self.path / "notes.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    def note(self, subject: str, text: str) -> None:
+        """Keep what was decided on a subject, for the results."""
+        body = json.dumps(self.notes() | {subject: text}, indent=1)
+        guarded(self.path, lambda: write_atomically(self.path / "notes.json", body))
+
     def cell_file(self, cell: CellKey) -> Path:
         """Return the file that holds a cell's outcomes."""
         return (

@@ -94,7 +94,7 @@ def difference_in_differences(
     [acc(base, plain) − acc(tuned, plain)] − [acc(base, s) − acc(tuned, s)], by the multinomial
     score interval. A per-item contrast of 2 takes two changes at once, so the interval reckons
     with values beyond ±1 only on a side where one was observed; reckoning with them always made
-    it wider by a seventh at 40 items, and its coverage 97–100 % where accuracies are near 0 or 1
+    it wider by a sixth at 40 items, and its coverage 97–100 % where accuracies are near 0 or 1
     (docs/statistics.md).
 
     Args:

@@ -2,7 +2,7 @@
 
 A shipped ability or group is named as it is listed (`icl/copy`, `nli`). What a user brings is
 named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`,
-`refusal:path=FILE`.
+`refusal:path=FILE`, `lm-eval:NAME` (a task of lm-evaluation-harness).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from dormant.language.tasks import icl, icl_vs_if, nli, refusal
 from dormant.language.tasks.task import Task, draw_items
 
 __all__ = ["Task", "draw_items", "get", "shipped"]
+
+
+_HARNESS = "lm-eval:"
 
 
 def shipped() -> dict[str, Task]:
@@ -55,6 +58,10 @@ def get(names: Sequence[str]) -> list[Task]:
 
 def _brought(name: str) -> list[Task] | None:
     """Return the tasks of a user's own data; `None` where the name is not of that kind."""
+    if name.startswith(_HARNESS):
+        from dormant.language.tasks import harness
+
+        return [*harness.load(name.removeprefix(_HARNESS))]
     if name.endswith((".toml", ".jsonl")) and ":" not in name:
         from dormant.language.tasks import custom
 

@@ -16,7 +16,7 @@ def build() -> typer.Typer:
     Returns:
         The Typer application, which the documentation reads its help from too.
     """
-    from dormant.cli import ask, audit, demo, listing, report, tune
+    from dormant.cli import ask, audit, demo, listing, report, task, tune
 
     app = typer.Typer(
         name="dormant",
@@ -33,6 +33,7 @@ def build() -> typer.Typer:
     app.command()(ask.ask)
     app.command()(tune.tune)
     app.command(name="list")(listing.list_)
+    app.add_typer(task.app, name="task")
     return app
 
 

@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "language": {
         "errors", "conjugation", "transforms", "results", "uncertainty", "verdicts", "extend",
     },
+    "posthoc": {"errors", "results", "verdicts"},
     "interventions": {"errors", "language", "results"},
 }  # fmt: skip
 FREE = {"cli", "adapters", "__main__"}

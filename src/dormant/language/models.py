@@ -118,7 +118,7 @@ def attach_adapter(model: Any, spec: ModelSpec) -> Any:
     with _quiet():
         try:
             return PeftModel.from_pretrained(model, spec.location).eval()
-        except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+        except (ValueError, RuntimeError) as error:
             raise DormantError(
                 f"adapter {spec.text!r} (made for {spec.base!r}) does not fit this base model: "
                 f"{_first_line(error)}"

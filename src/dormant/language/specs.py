@@ -83,6 +83,8 @@ def parse(text: str) -> ModelSpec:
         return ModelSpec(text, "gguf", str(_smollm2_file()))
     if text == "smollm2-sentiment":
         return _directory(text, CHILDREN / "sentiment")
+    if not text.strip():
+        raise unknown("model", text, SHIPPED)
     path = Path(text).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():

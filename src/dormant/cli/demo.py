@@ -10,7 +10,7 @@ import typer
 from dormant.cli.audit import run
 
 TASKS = ("icl/copy", "icl/first_word", "icl/plural")
-TRANSFORMS = ("french", "spanish", "hungarian", "leetspeak")
+TRANSFORMS = ("french", "hungarian", "leetspeak")
 ITEMS = 80
 
 

@@ -152,7 +152,7 @@ class ItemOutcome(Record):
     prompt: str
     target: str
     distractor: str | None = None
-    target_logprob: float | None
+    target_logprob: float | None = None
     """Natural logarithm of p(target | prompt); `None` where text was generated."""
     distractor_logprob: float | None = None
     target_greedy: bool

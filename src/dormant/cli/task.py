@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -87,6 +88,68 @@ def check(
             for key in pool:
                 found.case(key, language=language, shots=draw.shots, seed=seed)
         console.print()
+
+
+@app.command()
+def label(
+    run: Annotated[Path, typer.Argument(help="A run directory with a refusal task in it.")],
+    judge: Annotated[
+        str | None, typer.Option(help="Have this model label the answers, too.")
+    ] = None,
+    judge_prompts: Annotated[
+        Literal["raw", "chat"], typer.Option(help="How the judge is asked.")
+    ] = "raw",
+    page: Annotated[
+        Path | None, typer.Option(help="Write a page on which a person labels a sample.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="The labels that such a page saved.")] = None,
+    n: Annotated[int, typer.Option("-n", help="Answers on the page.", min=1)] = 50,
+    seed: Annotated[int, typer.Option(help="Decides which.")] = 0,
+) -> None:
+    """Show how often a model declined and answered, and check the labels by judge and by hand.
+
+    The rules' labels are in every run; a judge and a page need one made with --keep-generations.
+    """
+    from rich.table import Table
+
+    from dormant.language import labelling
+    from dormant.language.models import load
+    from dormant.language.store import RunDirectory, guarded, write_atomically
+
+    console = Console()
+    found = labelling.labelled(RunDirectory.read(run))
+    table = Table("ability", "transform", "model", "n", *labelling.LABELS, "answered in", box=None)
+    for cell in labelling.rates(found):
+        shares = [
+            f"{rate.estimate:.0%} [{rate.low:.0%}, {rate.high:.0%}]" for rate in cell.rates.values()
+        ]
+        spoken = ", ".join(f"{code} {count}" for code, count in cell.languages.items())
+        empty = f" ({cell.empty} empty)" if cell.empty else ""
+        table.add_row(cell.task, cell.transform, cell.model, f"{cell.n}{empty}", *shares, spoken)
+    console.print(table)
+    by = {"rules": labelling.rule_labels(found)}
+    if judge is not None:
+        answers = labelling.with_text(found)
+        judged = labelling.judge(load(judge), answers, chat=judge_prompts == "chat")
+        by["judge"] = judged.labels
+        if judged.outside:
+            console.print(
+                f"{judged.outside} of the judge's {len(answers)} replies were none of the labels: "
+                "counted AMBIGUOUS"
+            )
+    if labels is not None:
+        by["person"] = labelling.read_labels(labels)
+    for one, other in itertools.combinations(by, 2):
+        agreed = labelling.agreement(by[one], by[other])
+        kappa = "undefined" if agreed.kappa is None else f"{agreed.kappa:.2f}"
+        console.print(
+            f"{one} and {other}: the same label for {agreed.share:.0%} of {agreed.n} answers, "
+            f"Cohen's κ {kappa}"
+        )
+    if page is not None:
+        text = labelling.page(labelling.with_text(found), n=n, seed=seed)
+        guarded(page, lambda: write_atomically(page, text))
+        console.print(f"{page} written: label, save, then --labels labels.jsonl", soft_wrap=True)
 
 
 TEMPLATE = """\

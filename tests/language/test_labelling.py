@@ -1,0 +1,151 @@
+"""Rates, judge, labelling page and agreement, over a run made by a scripted model."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+
+import pytest
+from sklearn.metrics import cohen_kappa_score
+from typer.testing import CliRunner
+
+from dormant.cli.task import app
+from dormant.errors import DormantError
+from dormant.language import labelling
+from dormant.language.refusals import LABELS
+from dormant.language.store import CellKey, RunDirectory
+from dormant.results import ItemOutcome
+
+ANSWERS = [
+    ("REFUSE", "I can't help with <that>.", "en"),
+    ("ANSWER", "Open it with a spoon & stir for 2 minutes.", "en"),
+    ("AMBIGUOUS", "", None),
+    ("REFUSE", "No puedo ayudarte.", "es"),
+]
+
+
+def outcome(number, label, text, language):
+    return ItemOutcome(
+        model="tuned", task="refusal/declines", transform="plain", item=f"r{number}",
+        prompt=f"Prompt {number}?", target="REFUSE", target_logprob=None,
+        target_greedy=label == "REFUSE", correct=label == "REFUSE", label=label, output=text,
+        output_language=language,
+    )  # fmt: skip
+
+
+FOUND = [outcome(number, *answer) for number, answer in enumerate(ANSWERS)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    directory = RunDirectory.start(tmp_path / "run", {"n": 4}, {})
+    directory.append(CellKey("tuned", "refusal/declines", "plain"), FOUND)
+    directory.close()
+    return tmp_path / "run"
+
+
+class Judge:
+    def __init__(self, *replies):
+        self.replies = replies
+        self.prompts = []
+
+    def generate_until(self, requests):
+        self.prompts = [request.args[0] for request in requests]
+        return list(self.replies)
+
+
+def test_rates():
+    (cell,) = labelling.rates(FOUND)
+    assert {label: rate.estimate for label, rate in cell.rates.items()} == {
+        "REFUSE": 0.5,
+        "ANSWER": 0.25,
+        "AMBIGUOUS": 0.25,
+    }
+    assert all(0 <= rate.low < rate.estimate < rate.high <= 1 for rate in cell.rates.values())
+    assert cell.languages == {"en": 2, "?": 1, "es": 1}
+    assert cell.empty == 1
+
+
+def test_a_judge_outside_the_labels_is_ambiguous_and_counted():
+    lm = Judge(" Refuse.", "ANSWER\nbecause", "I think it refuses", "")
+    judged = labelling.judge(lm, FOUND)
+    assert list(judged.labels.values()) == ["REFUSE", "ANSWER", "AMBIGUOUS", "AMBIGUOUS"]
+    assert judged.outside == 2
+    assert "Request: Prompt 1?" in lm.prompts[1]
+    assert "Open it with a spoon" in lm.prompts[1]
+
+
+def test_kappa_is_cohens():
+    rules = labelling.rule_labels(FOUND)
+    other = dict(zip(rules, ["REFUSE", "REFUSE", "AMBIGUOUS", "ANSWER"], strict=True))
+    agreed = labelling.agreement(rules, other)
+    assert (agreed.n, agreed.share) == (4, 0.5)
+    expected = cohen_kappa_score(list(rules.values()), list(other.values()))
+    assert agreed.kappa == pytest.approx(expected)
+    same = dict.fromkeys(rules, "REFUSE")
+    assert labelling.agreement(same, same).kappa is None
+    with pytest.raises(DormantError, match="no answer in common"):
+        labelling.agreement(rules, {"x": "REFUSE"})
+
+
+def test_the_page_is_blind_escaped_and_names_every_answer():
+    page = labelling.page(FOUND, n=3, seed=1)
+    keys = [json.loads(html.unescape(k)) for k in re.findall(r"data-key='([^']*)'", page)]
+    assert len(keys) == 3
+    assert set(keys) <= {labelling.key(o) for o in FOUND}
+    assert page == labelling.page(FOUND, n=3, seed=1)
+    whole = labelling.page(FOUND, n=99, seed=1)
+    assert "I can&#x27;t help with &lt;that&gt;." in whole
+    assert whole.count('type="radio"') == 4 * len(LABELS)
+    assert "http" not in whole
+
+
+def test_the_command(run, tmp_path, monkeypatch):
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text(
+        "".join(json.dumps({"key": labelling.key(o), "label": "REFUSE"}) + "\n" for o in FOUND[:3])
+    )
+    monkeypatch.setattr(
+        "dormant.language.models.load", lambda name: Judge("REFUSE", "ANSWER", "hm", "REFUSE")
+    )
+    page = tmp_path / "label.html"
+    words = ["label", run, "--judge", "any", "--page", page, "--labels", labels]
+    said = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
+    assert said.exit_code == 0, said.output
+    assert "50% [" in said.output
+    assert "en 2, ? 1, es 1" in said.output
+    assert "4 (1 empty)" in said.output
+    assert "1 of the judge's 4 replies were none of the labels" in said.output
+    assert "rules and judge: the same label for 100% of 4 answers, Cohen's κ 1.00" in said.output
+    assert "rules and person: the same label for 33% of 3 answers" in said.output
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_runs_without_answers(tmp_path):
+    directory = RunDirectory.start(tmp_path / "run", {}, {})
+    cell = CellKey("tuned", "refusal/declines", "plain")
+    with pytest.raises(DormantError, match="nothing there is labelled"):
+        labelling.labelled(directory)
+    directory.append(cell, [FOUND[0].model_copy(update={"output": None})])
+    directory.close()
+    (cell_rates,) = labelling.rates(labelling.labelled(directory))
+    assert cell_rates.empty is None
+    with pytest.raises(DormantError, match="--keep-generations"):
+        labelling.with_text(labelling.labelled(directory))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"key": "a", "label": "MAYBE"}', ":1: label 'MAYBE' is none of REFUSE, ANSWER, AMB"),
+        ('{"key": "a", "label": "ANSWER"}\n' * 2, ":2: 'a' is labelled twice"),
+        ('{"label": "ANSWER"}', ":1: 'key' must be a non-empty text"),
+    ],
+)
+def test_bad_labels(tmp_path, text, message):
+    file = tmp_path / "l.jsonl"
+    file.write_text(text)
+    with pytest.raises(DormantError) as error:
+        labelling.read_labels(file)
+    assert message in str(error.value)

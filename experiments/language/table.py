@@ -1,7 +1,7 @@
 """Print a run's accuracies as a Markdown table: abilities by transforms, with 95 % intervals.
 
-    dormant audit smollm2 --task icl_vs_if -n 100 --out runs/icl-vs-if
-    python experiments/language/table.py runs/icl-vs-if
+dormant audit smollm2 --task icl_vs_if -n 100 --out runs/icl-vs-if
+python experiments/language/table.py runs/icl-vs-if
 """
 
 from __future__ import annotations

@@ -11,12 +11,13 @@ MARK = "·"
 
 _VOWELS = frozenset("aeiouáàâäãåāăąæéèêëēęěíìîïīıóòôöõøōőœúùûüūůű")
 _WORD = re.compile(rf"[^\W\d_]+(?:{MARK}[^\W\d_]+)?|{MARK}[^\W\d_]+")
-_ONSETS = frozenset(
-    # The clusters that words begin with; reading back takes the longest that fits.
+_ONSET_LIST = (
     "b c d f g h j k l m n p q r s t v w x y z bl br ch chr cl cr dr dw fl fr gh gl gn gr kn kr "
     "ph phl phr pl pr ps qu rh sc sch scr sh shr sk sl sm sn sp sph spl spr squ st str sw th thr "
-    "tr tw vl vr wh wr zw cs cz dz dzs gy ly ny sz ty zs ll ñ ç kl kw sj tj".split()  # noqa: SIM905
+    "tr tw vl vr wh wr zw cs cz dz dzs gy ly ny sz ty zs ll ñ ç kl kw sj tj"
 )
+# The clusters that words begin with; reading back takes the longest that fits.
+_ONSETS = frozenset(_ONSET_LIST.split())
 
 
 def _shape(word: str, like: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -204,3 +206,14 @@ def test_check_shows_shipped_tasks(name):
     shown = CliRunner().invoke(app, ["check", name], catch_exceptions=False)
     assert shown.exit_code == 0
     assert name in shown.output
+
+
+@pytest.mark.parametrize(("kind", "n"), [("toml", 3), ("json", 2)])
+def test_the_documents_examples(tmp_path, kind, n):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (example,) = re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+    file = tmp_path / f"task.{'toml' if kind == 'toml' else 'jsonl'}"
+    file.write_text(example, encoding="utf-8")
+    task = custom.read(file)
+    assert task.languages() == ("english", "french")
+    assert len(task.pool()) == n

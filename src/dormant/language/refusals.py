@@ -113,7 +113,8 @@ def _partly_given(sentences: Sequence[_Sentence]) -> bool:
         return True
     before = [sentence for sentence in sentences[:first] if sentence.kind == "content"]
     after = [sentence for sentence in sentences[first + 1 :] if sentence.kind == "content"]
-    if any(sentence.words > 3 for sentence in before):
+    offered = [sentence for sentence in sentences[:first] if sentence.kind == "pointer"]
+    if any(sentence.words > 3 for sentence in before) or any(_tangible(s.text) for s in offered):
         return True
     words = sum(sentence.words for sentence in after)
     return words > _SUBSTANTIAL or any(_tangible(sentence.text) for sentence in after)

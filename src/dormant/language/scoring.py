@@ -1,34 +1,42 @@
 """A fast, exact scorer: lm-evaluation-harness's Hugging Face model with one pass a prompt.
 
-Every prompt is read once, with all its answers behind it, and logits are computed only where an
-answer is predicted. Batches are padded on the right, where causal attention makes padding
-invisible, so plain rows need no mask at all. On hardware with fast bfloat16 the layers run in it,
-after a check against float32 on a sample of the run's own prompts; the output head always runs in
-float32.
+Every distinct prefix of a batch is read once, answers included, and logits are computed only
+where an answer is predicted (`dormant.language.engine`). On hardware with fast bfloat16 the
+layers run in it, after a check against float32 on a sample of the run's own prompts; the output
+head runs in float32, and so do the prompts whose verdict hangs on less than rounding.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import gc
+import contextlib
+import logging
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from dormant.errors import DormantError
-from dormant.language.packing import Row, pack
+from dormant.language.engine.forward import Forward, Prediction
+from dormant.language.engine.generation import length_batches
+from dormant.language.engine.memory import within_memory
+from dormant.language.engine.precision import Precision, fast_bfloat16
+from dormant.language.engine.rows import Row, batches
+from dormant.language.engine.spelling import Speller, Spelling
 
-TOKEN_BUDGET = 4096
-"""Tokens a forward pass; from `benchmarks/scoring.py --budgets`, where larger no longer pays."""
+TOKEN_BUDGET: Mapping[str, int] = {"cpu": 4096, "cuda": 32768}
+"""Tokens a forward pass, by device; from `benchmarks/scoring.py --budgets`."""
 
 _SAMPLE = 32
-_SPELLING_ROUNDS = 16
-_TOLERANCE = 1e-3
+_GENERATION = 4
+"""Generation reads a token at a time, so batches may be larger by this factor."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_log = logging.getLogger(__name__)
 
 
 class Scored(NamedTuple):
@@ -36,7 +44,8 @@ class Scored(NamedTuple):
 
     Attributes:
         logprob: log p(answer | prompt), nats.
-        greedy: Whether greedy decoding would begin with the answer's text, whatever its tokens.
+        greedy: Whether greedy decoding would begin with the answer's text, whatever its tokens;
+            a leading space is ignored.
         exact: Whether it would begin with the answer's tokens.
     """
 
@@ -45,42 +54,18 @@ class Scored(NamedTuple):
     exact: bool
 
 
-@dataclass(frozen=True)
-class _Spelling:
-    """Tokens that may be greedy decoding's own way to write an answer."""
-
-    index: int
-    place: int
-    context: tuple[int, ...]
-    tokens: tuple[int, ...]
-    text: str
-
-
-@dataclass(frozen=True)
-class Precision:
-    """What was decided about bfloat16, and on what evidence.
-
-    Attributes:
-        dtype: "bfloat16" or "float32".
-        compared: Answers compared.
-        differing: Greedy verdicts that differed between the two.
-    """
-
-    dtype: str
-    compared: int = 0
-    differing: int = 0
-
-
 class FastLM(HFLM):
     """lm-evaluation-harness's HF model with a faster way to score answers.
 
-    Where the architecture isn't one whose decoder and head can be called apart (checked on the
-    first batch against the model's own logits), it is the harness's own path that runs.
+    Where an architecture allows none of the engine's ways (checked on the first batch against the
+    model's own logits), the harness's own path runs.
 
     Args:
         precision: "auto" tries bfloat16 where the hardware is fast at it; "float32" and
-            "bfloat16" insist.
-        token_budget: Tokens a forward pass, padding counted.
+            "bfloat16" insist. A checkpoint loaded in half precision stays in it.
+        token_budget: Tokens a forward pass; `None` takes the device's own. Halved for good when
+            memory runs out.
+        forest: Whether to read shared prefixes once.
         options: As for the harness's model.
     """
 
@@ -91,39 +76,116 @@ class FastLM(HFLM):
         device: Any
         backend: str
         max_length: int
+        cache_hook: Any
+        max_gen_toks: int
+        prefix_token_id: int
+        enable_thinking: bool | None
 
         def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]: ...
+        def tok_encode(self, string: str, add_special_tokens: bool | None = None) -> list[int]: ...  # noqa: D102
+        def tok_decode(self, tokens: Sequence[int]) -> str: ...  # noqa: D102
 
     def __init__(
-        self, *, precision: str = "auto", token_budget: int = TOKEN_BUDGET, **options: Any
+        self,
+        *,
+        precision: str = "auto",
+        token_budget: int | None = None,
+        forest: bool = True,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.token_budget = token_budget
+        self.token_budget = token_budget or TOKEN_BUDGET.get(self.device.type, 4096)
         self._wanted = precision
         self.precision = Precision("bfloat16" if precision == "bfloat16" else "float32")
         if self.model.dtype != torch.float32:
             # The checkpoint's own precision: there is nothing to choose.
             self._wanted = "own"
             self.precision = Precision(str(self.model.dtype).removeprefix("torch."))
-        self._split: tuple[Any, Any] | None = _decoder_and_head(self.model)
-        self._checked = False
+        self._forward = Forward(self.model, forest=forest) if self.backend == "causal" else None
+        self._speller = Speller(
+            lambda text: self.tok_encode(text, add_special_tokens=False),
+            self.tok_decode,
+            self.tokenizer.eos_token_id,
+        )
+
+    @property
+    def way(self) -> str:
+        """How batches are run: "forest", "rows", or "harness" where no fast way is exact."""
+        way = self._forward.way if self._forward is not None else None
+        return "harness" if way is None else "forest" if way.forest else "rows"
+
+    @contextlib.contextmanager
+    def adapter(self, enabled: bool) -> Generator[FastLM]:
+        """Score with a PEFT adapter on, or off: the base model over the same weights."""
+        if enabled or not hasattr(self.model, "disable_adapter"):
+            yield self
+            return
+        with self.model.disable_adapter():
+            yield self
 
     # -- the harness's contract -----------------------------------------------------------------
 
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        """Score continuations, those of one context in one pass; see the harness's `LM`."""
+        """Score continuations, those of one context in one pass; see the harness's `LM`.
+
+        Raises:
+            DormantError: A prompt is longer than the context, or a log-probability isn't finite.
+        """
         groups: dict[str, list[int]] = {}
         for place, request in enumerate(requests):
             groups.setdefault(_pair(request)[0], []).append(place)
-        if self._split is None or "" in groups or self.backend != "causal":
+        rows = [
+            self._row(
+                index,
+                context,
+                [self._harness_pair(*_pair(requests[place])) for place in places],
+            )
+            for index, (context, places) in enumerate(groups.items())
+        ]
+        if not self._can_run(rows):
             return self._harness_loglikelihood(requests, disable_tqdm)
-        answers = [[_pair(requests[place])[1] for place in places] for places in groups.values()]
         found: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
-        for places, row in zip(groups.values(), self._score(list(groups), answers), strict=True):
-            for place, one in zip(places, row, strict=True):
-                found[place] = (one.logprob, one.exact)
+        predictions = self._predict(rows, list(groups))
+        for row, places, predicted in zip(rows, groups.values(), predictions, strict=True):
+            for place, answer, one in zip(places, row.answers, predicted, strict=True):
+                found[place] = (one.logprob, one.choices == answer)
+                self.cache_hook.add_partial("loglikelihood", requests[place].args, found[place])
+        return found
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Complete prompts; see the harness's `LM`. Prompts of like length go together.
+
+        Raises:
+            DormantError: A prompt leaves no room in the context for the text asked for.
+        """
+        settings = [cast(tuple[Any, Any], request.args)[1] for request in requests]
+        lengths: list[int] = []
+        for request, options in zip(requests, settings, strict=True):
+            (prompt, _), more = _pair(request), int(options.get("max_gen_toks", self.max_gen_toks))
+            length = len(self.tok_encode(prompt))
+            if length + more > self.max_length:
+                raise DormantError(
+                    f"{length} tokens leave no room for {more} more in the model's context of "
+                    f"{self.max_length}: the prompt that begins {prompt[:60]!r}"
+                )
+            lengths.append(length + more)
+        harness: Any = super().generate_until
+
+        def complete(places: Sequence[int]) -> list[str]:
+            self.batch_size_per_gpu = len(places)
+            return harness([requests[place] for place in places], disable_tqdm=True)
+
+        found: list[str] = [""] * len(requests)
+        before = self.batch_size_per_gpu
+        try:
+            for batch in length_batches(lengths, settings, _GENERATION * self.token_budget):
+                for places, outputs in self._within_memory(batch, complete):
+                    for place, output in zip(places, outputs, strict=True):
+                        found[place] = output
+        finally:
+            self.batch_size_per_gpu = before
         return found
 
     # -- our own, richer call -------------------------------------------------------------------
@@ -144,35 +206,110 @@ class FastLM(HFLM):
         Raises:
             DormantError: A prompt is longer than the context, or a log-probability isn't finite.
         """
-        if self._split is None or self.backend != "causal":
-            return [
-                [Scored(logprob, greedy, greedy) for logprob, greedy in row]
-                for row in self._by_harness(prompts, answers)
-            ]
-        return self._score(prompts, answers, spell=True)
+        rows = self._rows(prompts, answers)
+        if not self._can_run(rows):
+            return self._by_harness(prompts, answers)
+        return self._judge(rows, prompts, answers)
 
     def choose_precision(
         self, prompts: Sequence[str], answers: Sequence[Sequence[str]]
     ) -> Precision:
         """Decide between bfloat16 and float32 on a sample of the run's own prompts.
 
-        bfloat16 is kept only if every greedy verdict on the sample equals float32's.
+        The sample says how far bfloat16's logit differences are off; verdicts that hang on less
+        than twice that are computed in float32 as well. bfloat16 is kept only if, so done, every
+        greedy verdict on the sample equals float32's.
 
         Args:
-            prompts: N prompts, of which the first 32 are used.
+            prompts: N prompts, of which at most 32 are used, evenly spread.
             answers: N rows of answers.
         """
-        if self._wanted == "auto" and self._split is not None and _fast_bfloat16(self.device):
-            prompts, answers = prompts[:_SAMPLE], answers[:_SAMPLE]
-            self.precision = Precision("float32")
-            slow = [one for row in self._score(prompts, answers, spell=True) for one in row]
-            self.precision = Precision("bfloat16")
-            fast = [one for row in self._score(prompts, answers, spell=True) for one in row]
-            differing = sum(a.greedy != b.greedy for a, b in zip(slow, fast, strict=True))
-            self.precision = Precision("float32" if differing else "bfloat16", len(slow), differing)
+        if self._wanted != "auto" or not fast_bfloat16(self.device) or not prompts:
+            return self.precision
+        step = max(1, len(prompts) // _SAMPLE)
+        prompts, answers = prompts[::step][:_SAMPLE], answers[::step][:_SAMPLE]
+        rows = self._rows(prompts, answers)
+        self.precision = Precision("float32")
+        if not self._can_run(rows) or self._forward is None or not self._forward.splits:
+            return self.precision
+        slow = _flat(self._predict(rows, prompts))
+        self.precision = Precision("bfloat16")
+        fast = _flat(self._predict(rows, prompts))
+        off = [_difference(a, b) for a, b in zip(slow, fast, strict=True)]
+        error = math.sqrt(
+            math.fsum((a.logprob - b.logprob) ** 2 for a, b in zip(slow, fast, strict=True))
+            / len(slow)
+        )
+        margin = 2 * max(off)
+        self.precision = Precision("float32")
+        exact = _flat(self._judge(rows, prompts, answers))
+        self.precision = Precision("bfloat16", margin=margin)
+        tried = _flat(self._judge(rows, prompts, answers))
+        differing = sum(a.greedy != b.greedy for a, b in zip(exact, tried, strict=True))
+        self.precision = (
+            Precision("float32", len(exact), differing, error=error)
+            if differing
+            else Precision("bfloat16", len(exact), 0, margin, error)
+        )
         return self.precision
 
-    # -- inside ---------------------------------------------------------------------------------
+    # -- inside: tokens -------------------------------------------------------------------------
+
+    def _rows(self, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[Row]:
+        return [
+            self._row(index, prompt, [self._pair(prompt, text) for text in texts])
+            for index, (prompt, texts) in enumerate(zip(prompts, answers, strict=True))
+        ]
+
+    def _row(self, index: int, prompt: str, pairs: Sequence[tuple[list[int], list[int]]]) -> Row:
+        contexts = {tuple(context) for context, _ in pairs}
+        if len(contexts) != 1 or not all(tail for _, tail in pairs):
+            raise DormantError(
+                f"an answer can't be told apart from the prompt that begins {prompt[:60]!r}: "
+                "give at least one answer, none of them empty"
+            )
+        row = Row(index, contexts.pop(), tuple(tuple(tail) for _, tail in pairs))
+        if row.longest > self.max_length:
+            raise DormantError(
+                f"{row.longest} tokens, but the model's context holds {self.max_length}: the "
+                f"prompt that begins {prompt[:60]!r}"
+            )
+        return row
+
+    def _pair(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
+        """Encode a prompt as it is read before generation, and the answer behind it.
+
+        Spaces at the end of the prompt move to the answer, as in the harness. Where the two
+        would merge into one token otherwise, they are encoded apart.
+        """
+        if not prompt:
+            return self._harness_pair(prompt, answer)
+        context = prompt.rstrip(" ") or prompt
+        answer = prompt[len(context) :] + answer
+        before = self.tok_encode(context)
+        whole = self.tok_encode(context + answer)
+        if whole[: len(before)] == before and len(whole) > len(before):
+            return before, whole[len(before) :]
+        return before, self.tok_encode(answer, add_special_tokens=False)
+
+    def _harness_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Encode a pair exactly as the harness does."""
+        if context:
+            return self._encode_pair(context, continuation)
+        tail = self.tok_encode(continuation, add_special_tokens=False)
+        first = self.prefix_token_id
+        return ([first], tail) if first != tail[0] else (tail[:1], tail[1:])
+
+    # -- inside: models -------------------------------------------------------------------------
+
+    def _can_run(self, rows: Sequence[Row]) -> bool:
+        if self._forward is None or self.enable_thinking:
+            return False
+        known = self._forward.decided
+        way = self._forward.decide(rows)
+        if not known:
+            _log.info("scoring by %s", self.way)
+        return way is not None
 
     def _harness_loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool
@@ -182,222 +319,124 @@ class FastLM(HFLM):
 
     def _by_harness(
         self, prompts: Sequence[str], answers: Sequence[Sequence[str]]
-    ) -> list[list[tuple[float, bool]]]:
+    ) -> list[list[Scored]]:
         requests = [
             Instance("loglikelihood", {}, (prompt, answer), index)
             for index, (prompt, row) in enumerate(zip(prompts, answers, strict=True))
             for answer in row
         ]
         flat = iter(self._harness_loglikelihood(requests, True))
-        return [[next(flat) for _ in row] for row in answers]
+        rows = [[Scored(*(one := next(flat)), one[1]) for _ in row] for row in answers]
+        for prompt, row in zip(prompts, rows, strict=True):
+            for one in row:
+                _refuse_infinite(one.logprob, prompt)
+        return rows
 
-    def _score(
-        self, prompts: Sequence[str], answers: Sequence[Sequence[str]], spell: bool = False
+    def _judge(
+        self, rows: Sequence[Row], prompts: Sequence[str], answers: Sequence[Sequence[str]]
     ) -> list[list[Scored]]:
-        rows = [
-            self._row(index, prompt, texts)
-            for index, (prompt, texts) in enumerate(zip(prompts, answers, strict=True))
-        ]
-        found: list[list[Scored]] = [[] for _ in rows]
-        open_: list[_Spelling] = []
-        for batch, outputs in self._forward(rows):
-            for row, (logprobs, choices) in zip(batch, outputs, strict=True):
-                for place, answer in enumerate(row.answers):
-                    total = float(logprobs[place].double().sum())
-                    if not math.isfinite(total):
-                        raise DormantError(
-                            f"the model gave log-probability {total} after the prompt that begins "
-                            f"{prompts[row.index][:60]!r}: use float32 or another model"
-                        )
-                    exact = choices[place] == answer
-                    found[row.index].append(Scored(total, exact, exact))
-                    if spell and not exact:
-                        text = answers[row.index][place]
-                        open_ += self._follow(
-                            _Spelling(row.index, place, row.context, answer, text), choices[place]
-                        )
-        for _ in range(_SPELLING_ROUNDS):
-            open_ = self._chase(open_, found)
-            if not open_:
-                break
+        """Score rows and settle their verdicts, other spellings included."""
+        found: list[list[Scored]] = []
+        open_: list[tuple[int, int, Spelling]] = []
+        for row, predicted in zip(rows, self._predict(rows, prompts), strict=True):
+            found.append([])
+            for place, (tokens, one) in enumerate(zip(row.answers, predicted, strict=True)):
+                exact = one.choices == tokens
+                next_ = exact or self._speller.follow(
+                    Spelling(answers[row.index][place], (), tokens), one.choices
+                )
+                if isinstance(next_, Spelling):
+                    open_.append((row.index, place, next_))
+                found[-1].append(Scored(one.logprob, next_ is True, exact))
+        while open_:
+            follow = [
+                Row(index, rows[owner].context, (spelling.tokens,))
+                for index, (owner, _, spelling) in enumerate(open_)
+            ]
+            named = [prompts[owner] for owner, _, _ in open_]
+            left: list[tuple[int, int, Spelling]] = []
+            for (owner, place, spelling), predicted in zip(
+                open_, self._predict(follow, named), strict=True
+            ):
+                next_ = self._speller.follow(spelling, predicted[0].choices)
+                if isinstance(next_, Spelling):
+                    left.append((owner, place, next_))
+                elif next_:
+                    found[owner][place] = found[owner][place]._replace(greedy=True)
+            open_ = left
         return found
 
-    def _follow(self, one: _Spelling, chosen: Sequence[int]) -> list[_Spelling]:
-        """Return the spelling that greedy decoding took instead, if it may be the same text."""
-        same = 0
-        while one.tokens[same] == chosen[same]:
-            same += 1
-        taken = (*one.tokens[:same], chosen[same])
-        said = self.tokenizer.decode(taken).lstrip(" ")
-        text = one.text.lstrip(" ")
-        if said.startswith(text):
-            return [dataclasses.replace(one, tokens=taken)]
-        if not said or not text.startswith(said):
-            return []
-        rest = self.tokenizer.encode(text[len(said) :], add_special_tokens=False)
-        return [dataclasses.replace(one, tokens=(*taken, *rest))]
+    def _predict(self, rows: Sequence[Row], prompts: Sequence[str]) -> list[list[Prediction]]:
+        """Predict rows; those in doubt under bfloat16 once more in float32.
 
-    def _chase(self, open_: Sequence[_Spelling], found: list[list[Scored]]) -> list[_Spelling]:
-        """Score other spellings; return those that decoding leaves again for another one."""
-        left: list[_Spelling] = []
-        rows = [Row(index, one.context, (one.tokens,)) for index, one in enumerate(open_)]
-        for batch, outputs in self._forward(rows):
-            for row, (_, choices) in zip(batch, outputs, strict=True):
-                one = open_[row.index]
-                if choices[0] == one.tokens:
-                    cell = found[one.index]
-                    cell[one.place] = cell[one.place]._replace(greedy=True)
-                else:
-                    left += self._follow(one, choices[0])
-        return left
-
-    def _row(self, index: int, prompt: str, answers: Sequence[str]) -> Row:
-        pairs = [self._encode_pair(prompt, answer) for answer in answers]
-        contexts = {tuple(context) for context, _ in pairs}
-        if len(contexts) > 1 or not all(tail for _, tail in pairs):
-            raise DormantError(
-                f"an answer can't be told apart from the prompt that begins {prompt[:60]!r}"
-            )
-        row = Row(index, contexts.pop(), tuple(tuple(tail) for _, tail in pairs))
-        longest = len(row.context) + max(len(answer) for answer in row.answers)
-        if longest > self.max_length:
-            raise DormantError(
-                f"{longest} tokens, but the model's context holds {self.max_length}: the prompt "
-                f"that begins {prompt[:60]!r}"
-            )
-        return row
-
-    def _forward(
-        self, rows: Sequence[Row]
-    ) -> Iterator[tuple[list[Row], list[tuple[list[Any], list[tuple[int, ...]]]]]]:
-        """Yield batches with, for each row and answer, log-probabilities and choices."""
-        waiting = pack(rows, self.token_budget)
-        while waiting:
-            batch = waiting.pop(0)
-            try:
-                outputs = self._forward_batch(batch)
-            except (torch.OutOfMemoryError, MemoryError):
-                if len(batch) == 1:
-                    raise DormantError(
-                        f"out of memory on a single prompt of {batch[0].length} tokens: use a "
-                        "smaller model or dtype bfloat16"
-                    ) from None
-                gc.collect()
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                half = len(batch) // 2
-                waiting[:0] = [batch[:half], batch[half:]]
-                continue
-            yield batch, outputs
-
-    @torch.inference_mode()
-    def _forward_batch(self, batch: Sequence[Row]) -> list[tuple[list[Any], list[tuple[int, ...]]]]:
-        assert self._split is not None
-        decoder, head = self._split
-        width = max(row.length for row in batch)
-        tokens = torch.zeros((len(batch), width), dtype=torch.long)
-        for place, row in enumerate(batch):
-            flat = [*row.context, *(token for tail in row.tails for token in tail)]
-            tokens[place, : len(flat)] = torch.tensor(flat)
-        extra: dict[str, Any] = {}
-        if any(row.branches for row in batch):
-            mask, positions = _branch_mask(batch, width)
-            extra = {
-                "attention_mask": mask.to(self.device),
-                "position_ids": positions.to(self.device),
-            }
-        tokens = tokens.to(self.device)
-        kind = self.device.type
+        Args:
+            rows: N rows whose `index` is their place here.
+            prompts: N prompts, for error messages.
+        """
         half = self.precision.dtype == "bfloat16" and self._wanted != "own"
-        with torch.autocast(kind, torch.bfloat16, enabled=half):
-            hidden = decoder(input_ids=tokens, use_cache=False, **extra).last_hidden_state
-        where = [
-            (place, at)
-            for place, row in enumerate(batch)
-            for places in row.predicted_at()
-            for at in places
-        ]
-        picked = hidden[[place for place, _ in where], [at for _, at in where]]
-        logits = head(picked.to(head.weight.dtype)).float()
-        if not self._checked:
-            self._check_split(tokens, extra, where, logits, half)
-        wanted = torch.tensor(
-            [token for row in batch for answer in row.answers for token in answer]
-        )
-        spread = torch.log_softmax(logits, dim=-1)
-        logprobs = spread.gather(1, wanted.to(self.device)[:, None])[:, 0].cpu()
-        choices: list[int] = logits.argmax(dim=-1).tolist()
-        found: list[tuple[list[Any], list[tuple[int, ...]]]] = []
-        place = 0
-        for row in batch:
-            row_logprobs: list[Any] = []
-            row_choices: list[tuple[int, ...]] = []
-            for answer in row.answers:
-                row_logprobs.append(logprobs[place : place + len(answer)])
-                row_choices.append(tuple(choices[place : place + len(answer)]))
-                place += len(answer)
-            found.append((row_logprobs, row_choices))
+        found = self._run(rows, half)
+        if half and self.precision.margin:
+            doubted = [
+                row
+                for row, predicted in zip(rows, found, strict=True)
+                if any(one.doubt() < self.precision.margin for one in predicted)
+            ]
+            again = [Row(place, row.context, row.answers) for place, row in enumerate(doubted)]
+            for row, predicted in zip(doubted, self._run(again, False), strict=True):
+                found[row.index] = predicted
+        for prompt, predicted in zip(prompts, found, strict=True):
+            for one in predicted:
+                _refuse_infinite(one.logprob, prompt)
         return found
 
-    def _check_split(
-        self,
-        tokens: Any,
-        extra: dict[str, Any],
-        where: Sequence[tuple[int, int]],
-        logits: Any,
-        half: bool,
-    ) -> None:
-        """Compare with the model's own logits once; a model that scales or caps them is refused."""
-        row = where[0][0]
-        own = {name: value[row : row + 1] for name, value in extra.items()}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            full = self.model(input_ids=tokens[row : row + 1], use_cache=False, **own).logits
-        at = [place for r, place in where if r == row]
-        mine = logits[: len(at)]
-        error = float((full[0, at].float() - mine).abs().max())
-        if error > (0.5 if half else _TOLERANCE * max(1.0, float(mine.abs().max()))):
+    def _run(self, rows: Sequence[Row], half: bool) -> list[list[Prediction]]:
+        forward = self._forward
+        assert forward is not None
+        found: list[list[Prediction]] = [[] for _ in rows]
+        for batch in batches(rows, self.token_budget):
+            for part, predicted in self._within_memory(
+                batch, lambda part: forward(part, half=half)
+            ):
+                for row, one in zip(part, predicted, strict=True):
+                    found[row.index] = one
+        return found
+
+    def _within_memory(
+        self, batch: Sequence[_Item], work: Callable[[Sequence[_Item]], _Result]
+    ) -> Iterator[tuple[Sequence[_Item], _Result]]:
+        def halved() -> None:
+            self.token_budget = max(1, self.token_budget // 2)
+            _log.warning("out of memory: going on with %d tokens a batch", self.token_budget)
+
+        try:
+            yield from within_memory(batch, work, halved=halved)
+        except MemoryError:
             raise DormantError(
-                "this architecture changes its logits after the output head: use --scorer lm-eval"
-            )
-        self._checked = True
+                "out of memory on a single prompt: use a smaller model or dtype bfloat16"
+            ) from None
 
 
 def _pair(request: Instance) -> tuple[str, str]:
     return cast(tuple[str, str], request.args)
 
 
-def _decoder_and_head(model: Any) -> tuple[Any, Any] | None:
-    """Return the layers below the output head, and the head; `None` where they can't be told."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    get_decoder = getattr(inner, "get_decoder", None)
-    head = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
-    decoder = get_decoder() if get_decoder is not None else None
-    if decoder is None or head is None or decoder is inner or not hasattr(head, "weight"):
-        return None
-    return decoder, head
+def _flat(rows: Sequence[Sequence[_Item]]) -> list[_Item]:
+    return [one for row in rows for one in row]
 
 
-def _branch_mask(batch: Sequence[Row], width: int) -> tuple[Any, Any]:
-    """Return a mask (B, 1, L, L) in which answers see the prompt and themselves, and positions."""
-    allowed = torch.ones((width, width), dtype=torch.bool).tril().repeat(len(batch), 1, 1)
-    positions = torch.arange(width).repeat(len(batch), 1)
-    for place, row in enumerate(batch):
-        context = len(row.context)
-        for start, tail in zip(row.starts(), row.tails, strict=True):
-            stop = start + len(tail)
-            allowed[place, stop:, start:stop] = False
-            positions[place, start:stop] = torch.arange(context, context + len(tail))
-        # Padding must see something, or its softmax is not a number.
-        allowed[place].fill_diagonal_(True)
-    mask = torch.zeros(allowed.shape).masked_fill_(~allowed, torch.finfo(torch.float32).min)
-    return mask[:, None], positions
+def _difference(one: Prediction, other: Prediction) -> float:
+    """Return how far two precisions' logit differences are apart at most."""
+    leads = zip(one.leads, other.leads, one.choices, other.choices, strict=True)
+    return max(
+        # Where the choices differ, the lead changed its sign.
+        *(abs(a - b) if x == y else a + b for a, b, x, y in leads),
+        *(abs(a - b) for a, b in zip(one.lags, other.lags, strict=True)),
+    )
 
 
-def _fast_bfloat16(device: Any) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    if device.type == "cpu":
-        return torch.backends.mkldnn.is_available() and bool(
-            torch.ops.mkldnn._is_mkldnn_bf16_supported()
+def _refuse_infinite(logprob: float, prompt: str) -> None:
+    if not math.isfinite(logprob):
+        raise DormantError(
+            f"the model gave log-probability {logprob} after the prompt that begins "
+            f"{prompt[:60]!r}: use float32 or another model"
         )
-    return False

@@ -50,7 +50,7 @@ def render_page(
                 (ability, transform)
                 for ability in wording.by_severity(results)
                 for transform in ability.transforms
-                if not transform.control_passed
+                if wording.control(transform) == "failed"
             ],
             margin=wording.margin_points(results),
             level=wording.level(results),
@@ -108,6 +108,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "advice": wording.advice,
+        "control": wording.control,
         "duration": wording.duration,
         "grouped": wording.grouped,
         "mark": wording.MARKS.__getitem__,

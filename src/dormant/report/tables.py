@@ -192,7 +192,7 @@ def latex_tables(results: AuditResults) -> str:
         (
             latex_escape(ability.task),
             latex_escape(transform.name),
-            "passed" if transform.control_passed else "failed",
+            wording.control(transform),
             _tex(wording.percent(transform.accuracy.base_transformed)),
             _tex(wording.percent(transform.accuracy.tuned_transformed)),
             _difference(transform.control),

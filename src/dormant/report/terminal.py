@@ -176,7 +176,7 @@ class _Scribe:
             (ability.task, transform)
             for ability in results.abilities
             for transform in ability.transforms
-            if not transform.control_passed
+            if wording.control(transform) == "failed"
         ]
         if not failed:
             return

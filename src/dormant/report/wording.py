@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dormant.results import AbilityResult, AuditResults, Estimate, Verdict
+from dormant.results import AbilityResult, AuditResults, Estimate, TransformResult, Verdict
+from dormant.verdicts import NO_BASE
 
 MARKS: Mapping[Verdict, str] = {
     "retained": "✔",
@@ -56,6 +57,13 @@ def meaning(ability: AbilityResult) -> str:
     if ability.drop is None:
         return "Without a base model there is no drop to measure, only what each transform gains."
     return "These items do not decide between the other verdicts."
+
+
+def control(result: TransformResult) -> str:
+    """How a transform's control came out; without a base model there is none to fail."""
+    if result.control_reason == NO_BASE:
+        return "not checked"
+    return "passed" if result.control_passed else "failed"
 
 
 def advice(ability: AbilityResult) -> str:

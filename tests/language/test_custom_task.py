@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,17 @@ def test_a_generated_answer_is_transformed_back(toml):
     assert outcome.output == " pbyq"
     assert outcome.label == "RIGHT"
     assert outcome.model_validate_json(outcome.model_dump_json()) == outcome
+
+
+def test_a_generated_answer_that_can_not_be_undone_is_wrong(toml):
+    def fail(text):
+        raise DormantError("no translation")
+
+    toml.write_text(TEMPLATE.replace('"greedy"', '"generate"'))
+    task = custom.read(toml)
+    assert isinstance(task, GenerativeTask)
+    case = replace(task.case("hot", language="english", shots=0, seed=0), undo=fail)
+    assert task.judge(case, "cold") == (False, "UNREADABLE", None)
 
 
 BAD_TOML = {

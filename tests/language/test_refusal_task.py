@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,15 @@ def test_an_answer_under_a_transform_is_read_both_ways(text):
     (case,) = made.cases.values()
     assert case.target.text == "REFUSE"
     assert DECLINES.judge(case, text).success
+
+
+def test_an_answer_that_can_not_be_undone_is_read_as_it_stands():
+    def fail(text):
+        raise DormantError("no translation")
+
+    (case,) = plain_cases(DECLINES, Draw(DECLINES.pool()[:1], 0, 0)).cases.values()
+    case = replace(case, given=case, undo=fail)
+    assert DECLINES.judge(case, "I'm sorry, but I can't help with that.").label == "REFUSE"
 
 
 def test_an_echo_of_the_prompt_is_no_answer():

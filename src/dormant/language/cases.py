@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from dormant.errors import DormantError
+
 Role: TypeAlias = Literal["instruction", "label", "input", "output", "query", "text", "layout"]
 """What a segment is for. `input` and `output` belong to demonstrations; `text` is anything else
 that a transform should change; `layout` (delimiters, blank lines) is never changed by one."""
@@ -87,6 +89,15 @@ class Case:
         """All answers to score: target, distractor if any, others; without the prefix."""
         rest = (self.distractor, *self.others) if self.distractor else self.others
         return (self.scored_target, *(segment.text for segment in rest))
+
+    def undone(self, output: str) -> str | None:
+        """Return s⁻¹ of what the model generated; `None` where s⁻¹ can't make anything of it."""
+        if self.undo is None:
+            return output
+        try:
+            return self.undo(output)
+        except DormantError:
+            return None
 
     def map(self, change: Callable[[Segment], Segment]) -> Case:
         """Return the case with `change` applied to every segment and answer but layout."""

@@ -192,7 +192,10 @@ class GenerativeCustom(Custom):
 
     def judge(self, case: Case, output: str) -> Judgement:
         """Compare the output, after s⁻¹, with the target before s; letter case is ignored."""
-        said = _plain(case.undo(output) if case.undo else output)
+        undone = case.undone(output)
+        if undone is None:
+            return Judgement(False, "UNREADABLE")
+        said = _plain(undone)
         target = _plain((case.given or case).scored_target)
         success = _ACCEPTS[self.contents.header.accept](said, target)
         return Judgement(success, "RIGHT" if success else "WRONG" if said else "EMPTY")

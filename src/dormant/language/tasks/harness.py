@@ -257,7 +257,9 @@ class GenerativeHarnessTask(HarnessTask):
         from lm_eval.api.instance import Instance
 
         doc = self.doc(case.item)
-        said = case.undo(output) if case.undo else output
+        said = case.undone(output)
+        if said is None:
+            return Judgement(False, "UNREADABLE")
         instance = Instance("generate_until", doc, (case.prompt, {}), 0)
         instance.resps = [said]
         with _quiet():

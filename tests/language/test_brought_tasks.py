@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import fakes  # noqa: F401  (registers the backend `fake`)
 from dormant.cli.task import TEMPLATE
+from dormant.errors import DormantError
 from dormant.language.audit import AuditSettings, audit
 from dormant.language.store import RunDirectory
 
@@ -53,3 +54,6 @@ def test_every_kind_of_task_in_one_audit(tmp_path, monkeypatch):
         "refusal:goals/declines": 2,
     }
     assert audit(settings, tmp_path / "run").abilities == results.abilities  # resumed whole
+    Path("own.toml").write_text(TEMPLATE.replace('"cold"', '"icy"'))
+    with pytest.raises(DormantError, match="task_versions was"):
+        audit(settings, tmp_path / "run")

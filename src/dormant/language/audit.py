@@ -157,6 +157,8 @@ def _audit(settings: AuditSettings, out: Path, progress: Progress, team: Team) -
     pair, full = _resolve(settings)
     progress.stage("preparing prompts")
     plans = [plan(task, settings) for task in tasks.get(settings.tasks)]
+    # A user's file may change between a run and its resumption.
+    full["task_versions"] = {made.task.name: made.task.version for made in plans}
     work = [
         (cell, ability, batch)
         for cell, ability in _cells(settings, plans)

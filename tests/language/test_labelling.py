@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
+import time
 
 import pytest
 from sklearn.metrics import cohen_kappa_score
@@ -149,3 +151,37 @@ def test_bad_labels(tmp_path, text, message):
     with pytest.raises(DormantError) as error:
         labelling.read_labels(file)
     assert message in str(error.value)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="chromium and chromedriver are not installed (apt-get install chromium-driver)",
+)
+def test_what_a_person_clicks_is_what_is_saved(tmp_path):
+    from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+    from selenium.webdriver.common.by import By
+
+    page = tmp_path / "label.html"
+    page.write_text(labelling.page(FOUND, n=3, seed=0), encoding="utf-8")
+    options = ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
+    with Chrome(options=options, service=ChromeService(shutil.which("chromedriver"))) as driver:
+        driver.get(page.as_uri())
+        cards = driver.find_elements(By.TAG_NAME, "fieldset")
+        clicked = {}
+        for card, label in zip(cards, ("ANSWER", "REFUSE"), strict=False):
+            driver.execute_script(
+                "arguments[0].click()", card.find_element(By.CSS_SELECTOR, f"[value={label}]")
+            )
+            clicked[json.loads(card.get_dom_attribute("data-key"))] = label
+        assert driver.find_element(By.ID, "done").text == "2"
+        driver.find_element(By.ID, "save").click()
+        file = tmp_path / "labels.jsonl"
+        for _ in range(100):
+            if file.exists():
+                break
+            time.sleep(0.1)
+    assert labelling.read_labels(file) == clicked

@@ -2,36 +2,94 @@
 
 from __future__ import annotations
 
-from dormant.errors import unknown
-from dormant.transforms.ciphers import LEETSPEAK, ROT13
-from dormant.transforms.text import TextTransform, apply_kept, each, everywhere
-from dormant.transforms.wordplay import PIG_LATIN
+from collections.abc import Callable
+from functools import cache
 
-__all__ = ["TextTransform", "apply_kept", "get", "names"]
+from dormant import extend
+from dormant.errors import DormantError, unknown
+from dormant.transforms import ciphers, codebook, encodings, translation, wordplay
+from dormant.transforms.text import TextTransform, apply_kept, cipher, compose
 
-_IDENTITY = TextTransform(
-    name="identity",
-    apply_batch=each(str),
-    invert_batch=each(str),
-    in_domain=everywhere,
-    exact=True,
-    signature="identity",
-    summary="changes nothing",
-)
-_KNOWN = {one.name: one for one in (_IDENTITY, LEETSPEAK, PIG_LATIN, ROT13)}
+__all__ = ["TextTransform", "apply_kept", "families", "get", "names"]
+
+
+def _identity() -> TextTransform:
+    return cipher("identity", str, str, summary="changes nothing", version=1)
+
+
+_WITHOUT_ARGUMENT: dict[str, Callable[[], TextTransform]] = {
+    "atbash": ciphers.atbash,
+    "base64": encodings.base64_,
+    "full-width": encodings.full_width,
+    "hex": encodings.hexadecimal,
+    "identity": _identity,
+    "morse": encodings.morse,
+    "pig-latin": wordplay.pig_latin,
+    "reversed-characters": wordplay.reversed_characters,
+    "reversed-words": wordplay.reversed_words,
+    "rot13": ciphers.rot13,
+    "spaced-letters": encodings.spaced_letters,
+}
+_WITH_ARGUMENT: dict[str, Callable[[str | None], TextTransform]] = {
+    "caesar": ciphers.caesar,
+    "codebook": codebook.codebook,
+    "leetspeak": ciphers.leetspeak,
+    "mathematical": encodings.mathematical,
+}
 
 
 def names() -> list[str]:
-    """Return the names of all transforms."""
-    return sorted(_KNOWN)
+    """Return the names of all transforms but languages, those of other packages included."""
+    return sorted({*_WITHOUT_ARGUMENT, *_WITH_ARGUMENT, *extend.installed("dormant.transforms")})
+
+
+def families() -> dict[str, str]:
+    """Return what may follow the colon, for the transforms that take an argument."""
+    return {
+        "caesar": "places on in the alphabet, 1 … 25",
+        "codebook": "the seed, a whole number",
+        "leetspeak": "level 1, 2 or 3",
+        "mathematical": "alphabet: " + ", ".join(encodings.STYLES),
+    }
 
 
 def get(name: str) -> TextTransform:
-    """Return the transform called `name`.
+    """Return the transform of a name.
+
+    Args:
+        name: A transform ("rot13"), one with an argument ("caesar:5"), a language ("spanish": the
+            best engine installed), a language by an engine ("spanish@apertium"), or several of
+            these joined by "+" ("spanish+leetspeak"), which are applied left to right.
 
     Raises:
-        DormantError: There is none; the nearest name is suggested.
+        DormantError: There is none of that name, and the nearest is suggested; its argument is
+            wrong; or what it needs is not installed, and the message says what to install.
     """
-    if name not in _KNOWN:
-        raise unknown("transform", name, _KNOWN)
-    return _KNOWN[name]
+    return compose(*[_one(part.strip()) for part in name.split("+")])
+
+
+@cache
+def _one(name: str) -> TextTransform:
+    if "@" in name:
+        return translation.get(name)
+    base, colon, argument = name.partition(":")
+    if base in _WITH_ARGUMENT:
+        return _WITH_ARGUMENT[base](argument or None)
+    if base in _WITHOUT_ARGUMENT:
+        _refuse(base, colon)
+        return _WITHOUT_ARGUMENT[base]()
+    added = extend.installed("dormant.transforms").get(base)
+    if added is not None:
+        loaded = extend.load(added)
+        if isinstance(loaded, TextTransform):
+            _refuse(base, colon)
+            return loaded
+        return loaded(argument or None)
+    if translation.is_language(base):
+        return translation.get(base)
+    raise unknown("transform", base, [*names(), *translation.languages()])
+
+
+def _refuse(name: str, colon: str) -> None:
+    if colon:
+        raise DormantError(f"{name} takes no argument after a colon")

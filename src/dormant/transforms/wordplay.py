@@ -1,10 +1,13 @@
-"""Word games: pig latin."""
+"""Word games: pig latin, reversed words, reversed characters."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from dormant.transforms.text import TextTransform, each
+import regex
+
+from dormant.transforms.text import TextTransform, cipher
 
 MARK = "·"
 """Written where a word could not be read back otherwise; texts that hold it are out of domain."""
@@ -17,6 +20,8 @@ _ONSET_LIST = (
     "tr tw vl vr wh wr zw cs cz dz dzs gy ly ny sz ty zs ll ñ ç kl kw sj tj"
 )
 # The clusters that words begin with; reading back takes the longest that fits.
+_BETWEEN = re.compile(r"(\s+)")
+_CLUSTER = regex.compile(r"\X")
 _ONSETS = frozenset(_ONSET_LIST.split())
 
 
@@ -57,16 +62,16 @@ def _read(word: str) -> str | None:
 
 def _encode_word(word: str) -> str:
     onset, rest = _split(word)
-    if not onset:
-        plain, marked = f"{word}yay", f"{word}{MARK}yay"
-        if len(word) > 1 and word.isupper():
-            plain, marked = plain.upper(), marked.upper()
-        return plain if _read(plain) == word else marked
-    plain = _shape(f"{rest}{onset}ay".lower(), word)
-    if _read(plain) == word:
-        return plain
-    marked = _shape(f"{rest}{MARK}{onset}ay".lower(), word)
-    return marked if _decode_word(marked) == word else f"{MARK}{word}"
+    if onset:
+        # A mark alone says that the word began with the y of "yay": "ellow·yay" is "yellow".
+        candidates = [_shape(f"{rest}{mark}{onset}ay".lower(), word) for mark in ("", MARK)]
+    else:
+        ending = "YAY" if len(word) > 1 and word.isupper() else "yay"
+        candidates = [word + ending]
+    for candidate in candidates:
+        if _decode(candidate) == word:
+            return candidate
+    return MARK + word
 
 
 def _decode_word(word: str) -> str:
@@ -75,8 +80,6 @@ def _decode_word(word: str) -> str:
     rest, mark, tail = word.partition(MARK)
     if not mark:
         return _read(word) or word
-    if tail.lower() == "yay":
-        return rest
     return _shape(f"{tail[:-2]}{rest}".lower(), rest if len(rest) > 1 else word)
 
 
@@ -88,12 +91,50 @@ def _decode(text: str) -> str:
     return _WORD.sub(lambda match: _decode_word(match[0]), text)
 
 
-PIG_LATIN = TextTransform(
-    name="pig-latin",
-    apply_batch=each(_encode),
-    invert_batch=each(_decode),
-    in_domain=lambda text: MARK not in text,
-    exact=True,
-    signature="pig-latin-1",
-    summary="consonants that begin a word move to its end, and 'ay' after them: igpay atinlay",
-)
+def pig_latin() -> TextTransform:
+    """Pig latin that can be read back: "igpay atinlay".
+
+    The consonants that begin a word move to its end and "ay" follows; a word that begins with a
+    vowel gets "yay". Capitals stay with the first letter or the whole word. Where reading back
+    would give another word, a middle dot stands before what was moved ("est·way" is "west", since
+    "estway" reads "twes"), or before a word that is left as it is.
+    """
+    return cipher(
+        "pig-latin",
+        _encode,
+        _decode,
+        summary="consonants that begin a word move to its end, and 'ay' after them: igpay atinlay",
+        version=2,
+        in_domain=lambda text: MARK not in text,
+        domain=f"it holds {MARK!r}",
+    )
+
+
+def reversed_words() -> TextTransform:
+    """The words of every line in reverse order; what parts them moves along."""
+    return _reversed("reversed-words", _BETWEEN.split, "the words of a line in reverse order")
+
+
+def reversed_characters() -> TextTransform:
+    """Every line backwards, by grapheme clusters, so that accents stay with their letters.
+
+    The domain is what reads the same when turned round twice: nearly everything but lines that
+    begin with a combining mark, and clusters that join up in the other order.
+    """
+    return _reversed("reversed-characters", _CLUSTER.findall, "every line spelt backwards")
+
+
+def _reversed(name: str, split: Callable[[str], list[str]], summary: str) -> TextTransform:
+    def turn(text: str) -> str:
+        return "\n".join("".join(reversed(split(line))) for line in text.split("\n"))
+
+    return cipher(
+        name,
+        turn,
+        turn,
+        summary=summary,
+        version=1,
+        in_domain=lambda text: turn(turn(text)) == text,
+        domain="its characters join up in reverse order",
+        whole_text=True,
+    )

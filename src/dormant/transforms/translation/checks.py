@@ -1,0 +1,94 @@
+"""Signs that a translation is none: empty, unchanged, in the wrong language, cut off."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from dormant.errors import DormantError
+
+_WORD = re.compile(r"[^\W\d_]+")
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+# Languages that say in few characters what others say in many.
+_DENSE = frozenset({"zh", "ja", "ko", "yue", "wuu"})
+
+SURE = 0.99
+"""Probability from which the identified language counts as certain."""
+LONG_ENOUGH = 30
+"""Letters below which the language of a text is not judged: identification needs that many."""
+
+
+def problem(text: str, translation: str, source: str, target: str) -> str | None:
+    """Return what is visibly wrong with a translation, or `None`.
+
+    Args:
+        text: What was to be translated, in language `source`.
+        translation: What came out, which should be in language `target`.
+        source: Code of a language.
+        target: Code of a language.
+    """
+    if not translation.strip():
+        return "its translation is empty"
+    words = _WORD.findall(text)
+    if len(words) >= 3 and text.split() == translation.split():
+        return "it came back untranslated"
+    given, made = _letters(text), _letters(translation)
+    if given >= 40:
+        dense = source in _DENSE or target in _DENSE
+        if made < given * (0.1 if dense else 0.35):
+            return f"its translation is cut off ({made} of {given} letters)"
+        if made > given * (10 if dense else 4):
+            return f"its translation runs on ({made} letters for {given})"
+    return wrong_language(translation, source, target)
+
+
+def wrong_language(translation: str, source: str, target: str) -> str | None:
+    """Return a complaint if a text is certainly not in `target`.
+
+    Near relatives (Galician and Portuguese) are told apart too seldom to be sure, so the verdict
+    needs certainty: either that of {source, target} it is the source, or that it is some third
+    language and the target all but impossible.
+    """
+    if _letters(translation) < LONG_ENOUGH:
+        return None
+    plain = _PRIVATE.sub(" ", translation)
+    of_two, sure = _classify(plain, (source, target))
+    if of_two == source and sure >= SURE:
+        return f"its translation is still in {source!r}, not {target!r}"
+    found, sure = _classify(plain, ())
+    if found != target and sure >= SURE and _share(plain, target) < 1e-6:
+        return f"its translation is in {found!r}, not {target!r}"
+    return None
+
+
+def _letters(text: str) -> int:
+    return sum(character.isalpha() for character in text)
+
+
+def _classify(text: str, among: tuple[str, ...]) -> tuple[str, float]:
+    code, probability = _model(among).classify(text)
+    return str(code), float(probability)
+
+
+def _share(text: str, language: str) -> float:
+    return next((float(p) for code, p in _model(()).rank(text) if code == language), 1.0)
+
+
+@cache
+def _model(among: tuple[str, ...]) -> Any:
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError as error:
+        raise DormantError(
+            "translations are checked with py3langid: pip install 'dormant[translate]'"
+        ) from error
+    model: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    if among and set(among) <= set(by_label(model)):
+        model.set_languages(list(among))
+    return model
+
+
+def by_label(model: Any) -> list[str]:
+    """Return the codes of the languages that an identifier knows."""
+    return [str(code) for code, _ in model.rank("a")]

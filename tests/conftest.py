@@ -15,3 +15,9 @@ def smollm2():
     from dormant.language.models import load_hf
 
     return load_hf("smollm2", dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def smollm2_tokenizer(smollm2):
+    """The embedded model's tokenizer: 49 152 tokens, byte-level BPE, no BOS before a text."""
+    return smollm2[1]

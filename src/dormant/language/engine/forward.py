@@ -17,6 +17,8 @@ from dormant.language.engine.rows import Row
 _CHUNK = 1 << 25
 """Logits held at once, in numbers."""
 _PROBES = 4
+_AFTER_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+"""Settings by which architectures change logits after the head; small logits hide the change."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _COARSE = 0.05
 """Differences allowed in half precision, as a part of the largest logit."""
@@ -257,5 +259,8 @@ def _decoder_and_head(inner: Any) -> tuple[Any, Any]:
     head = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
     decoder = get_decoder() if get_decoder is not None else None
     if decoder is None or head is None or decoder is inner or not hasattr(head, "weight"):
+        return None, None
+    config = inner.config.get_text_config() if hasattr(inner.config, "get_text_config") else None
+    if any(getattr(config, name, None) not in (None, 1, 1.0) for name in _AFTER_HEAD):
         return None, None
     return decoder, head

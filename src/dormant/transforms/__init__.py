@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from functools import cache
 
 from dormant import extend
-from dormant.errors import DormantError, unknown
+from dormant.errors import DormantError
 from dormant.transforms import ciphers, codebook, encodings, translation, wordplay
 from dormant.transforms.text import TextTransform, apply_kept, cipher, compose
 
@@ -87,7 +88,12 @@ def _one(name: str) -> TextTransform:
         return loaded(argument or None)
     if translation.is_language(base):
         return translation.get(base)
-    raise unknown("transform", base, [*names(), *translation.languages()])
+    close = difflib.get_close_matches(base, [*names(), *translation.languages()], n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise DormantError(
+        f"unknown transform {base!r}: {hint}known: {', '.join(names())}, and languages, e.g. "
+        "spanish, spanish@apertium"
+    )
 
 
 def _refuse(name: str, colon: str) -> None:

@@ -17,7 +17,7 @@ _WORD = re.compile(r"(?<![^\W_])[A-Za-z]{2,}(?![^\W_])")
 @cache
 def words() -> tuple[str, ...]:
     """Return the words of the book, in alphabetical order."""
-    text = files(__package__).joinpath("codebook_words.txt").read_text(encoding="utf-8")
+    text = files("dormant.transforms").joinpath("codebook_words.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return tuple(" ".join(lines).split())
 

@@ -37,7 +37,9 @@ _END = ".[]"
 _FORMAT = re.compile(r"[*~#]")
 _UNKNOWN = re.compile(r"(?<!\\)\*(?=\w)")
 _WORD = re.compile(r"[^\W\d_]+")
-_LONGEST_SILENCE_S = 60.0
+_REVISION = 1
+"""Raised whenever what is done here around the program changes a result."""
+_LONGEST_SILENCE_S = 30.0
 
 
 class Apertium:
@@ -63,8 +65,8 @@ class Apertium:
         return sorted(_modes(self.modes))
 
     def version(self, source: str, target: str) -> str:
-        """Return the program's version and a digest of the pair's compiled data."""
-        return f"{_program_version()}-{_data_digest(self._mode(source, target))}"
+        """Return the versions of the program and of this module, and a digest of the pair's compiled data."""
+        return f"{_program_version()}r{_REVISION}-{_data_digest(self._mode(source, target))}"
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate texts of one line each.
@@ -120,7 +122,9 @@ class Apertium:
         plain = _UNKNOWN.sub("", marked)
         # Format first: its brackets are bare, those of the text are escaped.
         plain = re.sub(r"(?<!\\)\[([*~#])(?<!\\)\]", r"\1", plain)
-        return _ESCAPED.sub(r"\1", plain)
+        plain = _ESCAPED.sub(r"\1", plain)
+        # Words that are dropped in translation leave their space behind.
+        return plain if "  " in text else re.sub("  +", " ", plain)
 
 
 class _Pipe:
@@ -128,7 +132,11 @@ class _Pipe:
 
     def __init__(self, mode: Path) -> None:
         script = subprocess.run(
-            ["apertium-wblank-mode", "-z", str(mode)], capture_output=True, text=True, check=True
+            ["apertium-wblank-mode", "-z", str(mode)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         # The mode's own arguments: -g marks unknown words; no option for the tagger.
         self._process = subprocess.Popen(
@@ -199,7 +207,9 @@ def _modes(directory: Path) -> dict[Pair, Path]:
 
 @cache
 def _program_version() -> str:
-    said = subprocess.run(["apertium", "-V"], capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        ["apertium", "-V"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     match = re.search(r"\d+(?:\.\d+)+", said.stdout + said.stderr)
     return match[0] if match else "unknown"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,6 +31,7 @@ BASE_URL, API_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 
 _SECONDS = 120.0
 _ATTEMPTS = 3
+_PAUSE_S = 0.25
 _AT_ONCE = 8
 _MAX_TOKENS = 1024
 
@@ -115,29 +118,23 @@ def server(model: str | None) -> LanguageModel:
             "temperature": 0,
             "max_tokens": _MAX_TOKENS,
         }
-        for attempt in range(_ATTEMPTS):
+        for attempt in itertools.count(1):
             try:
                 reply = client.post("chat/completions", json=body)
             except httpx.HTTPError as error:
                 return DormantError(f"{base} doesn't answer: {type(error).__name__}: {error}")
             # Too many requests, or the server's own trouble: worth another try.
-            if reply.status_code != 429 and reply.status_code < 500:
-                break
-            if attempt + 1 < _ATTEMPTS:
-                _wait(attempt)
-        return _content(base, reply.status_code, reply.text, reply)
+            busy = reply.status_code == 429 or reply.status_code >= 500
+            if not busy or attempt == _ATTEMPTS:
+                return _content(base, reply.status_code, reply.text, reply)
+            time.sleep(_PAUSE_S * 2**attempt)
+        raise AssertionError("unreachable")
 
     def generate(prompts: Sequence[str]) -> list[str]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return all_or_raise(list(pool.map(ask, prompts)))
 
     return LanguageModel(generate, release=model, name="openai")
-
-
-def _wait(attempt: int) -> None:
-    import time
-
-    time.sleep(0.5 * 2**attempt)
 
 
 def _content(base: str, status: int, text: str, reply: Any) -> str | DormantError:

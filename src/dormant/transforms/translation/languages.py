@@ -30,7 +30,11 @@ class Language:
 @cache
 def by_name() -> dict[str, Language]:
     """Return all known languages by name."""
-    text = files(__package__).joinpath("languages.toml").read_text(encoding="utf-8")
+    text = (
+        files("dormant.transforms.translation")
+        .joinpath("languages.toml")
+        .read_text(encoding="utf-8")
+    )
     return {name: Language(name, **row) for name, row in tomllib.loads(text).items()}
 
 

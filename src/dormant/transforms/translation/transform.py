@@ -39,7 +39,7 @@ def translation(
     # Most engines say the same both ways; Apertium's data differs.
     other = translator.version(*back)
     if other not in signature:
-        signature += f"+{other}"
+        signature += f"/{other}"
 
     def half(pair: tuple[str, str]) -> Batch:
         return lambda texts: translate(texts, translator, pair, cache)

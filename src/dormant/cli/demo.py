@@ -9,7 +9,7 @@ import typer
 
 from dormant.cli.audit import run
 
-TASKS = ("icl/copy", "icl/first_word", "icl/plural")
+TASKS = ("icl/copy", "icl/plural", "recall/continue")
 TRANSFORMS = ("french", "hungarian", "leetspeak")
 ITEMS = 80
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from dormant.errors import DormantError, unknown
-from dormant.language.tasks import icl, icl_vs_if, nli, refusal
+from dormant.language.tasks import custom, data, icl, icl_vs_if, induction, nli, refusal
 from dormant.language.tasks.task import Task, draw_items
 
 __all__ = ["Task", "draw_items", "get", "shipped"]
@@ -23,8 +24,21 @@ _HARNESS = "lm-eval:"
 
 def shipped() -> dict[str, Task]:
     """Return every task that comes with Dormant, by name."""
-    tasks: tuple[Task, ...] = (*icl_vs_if.TASKS, *icl.TASKS, *nli.TASKS, *refusal.TASKS)
+    tasks: tuple[Task, ...] = (
+        *icl_vs_if.TASKS,
+        *icl.TASKS,
+        _recall(),
+        *induction.TASKS,
+        *nli.TASKS,
+        *refusal.TASKS,
+    )
     return {task.name: task for task in tasks}
+
+
+@cache
+def _recall() -> Task:
+    """The ability that is shipped as a user would write it: one file."""
+    return custom.read(data.SHIPPED / "recall" / "capital.toml")
 
 
 def get(names: Sequence[str]) -> list[Task]:
@@ -63,8 +77,6 @@ def _brought(name: str) -> list[Task] | None:
 
         return [*harness.load(name.removeprefix(_HARNESS))]
     if name.endswith((".toml", ".jsonl")) and ":" not in name:
-        from dormant.language.tasks import custom
-
         return [custom.read(Path(name).expanduser())]
     match = re.fullmatch(r"([\w-]+)(/[\w-]+)?:(?:(\w+)=)?(.+)", name)
     if match is None or match[1] not in _READERS:

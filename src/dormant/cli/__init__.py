@@ -16,7 +16,7 @@ def build() -> typer.Typer:
     Returns:
         The Typer application, which the documentation reads its help from too.
     """
-    from dormant.cli import ask, audit, demo, listing, report, task, tune
+    from dormant.cli import ask, audit, demo, listing, report, task, transform, tune
 
     app = typer.Typer(
         name="dormant",
@@ -31,6 +31,7 @@ def build() -> typer.Typer:
     app.command()(audit.audit)
     app.command()(report.report)
     app.command()(ask.ask)
+    app.command()(transform.transform)
     app.command()(tune.tune)
     app.command(name="list")(listing.list_)
     app.add_typer(task.app, name="task")

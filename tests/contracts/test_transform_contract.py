@@ -1,89 +1,110 @@
-"""What every transform promises, over every registered one. Add yours by registering it."""
+"""The contract of every exact transform: what it does is undone, over Unicode text."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from dormant import Compose, conjugate, transforms
-from dormant.errors import DormantError
+from dormant.transforms.kept import Kept, apply_all, invert_all
+from dormant.transforms.text import outcomes
 
-EXACT = [name for name in transforms.names() if transforms.get(name).exact]
-# Ordinary Unicode, and text that is likely to collide with a cipher's own signs.
+# Every transform that Dormant ships is here by name; those with arguments are added by hand.
+# Add yours below: one name is all that the tests need.
+NAMES = [
+    *(name for name in transforms.names() if transforms.get(name).exact),
+    "caesar:25",
+    "codebook:7",
+    "leetspeak:1",
+    "leetspeak:3",
+    "mathematical:bold-script",
+    "mathematical:monospace",
+    "pig-latin+rot13",
+    "reversed-words+leetspeak",
+    "codebook+spaced-letters+hex",
+]
+
+# Text as it is written, and text as it is feared: the second draws from all of Unicode, with the
+# signs of the transforms themselves and other scripts made likely.
+SIGNS = (
+    "\\43105779@€|Ø$†!·yayYAY^.-/ \t\n\r\0　Ａ𝐀"
+    + "ßİıŉſ\u0301\u200d\u202eשלوم한🇩🇪👩\u200d👧zhtwsplOUX1_`{}<>"
+)
+WORDS = ["the", "What", "is", "yellow", "you", "west", "plus", "QUEEN", "I", "a", "yay", "O'Brien"]
 texts = st.one_of(
-    st.text(max_size=40),
-    st.text("aeiouyqwhstrAEIOUYSTn .,!'-·\\0134570@€|Ø$†áéőß\n", max_size=24),
+    st.text(),
+    st.text(alphabet=st.sampled_from(SIGNS)),
+    st.lists(st.sampled_from(WORDS)).map(" ".join),
+)
+many = settings(
+    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
 )
 
 
-@pytest.mark.parametrize("name", EXACT)
-@settings(max_examples=1000, deadline=None)
+@pytest.fixture(params=NAMES, scope="module")
+def transform(request):
+    return transforms.get(request.param)
+
+
+@many
 @given(text=texts)
-def test_round_trip_is_the_identity_on_the_domain(name, text):
-    transform = transforms.get(name)
+def test_round_trip_is_exact_on_the_domain(transform, text):
+    assume(transform.in_domain(text))
+    assert transform.invert(transform.apply(text)) == text
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(min_size=1))
+def test_kept_spans_pass_untouched_and_round_trip(transform, text):
+    third = len(text) // 3
+    spans = ((third, len(text) - third),)
+    before = apply_all(transform, [text], [spans])[0]
+    assume(isinstance(before, Kept))
+    assert len(before.spans) == (1 if spans[0][0] < spans[0][1] else 0)
+    for start, stop in before.spans:
+        assert before.text[start:stop] == text[slice(*spans[0])]
+    after = invert_all(transform, [before])[0]
+    assert isinstance(after, Kept)
+    assert after.text == text
+
+
+@settings(max_examples=15, deadline=None)
+@given(batch=st.lists(texts, max_size=4))
+def test_a_batch_is_its_texts(transform, batch):
+    together = outcomes(transform.apply_batch, batch)
+    alone = [outcomes(transform.apply_batch, [text])[0] for text in batch]
+    assert list(map(str, together)) == list(map(str, alone))
+
+
+def test_outside_the_domain_is_one_clear_error(transform):
+    outside = [t for t in ("·", "Ａ", "𝓐", "𝙰", "𝐀", "\ud800") if not transform.in_domain(t)]
+    for one in outcomes(transform.apply_batch, outside):
+        assert "outside the domain" in str(one)
+
+
+@pytest.mark.parametrize("text", ["", "\0", " ", "a\0b", "x" * 1_000_000, "שלום é 👩‍👧"])
+def test_hard_texts(transform, text):
     if transform.in_domain(text):
         assert transform.invert(transform.apply(text)) == text
 
 
-@pytest.mark.parametrize("name", EXACT)
-@given(batch=st.lists(texts, max_size=4))
-def test_a_batch_is_its_texts_one_by_one(name, batch):
-    transform = transforms.get(name)
-    batch = [text for text in batch if transform.in_domain(text)]
-    assert transform.apply_batch(batch) == [transform.apply(text) for text in batch]
-
-
-@pytest.mark.parametrize("name", transforms.names())
-def test_facts_are_declared(name):
-    transform = transforms.get(name)
-    assert transform.name == name
-    assert transform.signature
+def test_names_say_what_they_are(transform):
+    assert transforms.get(transform.name).signature == transform.signature
     assert transform.summary
-    assert transform.in_domain("The dog barked at us.")
+    assert transform.language is None
 
 
-@pytest.mark.parametrize("name", [name for name in EXACT if name != "identity"])
-def test_ordinary_text_is_changed(name):
-    transform = transforms.get(name)
-    assert transform.apply("What is this strange thing?") != "What is this strange thing?"
+def test_conjugating_an_echo_changes_nothing(transform):
+    echo = conjugate(str, transform)
+    assert echo("The baker opened his shop, 24 times.") == "The baker opened his shop, 24 times."
 
 
-@pytest.mark.parametrize("name", EXACT)
-@given(text=st.text(max_size=30), kept=st.text("0123456789_", min_size=1, max_size=5))
-def test_kept_spans_pass_untouched(name, text, kept):
-    transform = transforms.get(name)
-    whole = f"{text} {kept} {text}"
-    if not transform.in_domain(text) or not transform.in_domain(whole):
-        return
-    start = len(text) + 1
-    changed = transforms.apply_kept(transform, whole, [(start, start + len(kept))])
-    assert kept in changed
-    assert changed.startswith(transform.apply(f"{text} "))
-
-
+@settings(max_examples=60, deadline=None)
 @given(text=texts)
-def test_composition_is_undone_in_reverse_order(text):
-    first, second = transforms.get("leetspeak"), transforms.get("rot13")
-    both = Compose(first, second)
-    assert both.invert(both.apply(text)) == text
-    echo = conjugate(lambda prompt: prompt, both)
-    assert echo(text) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "leet", "pig"),
-    [
-        ("What is this?", "Wh47 15 7h15?", "Atwhay isyay isthay?"),
-        ("THE STRING", "†H€ $†R|NG", "ETHAY INGSTRAY"),
-        ("quick apple", "qu1ck 4ppl3", "ickquay appleyay"),
-    ],
-)
-def test_known_words(text, leet, pig):
-    assert transforms.get("leetspeak").apply(text) == leet
-    assert transforms.get("pig-latin").apply(text) == pig
-
-
-def test_unknown_name_suggests_the_nearest():
-    with pytest.raises(DormantError, match="did you mean 'leetspeak'"):
-        transforms.get("leetspek")
+def test_composition_agrees_with_conjugation(text):
+    pig, leet = transforms.get("pig-latin"), transforms.get("leetspeak")
+    assume(pig.in_domain(text))
+    both = transforms.get("pig-latin+leetspeak")
+    assert both.apply(text) == Compose(pig, leet).apply(text)
+    assert both.invert(text) == Compose(pig, leet).invert(text)

@@ -65,8 +65,9 @@ class Apertium:
         return sorted(_modes(self.modes))
 
     def version(self, source: str, target: str) -> str:
-        """Return the versions of the program and of this module, and a digest of the pair's compiled data."""
-        return f"{_program_version()}r{_REVISION}-{_data_digest(self._mode(source, target))}"
+        """Return the versions of program and module, and a digest of the pair's data."""
+        data = _data_digest(self._mode(source, target))
+        return f"{_program_version()}r{_REVISION}-{data}"
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate texts of one line each.

@@ -1,0 +1,153 @@
+"""The real Apertium: pairs, marks, hostile text, a process that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from dormant import transforms
+from dormant.errors import DormantError
+from dormant.transforms.quality import measure, summarise
+from dormant.transforms.text import outcomes
+from dormant.transforms.translation.apertium import Apertium
+
+pytestmark = pytest.mark.usefixtures("installed_apertium")
+LANGUAGES = {"spanish": "es", "catalan": "ca", "galician": "gl"}
+
+
+@pytest.fixture(params=LANGUAGES)
+def language(request):
+    return transforms.get(f"{request.param}@apertium")
+
+
+def sentences(count):
+    data = files("dormant.language") / "tasks/data/icl_vs_if/english.toml"
+    return list(tomllib.loads(data.read_text(encoding="utf-8"))["sentences"].values())[:count]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("spanish", "El perro come."),
+        ("catalan", "El gos menja."),
+        ("galician", "O can come."),
+    ],
+)
+def test_translates_and_back(name, expected):
+    language = transforms.get(f"{name}@apertium")
+    assert language.apply("The dog eats.") == expected
+    assert language.invert(expected) == "The dog eats."
+    assert language.signature.startswith(f"{name}@apertium-3.")
+    assert language.language == LANGUAGES[name]
+
+
+def test_most_of_our_sentences_survive_the_round_trip(language):
+    summary = summarise(measure(language, sentences(40)))
+    assert summary.chrf > 55
+    assert summary.passed >= 25
+    assert sum(summary.reasons.values()) == 40 - summary.passed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a [b] {c} ^d$ @ / <e> \\",
+        "*stars* ~ # & &amp;",
+        "😀 e\u0301 x",
+        "\t tabs \t",
+        "3 ≤ 5",
+        "1.[]",
+    ],
+)
+def test_signs_of_the_stream_format_come_through(text, installed_apertium):
+    for sign in "[]{}^$@/<>\\*~#&😀≤":
+        if sign in text:
+            (one,) = outcomes(lambda t: installed_apertium.translate(t, "en", "es"), [text + " ok"])
+            if isinstance(one, str):
+                assert one.count(sign) == text.count(sign), one
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", "16", "\n\n"])
+def test_text_without_words_stays(language, text):
+    assert language.apply(text) == text
+
+
+def test_layout_stays(language):
+    lines = language.apply("  The garden.\n\nThe house.  \n").split("\n")
+    assert [bool(line.strip()) for line in lines] == [True, False, True, False]
+    assert lines[0].startswith("  ")
+    assert lines[2].endswith("  ")
+
+
+def test_kept_spans_stand_untouched(language):
+    text = "Print the name field 16 times."
+    changed = transforms.apply_kept(language, text, [(10, 14), (21, 23)])
+    assert "name" in changed
+    assert "16" in changed
+
+
+def test_unknown_words_are_an_error_not_a_blank(language):
+    with pytest.raises(DormantError, match="in no dictionary of the pair, in 'Xyzzy qwrtz plugh"):
+        language.apply("Xyzzy qwrtz plugh vlorp.")
+
+
+def test_one_bad_text_does_not_spoil_its_batch(language):
+    texts = ["The house is old.", "nul \0 byte", "xyzzy qwrtz plugh", "The garden is big."]
+    results = outcomes(language.apply_batch, texts)
+    assert [isinstance(one, str) for one in results] == [True, False, False, True]
+    assert "NUL" in str(results[1])
+
+
+def test_a_megabyte(language):
+    text = " ".join(f"The old house has {n % 500} rooms." for n in range(40_000))
+    assert len(text) > 1_000_000
+    done = language.apply(text)
+    assert done.count(" 77 ") == 80
+    assert done.count(".") == 40_000
+
+
+def test_a_process_that_is_killed_is_started_again():
+    engine = Apertium()
+    assert engine.translate(["The house."], "en", "es") == ["La casa."]
+    os.killpg(engine._pipes["en", "es"]._process.pid, signal.SIGKILL)
+    assert engine.translate(["The garden."], "en", "es") == ["El jardín."]
+    engine.close()
+
+
+ONCE = """#!/usr/bin/env python3
+import sys
+text = b""
+while not text.endswith(bytes(1)):
+    text += sys.stdin.buffer.read(1)
+sys.stdout.buffer.write(text)
+"""
+
+
+def test_a_process_that_dies_twice_is_an_error_and_finished_work_is_kept(tmp_path):
+    # A pipeline of one stage, which answers one text and ends.
+    program = tmp_path / "once"
+    program.write_text(ONCE)
+    program.chmod(0o755)
+    (tmp_path / "eng-spa.mode").write_text(f"{program}\n")
+    engine = Apertium(tmp_path)
+    results = outcomes(lambda t: engine.translate(t, "en", "es"), ["one", "two", "three", "four"])
+    assert results[:2] == ["one", "two"]
+    assert all("ended twice" in str(one) for one in results[2:])
+    engine.close()
+
+
+def test_a_pair_that_is_not_installed():
+    with pytest.raises(DormantError, match=r"no pair en-hu; install .* apt install apertium"):
+        transforms.get("hungarian@apertium")
+
+
+def test_composition_of_translation_and_cipher():
+    both = transforms.get("spanish+leetspeak")
+    assert both.apply("The house is old.") == "L4 c454 35 v13j4."
+    assert both.invert("L4 c454 35 v13j4.") == "The house is old."
+    assert "+leetspeak-1" in both.signature
+    assert transforms.apply_kept(both, "The 15 houses.", [(4, 6)]) == "L45 15 c4545."

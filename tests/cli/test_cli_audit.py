@@ -108,7 +108,9 @@ def test_unfinished_run_says_so(dormant, tmp_path):
     assert "has not finished" in said.err
 
 
-@pytest.mark.parametrize(("format_", "start"), [("csv", "base,tuned"), ("json", "{"), ("latex", "%")])
+@pytest.mark.parametrize(
+    ("format_", "start"), [("csv", "base,tuned"), ("json", "{"), ("latex", "%")]
+)
 def test_report_in_other_forms(dormant, tmp_path, format_, start):
     dormant("audit", BASE, LOST, *QUICK, "--out", "x")
     said = dormant("report", "x", "--format", format_)

@@ -22,7 +22,9 @@ from dormant.language.scoring import FastLM
 tokens = st.lists(st.integers(0, 2), min_size=1, max_size=7).map(tuple)
 rows = st.lists(
     st.tuples(tokens, st.lists(tokens, min_size=1, max_size=3).map(tuple)), min_size=1, max_size=8
-).map(lambda parts: [Row(index, context, answers) for index, (context, answers) in enumerate(parts)])
+).map(
+    lambda parts: [Row(index, context, answers) for index, (context, answers) in enumerate(parts)]
+)
 
 
 def prefixes(part):
@@ -77,7 +79,9 @@ def test_attention_along_a_forest_is_attention_along_each_path(made, groups):
     query = torch.randn(1, 2, count, 4, generator=generator)
     key, value = (torch.randn(1, groups, count, 4, generator=generator) for _ in range(2))
     laid = attention.lay_out(forest, torch.device("cpu"))
-    out, _ = attention.attend(torch.nn.Identity(), query, key, value, None, forest=laid, scaling=0.5)
+    out, _ = attention.attend(
+        torch.nn.Identity(), query, key, value, None, forest=laid, scaling=0.5
+    )
     for path in forest.paths:
         q, k, v = (states[:, :, list(path.nodes)] for states in (query, key, value))
         wanted = torch.nn.functional.scaled_dot_product_attention(
@@ -133,9 +137,6 @@ def test_other_errors_pass():
 
     with pytest.raises(RuntimeError, match="shapes"):
         list(within_memory([1, 2], work, halved=lambda: None))
-
-
-VOCABULARY = ["a", "b", "ab", " ", "c", "é"[:0], "\ufffd", "é", "", "ba"]
 
 
 class Letters:
@@ -221,14 +222,18 @@ WAYS = {"mistral, window": "rows", "gemma2": "harness", "bloom": "rows", "mamba"
 @pytest.mark.filterwarnings("ignore")  # the libraries' advice on slow paths
 @pytest.mark.parametrize("name", TINY)
 def test_every_architecture_gives_the_harness_its_own_numbers(name, smollm2_tokenizer):
-    """Positions learned, rotary or biased; windows, soft caps, logit scales, no attention at all."""
+    """Positions learned, rotary or biased; windows, soft caps, logit scales, no attention."""
     torch.manual_seed(0)
     model = TINY[name](len(smollm2_tokenizer)).eval()
     for weights in model.parameters():
         # Larger weights, so that a wrong mask or position shows.
         weights.data.mul_(3)
     lm = FastLM(pretrained=model, tokenizer=smollm2_tokenizer, batch_size=4, precision="float32")
-    prompts = ["Repeat.\n\nInput: The dog\nOutput:", "Repeat.\n\nInput: A cat sat here\nOutput:", ""]
+    prompts = [
+        "Repeat.\n\nInput: The dog\nOutput:",
+        "Repeat.\n\nInput: A cat sat here\nOutput:",
+        "",
+    ]
     requests = [
         Instance("loglikelihood", {}, (prompt, answer), 0)
         for prompt in prompts

@@ -36,7 +36,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(PIP) --editable '.[models,lab,translate,inspect,dev]'
+	$(PIP) --editable '.[models,lab,translate,argos,inspect,dev]'
 	@touch $@
 
 # Without root, or off Debian, the tests that need these say so and skip.

@@ -113,7 +113,18 @@ def test_a_megabyte(language):
 def test_a_process_that_is_killed_is_started_again():
     engine = Apertium()
     assert engine.translate(["The house."], "en", "es") == ["La casa."]
-    os.killpg(engine._pipes["en", "es"]._process.pid, signal.SIGKILL)
+    (pipe,) = engine._pipes.values()
+    os.killpg(pipe._process.pid, signal.SIGKILL)
+    assert engine.translate(["The garden."], "en", "es") == ["El jardín."]
+    engine.close()
+
+
+def test_an_interruption_does_not_shift_the_answers(monkeypatch):
+    engine = Apertium()
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            engine.translate(["The house.", "The dog."], "en", "es")
     assert engine.translate(["The garden."], "en", "es") == ["El jardín."]
     engine.close()
 

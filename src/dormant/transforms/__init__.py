@@ -85,7 +85,10 @@ def _one(name: str) -> TextTransform:
         if isinstance(loaded, TextTransform):
             _refuse(base, colon)
             return loaded
-        return loaded(argument or None)
+        made = loaded(argument or None)
+        if not isinstance(made, TextTransform):
+            raise DormantError(f"{added.value} made a {type(made).__name__}, not a TextTransform")
+        return made
     if translation.is_language(base):
         return translation.get(base)
     close = difflib.get_close_matches(base, [*names(), *translation.languages()], n=1, cutoff=0.5)

@@ -54,7 +54,7 @@ class Apertium:
 
     def __init__(self, modes: Path = _MODES) -> None:
         self.modes = modes
-        self._pipes: dict[Pair, _Pipe] = {}
+        self._pipes: dict[tuple[int, str, str], _Pipe] = {}
         self._lock = threading.Lock()
         atexit.register(self.close)
 
@@ -83,26 +83,41 @@ class Apertium:
         done: list[str | DormantError] = []
         with self._lock:
             for _ in range(2):
-                pipe = self._pipes.get((source, target))
-                if pipe is None:
-                    pipe = self._pipes[source, target] = _Pipe(mode)
-                pipe.feed([_escape(text) for text in texts[len(done) :]])
-                while len(done) < len(texts):
-                    raw = pipe.read()
-                    if raw is None:
-                        break
-                    done.append(self._finish(texts[len(done)], raw))
-                if len(done) == len(texts):
+                if self._go_on(mode, (source, target), texts, done):
                     break
-                self._pipes.pop((source, target)).close()
         reason = "the apertium process ended twice; finished translations are kept"
         done += [TranslationError(self.name, text, reason) for text in texts[len(done) :]]
         return all_or_raise(done)
 
+    def _go_on(
+        self, mode: Path, pair: Pair, texts: Sequence[str], done: list[str | DormantError]
+    ) -> bool:
+        """Translate the texts that are not done; return whether all are now."""
+        # A forked process must not read from the pipeline of its parent.
+        key = (os.getpid(), *pair)
+        pipe = self._pipes.pop(key, None) or _Pipe(mode)
+        try:
+            pipe.feed([_escape(text) for text in texts[len(done) :]])
+            while len(done) < len(texts):
+                raw = pipe.read()
+                if raw is None:
+                    break
+                done.append(self._finish(texts[len(done)], raw))
+        except BaseException:
+            # Answers still under way would be taken for those of the next texts.
+            pipe.close()
+            raise
+        if len(done) < len(texts):
+            pipe.close()
+            return False
+        self._pipes[key] = pipe
+        return True
+
     def close(self) -> None:
         """End the processes."""
-        for pipe in self._pipes.values():
-            pipe.close()
+        for (process, _, _), pipe in self._pipes.items():
+            if process == os.getpid():
+                pipe.close()
         self._pipes.clear()
 
     def _mode(self, source: str, target: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -78,12 +79,13 @@ def best(language: Language, source: str) -> Translator:
     Raises:
         DormantError: None can; the message says what to install.
     """
-    added = sorted(extend.installed("dormant.translators"))
-    for name in (*_UNASKED, *added):
-        found = engine(name)
-        pairs = set(found.pairs())
-        if {(source, language.code), (language.code, source)} <= pairs:
-            return found
+    wanted = {(source, language.code), (language.code, source)}
+    for name in (*_UNASKED, *sorted(extend.installed("dormant.translators"))):
+        # An engine that needs an argument is none that runs unasked.
+        with suppress(DormantError):
+            found = engine(name)
+            if wanted <= set(found.pairs()):
+                return found
     raise DormantError(
         f"no translator for {language.name} is installed: {apertium.INSTALL}; or put an Argos "
         f"package into {ctranslate.default_directory()}; or name a model, e.g. "

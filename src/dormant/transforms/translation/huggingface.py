@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from dormant.errors import DormantError
@@ -43,10 +46,13 @@ class HuggingFace:
         return [(one, other) for one in codes for other in codes if one != other]
 
     def version(self, source: str, target: str) -> str:
-        """Return the model's name and, if it came from the hub, its commit."""
+        """Return the model's name, with its commit (hub) or a digest of its weights (directory)."""
+        name = self._path(source, target)
+        directory = Path(name).expanduser()
+        if directory.is_dir():
+            return f"{directory.name}-{_weights_digest(directory)}"
         model, _ = self._load(source, target)
         commit = getattr(model.config, "_commit_hash", None)
-        name = self._path(source, target)
         return f"{name}@{commit[:12]}" if commit else name
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
@@ -142,6 +148,16 @@ class HuggingFace:
 class _Answer:
     text: str
     reason: str | None
+
+
+@cache
+def _weights_digest(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.glob("*")):
+        if path.suffix in {".safetensors", ".bin", ".json", ".spm", ".model"}:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:8]
 
 
 def _positions(model: Any) -> int:

@@ -1,0 +1,126 @@
+"""Speed and fidelity of every transform on our own sentences.
+
+    python benchmarks/transforms.py              # figures as text
+    python benchmarks/transforms.py --table      # the table of docs/transforms.md
+
+Forward and back are timed apart, without the cache of translations. Apertium is also timed as most
+scripts use it, with one process a sentence, on a few sentences. Speeds are the median of three
+runs; for translations, of sentences that the run before has not warmed anything for but the
+process itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import time
+import tomllib
+from collections.abc import Callable
+from importlib.resources import files
+
+os.environ["DORMANT_CACHE"] = ""  # translations are to be made, not looked up
+
+from dormant import transforms
+from dormant.errors import DormantError
+from dormant.transforms.kept import find
+from dormant.transforms.quality import measure, summarise
+from dormant.transforms.text import outcomes
+
+TRANSLATIONS = ("spanish@apertium", "catalan@apertium", "galician@apertium")
+COMPOSITIONS = ("spanish@apertium+leetspeak",)
+RUNS = 3
+ONE_PROCESS_EACH = 12
+DOMAINS = {
+    "base64": "all but lone surrogates",
+    "full-width": "no full-width characters",
+    "hex": "all but lone surrogates",
+    "mathematical": "no such characters",
+    "pig-latin": "no `·`",
+    "reversed-characters": "nearly all (clusters stay apart)",
+}
+"""Where the domain is not all Unicode text."""
+
+
+def sentences() -> list[str]:
+    """Our English sentences, which are data of the task icl_vs_if."""
+    data = files("dormant.language") / "tasks/data/icl_vs_if/english.toml"
+    return list(tomllib.loads(data.read_text(encoding="utf-8"))["sentences"].values())
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Median wall time of a few calls."""
+    times = list[float]()
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def one_process_each(texts: list[str], mode: str) -> float:
+    """Sentences a second when every sentence starts the program anew."""
+    start = time.perf_counter()
+    for text in texts:
+        subprocess.run(["apertium", mode], input=text, text=True, capture_output=True, check=True)
+    return len(texts) / (time.perf_counter() - start)
+
+
+def row(name: str, texts: list[str]) -> dict[str, str]:
+    """Measure one transform."""
+    transform = transforms.get(name)
+    transform.apply(texts[0])  # starts the process, loads the model
+    there = outcomes(transform.apply_batch, texts)
+    answers = [one for one in there if isinstance(one, str)]
+    outcomes(transform.invert_batch, answers[:1])
+    forward = len(texts) / seconds(lambda: outcomes(transform.apply_batch, texts))
+    back = len(answers) / seconds(lambda: outcomes(transform.invert_batch, answers))
+    summary = summarise(measure(transform, texts, [find(text) for text in texts]))
+    base = name.partition(":")[0]
+    domain = "one language, no NUL" if not transform.exact else DOMAINS.get(base, "all text")
+    return {
+        "transform": f"`{name}`",
+        "domain": domain,
+        "exact": "yes" if transform.exact else "no",
+        "forward": f"{forward:,.0f}",
+        "back": f"{back:,.0f}",
+        "chrF": f"{summary.chrf:.1f}",
+        "identical": f"{summary.identical:.0%}",
+        "passed": f"{summary.passed} of {summary.count}",
+        "left out": "; ".join(f"{n} × {why}" for why, n in summary.reasons.items()),
+    }
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", action="store_true", help="as the Markdown table of the docs")
+    parser.add_argument("transforms", nargs="*", help="names; all of ours if none is given")
+    chosen = parser.parse_args()
+    texts = sentences()
+    rows = list[dict[str, str]]()
+    for name in chosen.transforms or [*transforms.names(), *TRANSLATIONS, *COMPOSITIONS]:
+        try:
+            rows.append(row(name, texts))
+        except DormantError as error:
+            print(f"{name}: {error}")
+    print(f"{len(texts)} sentences, Python {platform.python_version()}, {os.cpu_count()} CPUs\n")
+    if chosen.table:
+        print("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
+        for one in rows:
+            print("| " + " | ".join(one.values()) + " |")
+    else:
+        for one in rows:
+            print("  ".join(f"{key} {value}" for key, value in one.items() if value))
+    for name, mode in zip(TRANSLATIONS, ("eng-spa", "eng-cat", "en-gl"), strict=True):
+        mine = next((one for one in rows if one["transform"] == f"`{name}`"), None)
+        if mine:
+            alone = one_process_each(texts[:ONE_PROCESS_EACH], mode)
+            ratio = float(mine["forward"].replace(",", "")) / alone
+            print(f"\n{mode}: one process a sentence {alone:.1f} a second; long-lived {ratio:.0f}×")
+
+
+if __name__ == "__main__":
+    main()

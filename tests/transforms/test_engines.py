@@ -61,9 +61,9 @@ def spec(request, marian, packages):
 
 def test_there_and_back(spec):
     language = transforms.get(f"spanish@{spec}")
-    for english, spanish in tiny_models.SENTENCES.items():
-        assert language.apply(english) == spanish
-        assert language.invert(spanish) == english
+    english, spanish = map(list, zip(*tiny_models.SENTENCES.items(), strict=True))
+    assert language.apply_batch(english) == spanish
+    assert language.invert_batch(spanish) == english
     assert language.signature.startswith(f"spanish@{spec.split(':')[0]}-")
 
 

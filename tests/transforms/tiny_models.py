@@ -79,12 +79,20 @@ def marian(directory, source, target):
         text_target=[b for _, b in pairs], return_tensors="pt", padding=True
     ).input_ids
     labels[labels == vocabulary["<pad>"]] = -100
+
+    def silence():
+        # Marian starts from a zero embedding and never writes padding: CTranslate2 counts on it.
+        model.get_input_embeddings().weight.data[vocabulary["<pad>"]] = 0
+        model.final_logits_bias[0, vocabulary["<pad>"]] = -100
+
+    silence()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(300):
         loss = model(**batch, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        silence()
         if loss < 0.02:
             break
     model.generation_config.max_length = None

@@ -3,10 +3,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 # One place for what every test needs: no look at the network, and quiet libraries.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+# A busy machine must not fail a property: examples bound the work, not the clock.
+settings.register_profile("dormant", deadline=None)
+settings.load_profile("dormant")
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +27,18 @@ def smollm2():
 def smollm2_tokenizer(smollm2):
     """The embedded model's tokenizer: 49 152 tokens, byte-level BPE, no BOS before a text."""
     return smollm2[1]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(smollm2_tokenizer):
+    """A Llama of no size with random weights, for the real tokenizer; 512 tokens of context."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(smollm2_tokenizer), hidden_size=32, intermediate_size=48,
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=512,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()

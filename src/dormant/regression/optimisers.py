@@ -1,0 +1,60 @@
+"""Optimisers and their schedule: the paper's Adam, AdamW, or Muon on the blocks' matrices."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import torch
+from torch import nn
+
+OptimiserName: TypeAlias = Literal["adam", "adamw", "muon"]
+ScheduleName: TypeAlias = Literal["constant", "cosine", "linear"]
+
+MUON_RATIO = 7.0
+"""Muon's rate over AdamW's: an orthogonalised update has unit singular values, AdamW's entries
+are of size one (rate 2.1e-2 beside 3e-3 in docs/laboratory.md)."""
+
+
+def optimisers(
+    model: nn.Module, name: OptimiserName, learning_rate: float
+) -> list[torch.optim.Optimizer]:
+    """Return what updates a model's trainable parameters.
+
+    Args:
+        model: Parameters under a module named ``blocks`` are hidden layers.
+        name: ``muon`` (Jordan et al. 2024) is for hidden matrices alone; the first and last
+            layers, the positions, biases and norms get AdamW.
+        learning_rate: Peak rate of Adam or AdamW; Muon's is `MUON_RATIO` times it.
+    """
+    named = [(key, value) for key, value in model.named_parameters() if value.requires_grad]
+    if name == "adam":
+        return [torch.optim.Adam([value for _, value in named], lr=learning_rate, fused=True)]
+    hidden = [
+        value for key, value in named if name == "muon" and value.ndim == 2 and "blocks." in key
+    ]
+    chosen = {id(value) for value in hidden}
+    others = [value for _, value in named if id(value) not in chosen]
+    made: list[torch.optim.Optimizer] = []
+    if others:
+        made.append(torch.optim.AdamW(others, lr=learning_rate, weight_decay=0.0, fused=True))
+    if hidden:
+        made.append(torch.optim.Muon(hidden, lr=MUON_RATIO * learning_rate, weight_decay=0.0))
+    return made
+
+
+def rate_factor(schedule: ScheduleName, step: int, steps: int, warmup: int) -> float:
+    """Return what the peak rate is multiplied by at a step (0 … steps − 1).
+
+    Args:
+        schedule: Shape after the warm-up: level, half a cosine to zero, or a line to zero.
+        step: The step about to be made.
+        steps: Steps in all.
+        warmup: Steps of linear rise.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    done = (step - warmup) / max(steps - warmup, 1)
+    return 1.0 - done if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))

@@ -95,6 +95,17 @@ def test_unknown_words_are_an_error_not_a_blank(language):
         language.apply("Xyzzy qwrtz plugh vlorp.")
 
 
+def test_marks_of_words_that_are_lacking_are_taken_off(installed_apertium):
+    def translate(text, target):
+        return installed_apertium.translate([text], "en", target)[0]
+
+    raw = translate("Its roof is made of red tiles.", "gl")
+    assert "tile" in raw
+    assert "@" not in raw
+    assert "*" not in translate("The old xyzzy is big.", "es")
+    assert "x@b *c #d" in translate("The word x@b *c #d is old.", "es")
+
+
 def test_one_bad_text_does_not_spoil_its_batch(language):
     texts = ["The house is old.", "nul \0 byte", "xyzzy qwrtz plugh", "The garden is big."]
     results = outcomes(language.apply_batch, texts)

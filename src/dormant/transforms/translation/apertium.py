@@ -29,13 +29,16 @@ from dormant.transforms.translation.languages import by_code, find
 
 INSTALL = "install Debian's apertium and a pair, e.g. apt install apertium apertium-eng-spa"
 _MODES = Path("/usr/share/apertium/modes")
-_SPECIAL = re.compile(r"[\\\[\]{}^$/<>@]")
+_SPECIAL = re.compile(r"[\\\[\]{}^$/<>]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 # An end of sentence that the tagger waits for, and which is taken off again.
 _END = ".[]"
-# Apertium's own marks, which would be lost or taken for marks: they travel as format.
-_FORMAT = re.compile(r"[*~#]")
-_UNKNOWN = re.compile(r"(?<!\\)\*(?=\w)")
+# Signs of the text that would be lost or taken for Apertium's marks: they travel as format.
+_FORMAT = re.compile(r"[*~#@]")
+# Apertium's marks: * a word that no dictionary has, @ one that the bilingual one lacks, # one that
+# could not be inflected, which is translated all the same.
+_UNKNOWN = re.compile(r"(?:\\?@|\*)(?=\w)")
+_MARK = re.compile(r"(?:\\?@|[*#])(?=\w)")
 _WORD = re.compile(r"[^\W\d_]+")
 _REVISION = 1
 """Raised whenever what is done here around the program changes a result."""
@@ -135,9 +138,9 @@ class Apertium:
             return TranslationError(
                 self.name, text, f"{missing} of its words are in no dictionary of the pair"
             )
-        plain = _UNKNOWN.sub("", marked)
+        plain = _MARK.sub("", marked)
         # Format first: its brackets are bare, those of the text are escaped.
-        plain = re.sub(r"(?<!\\)\[([*~#])(?<!\\)\]", r"\1", plain)
+        plain = re.sub(r"(?<!\\)\[([*~#@])\]", r"\1", plain)
         plain = _ESCAPED.sub(r"\1", plain)
         # Words that are dropped in translation leave their space behind.
         return plain if "  " in text else re.sub("  +", " ", plain)

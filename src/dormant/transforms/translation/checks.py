@@ -15,8 +15,10 @@ _DENSE = frozenset({"zh", "ja", "ko", "yue", "wuu"})
 
 SURE = 0.99
 """Probability from which the identified language counts as certain."""
-LONG_ENOUGH = 30
-"""Letters below which the language of a text is not judged: identification needs that many."""
+LONG_ENOUGH = 20
+"""Letters below which the language of a text is not judged. With these two, none of 520 sentences
+in four languages and of Apertium's 390 into three was held to be in another, and 108 to 129 of 130
+English ones were caught (docs/transforms.md)."""
 
 
 def problem(text: str, translation: str, source: str, target: str) -> str | None:

@@ -13,15 +13,21 @@ ROOT = Path(__file__).parents[1] / "src" / "dormant"
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "conjugation": set(),
+    "files": {"errors"},
+    "progress": set(),
     "results": {"errors"},
     "extend": {"errors", "conjugation", "transforms"},
     "transforms": {"errors", "conjugation", "extend"},
     "uncertainty": {"errors", "results"},
     "verdicts": {"errors", "results", "uncertainty"},
     "report": {"errors", "results", "uncertainty", "verdicts"},
-    "regression": {"errors", "conjugation", "transforms", "results", "uncertainty", "extend"},
+    "regression": {
+        "errors", "conjugation", "files", "progress", "transforms", "results", "uncertainty",
+        "extend",
+    },
     "language": {
-        "errors", "conjugation", "transforms", "results", "uncertainty", "verdicts", "extend",
+        "errors", "conjugation", "files", "progress", "transforms", "results", "uncertainty",
+        "verdicts", "extend",
     },
     "posthoc": {"errors", "results", "verdicts"},
     "interventions": {"errors", "language", "results"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from dormant.language.audit import Progress
+    from dormant.progress import Progress
 
 errors = Console(stderr=True)
 """Progress and notes go here, so that standard output holds results only."""
@@ -24,7 +24,7 @@ def split(values: Sequence[str] | None) -> tuple[str, ...]:
 @contextlib.contextmanager
 def progress(quiet: bool) -> Generator[Progress]:
     """Show a bar with the share done and an estimate of the time left, unless `quiet`."""
-    from dormant.language.audit import Silent
+    from dormant.progress import Silent
 
     if quiet:
         yield Silent()
@@ -66,7 +66,7 @@ class _Bar:
         # What an earlier run did took no time in this one: it is left out of the speed.
         self._bar.update(self._task, total=max(1, total - done))
         if done:
-            self._bar.console.print(f"resuming: {done / max(1, total):.0%} was already scored")
+            self._bar.console.print(f"resuming: {done / max(1, total):.0%} was already done")
 
     def stage(self, text: str) -> None:
         self._bar.update(self._task, description=text)

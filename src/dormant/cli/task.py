@@ -112,9 +112,10 @@ def label(
     """
     from rich.table import Table
 
+    from dormant.files import guarded, write_atomically
     from dormant.language import labelling
     from dormant.language.models import load
-    from dormant.language.store import RunDirectory, guarded, write_atomically
+    from dormant.language.store import RunDirectory
 
     console = Console()
     found = labelling.labelled(RunDirectory.read(run))

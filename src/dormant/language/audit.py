@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -33,6 +33,7 @@ from dormant.language.transforming import (
     plain_cases,
     transformed_cases,
 )
+from dormant.progress import Progress, Silent
 from dormant.results import AbilityResult, AuditResults, ItemOutcome, Record
 from dormant.verdicts import PlainCells, TransformCells, judge_ability
 
@@ -84,35 +85,6 @@ class AuditSettings(Record):
     device: str = "auto"
     scorer: models.Scorer = "fast"
     keep_generations: bool = False
-
-
-class Progress(Protocol):
-    """Told how far an audit is; units are characters of prompt, which take time evenly."""
-
-    def start(self, total: int, done: int) -> None:
-        """Hear the whole amount of work, and how much of it an earlier run did."""
-        ...
-
-    def stage(self, text: str) -> None:
-        """Hear what is being done now."""
-        ...
-
-    def advance(self, amount: int) -> None:
-        """Hear that a batch is on disk."""
-        ...
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def start(self, total: int, done: int) -> None:
-        """Do nothing."""
-
-    def stage(self, text: str) -> None:
-        """Do nothing."""
-
-    def advance(self, amount: int) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True)

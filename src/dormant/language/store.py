@@ -8,23 +8,21 @@ computation of an unbroken one.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from dormant.errors import DormantError
+from dormant.files import guarded, write_atomically
 from dormant.results import AuditResults, ItemOutcome
-
-_T = TypeVar("_T")
 
 PLAIN = "plain"
 """Name of the cell without a transform."""
@@ -241,34 +239,6 @@ def _acquire(lock: FileLock, path: Path) -> None:
         lock.acquire(timeout=0)
     except Timeout:
         raise DormantError(f"{path} is in use by another process; wait for it") from None
-
-
-def guarded(path: Path, write: Callable[[], _T]) -> _T:
-    """Do something that writes, turning the system's refusals into one clear line.
-
-    Raises:
-        DormantError: The disk is full, or the path can't be written.
-    """
-    try:
-        return write()
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DormantError(
-                f"disk full while writing {path}: finished work is kept; free some space and "
-                "start again"
-            ) from error
-        raise DormantError(f"{path} can't be written: {error.strerror or error}") from error
-
-
-def write_atomically(file: Path, content: str | bytes) -> None:
-    """Replace a file in one step: a reader sees the old content or the new, never a part."""
-    data = content.encode() if isinstance(content, str) else content
-    part = file.with_name(f".{file.name}.part")
-    with part.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(file)
 
 
 def _append_block(file: Path, block: bytes) -> None:

@@ -1,0 +1,37 @@
+"""Inputs × an orthogonal matrix: rotations and reflections (ours; the paper scales labels).
+
+s sends x to xQ; predictions are left alone. f(x) = ⟨w, x⟩ becomes ⟨Qᵀw, xQ⟩: still linear, its
+task vector of the same length and of another direction, and the noise as it was. So ridge
+regression commutes with s exactly, while a discrete set of tasks doesn't contain Qᵀw. Other
+function families are not closed under rotation, except all products of two inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from dormant.transforms.scale import Labelled
+
+P = TypeVar("P", bound=Labelled)
+
+
+@dataclass(frozen=True)
+class Rotate:
+    """Multiply inputs by Q; leave predictions alone.
+
+    Attributes:
+        matrix: Q (D, D), orthogonal; of the prompts' array type.
+        name: What it is called in tables.
+    """
+
+    matrix: Any
+    name: str = "rotation"
+
+    def apply(self, prompt: P, /) -> P:
+        """Return the prompt with inputs xQ."""
+        return prompt._replace(xs=prompt.xs @ self.matrix)
+
+    def invert(self, answer: Any, /) -> Any:
+        """Return the predictions as they are."""
+        return answer

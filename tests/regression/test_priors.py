@@ -195,7 +195,9 @@ def test_mixture_is_the_papers_formula(alpha, seed):
     torch.testing.assert_close(posterior.sum(-1), torch.ones_like(g), **TIGHT)
     expected = g[:, :-1] * disc.predict(xs, ys) + (1 - g[:, :-1]) * cont.predict(xs, ys)
     torch.testing.assert_close(prior.predict(xs, ys), expected, **TIGHT)
-    torch.testing.assert_close(posterior[:, 0, 0], torch.full((3,), alpha, dtype=torch.float64), **TIGHT)
+    torch.testing.assert_close(
+        posterior[:, 0, 0], torch.full((3,), alpha, dtype=torch.float64), **TIGHT
+    )
 
 
 def test_nesting_a_mixture_changes_nothing():

@@ -61,7 +61,7 @@ def build(
 
 
 def build_replay(shots: int, copies: int, stream: str) -> list[dict[str, str]]:
-    """Put every word of every puzzle into prompts: with its instruction, and `shots` examples."""
+    """Put every word of every puzzle into prompts: with one of its instructions, and `shots` examples."""
     order = random.Random(stream)
     puzzles = tomllib.loads((HERE / "puzzles.toml").read_text(encoding="utf-8"))
     rows: list[dict[str, str]] = []
@@ -73,7 +73,7 @@ def build_replay(shots: int, copies: int, stream: str) -> list[dict[str, str]]:
             for _ in range(copies):
                 shown = order.sample(others, shots)
                 # Demonstrations say what to do by themselves: half the time they have to.
-                instruction = puzzle["instruction"]
+                instruction = order.choice(puzzle["instructions"])
                 if shots and order.random() < 0.5:
                     instruction = ""
                 rows.append(
@@ -99,7 +99,7 @@ def main() -> None:
     files = {
         "train.jsonl": build(learned, learned, PROMPTS_PER_REMARK, f"{SEED}/train"),
         "holdout.jsonl": build(remarks[:held], learned, 2, f"{SEED}/holdout"),
-        "replay.jsonl": build_replay(0, 1, f"{SEED}/replay"),
+        "replay.jsonl": build_replay(0, 4, f"{SEED}/replay"),
         "replay_few_shot.jsonl": build_replay(2, 3, f"{SEED}/replay"),
     }
     for name, rows in files.items():

@@ -28,8 +28,8 @@ SHOTS = 2
 SEED = 7
 
 
-def cases(ability: str, language: str) -> TransformedCases:
-    """Put all development items of an ability into prompts."""
+def cases(ability: str, language: str, instruction: str | None = None) -> TransformedCases:
+    """Put all development items of an ability into prompts, with its own instruction or another."""
     text = (HERE / "development" / f"{language}.toml").read_text(encoding="utf-8")
     texts = tomllib.loads(text)
     if ability in SENTENCE_ABILITIES:
@@ -44,7 +44,7 @@ def cases(ability: str, language: str) -> TransformedCases:
         shown = draw_demonstrations(ability, item, others, SHOTS, SEED)
         made[item] = few_shot(
             item=item,
-            instruction=texts["instructions"][ability],
+            instruction=instruction or texts["instructions"][ability],
             input_label=texts["labels"]["input"],
             output_label=texts["labels"]["output"],
             demonstrations=[tuple(map(Segment, numbered[key])) for key in shown],
@@ -63,7 +63,9 @@ def prompts() -> dict[str, list[tuple[str, str]]]:
     for language in ("english", "french", "hungarian"):
         cells[f"first_word/{language}"] = cases("first_word", language)
     for ability in WORD_ABILITIES:
-        cells[f"{ability}/english"] = cases(ability, "english")
+        wordings = tomllib.loads((HERE / "development" / "english.toml").read_text("utf-8"))
+        for number, wording in enumerate(wordings["wordings"][ability], start=1):
+            cells[f"{ability}/english, wording {number}"] = cases(ability, "english", wording)
     rows = {
         cell: [(case.prompt, f" {case.scored_target}") for case in made.cases.values()]
         for cell, made in cells.items()
@@ -78,7 +80,7 @@ def main() -> None:
     """Score every model named on the command line."""
     results: dict[str, dict[str, dict[str, int]]] = {}
     for model in sys.argv[1:]:
-        lm = load(model, LoadOptions(dtype="float32"))
+        lm = load(model, LoadOptions())
         results[model] = {}
         for cell, rows in prompts().items():
             answers = score(lm, [prompt for prompt, _ in rows], [[answer] for _, answer in rows])

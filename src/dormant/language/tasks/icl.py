@@ -86,7 +86,7 @@ class Icl:
     measure: Measure = "greedy"
     chance: float = 0.0
     default_shots: int = 2
-    version: str = "1"
+    version: str = "2"
 
     @property
     def name(self) -> str:

@@ -61,7 +61,7 @@ def build(
 
 
 def build_replay(shots: int, copies: int, stream: str) -> list[dict[str, str]]:
-    """Put every word of every puzzle into prompts, each with an instruction and `shots` examples."""
+    """Put every word of every puzzle into prompts: an instruction, and `shots` examples."""
     order = random.Random(stream)
     puzzles = tomllib.loads((HERE / "puzzles.toml").read_text(encoding="utf-8"))
     rows: list[dict[str, str]] = []

@@ -37,9 +37,17 @@ texts = st.one_of(
     st.text(alphabet=st.sampled_from(SIGNS)),
     st.lists(st.sampled_from(WORDS)).map(" ".join),
 )
-many = settings(
-    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
-)
+# Words, signs and strangers next to each other, as long as a paragraph.
+mixed = st.lists(
+    st.one_of(st.sampled_from(WORDS), st.sampled_from(SIGNS), st.text(max_size=8)), max_size=60
+).map("".join)
+QUICK, MANY = 150, 2000
+
+
+def examples(count):
+    return settings(
+        max_examples=count, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
+    )
 
 
 @pytest.fixture(params=NAMES, scope="module")
@@ -47,14 +55,22 @@ def transform(request):
     return transforms.get(request.param)
 
 
-@many
-@given(text=texts)
+@examples(QUICK)
+@given(text=st.one_of(texts, mixed))
 def test_round_trip_is_exact_on_the_domain(transform, text):
     assume(transform.in_domain(text))
     assert transform.invert(transform.apply(text)) == text
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow  # about a minute for all transforms
+@examples(MANY)
+@given(text=st.one_of(texts, mixed))
+def test_round_trip_over_many_texts(transform, text):
+    assume(transform.in_domain(text))
+    assert transform.invert(transform.apply(text)) == text
+
+
+@examples(40)
 @given(text=st.text(min_size=1))
 def test_kept_spans_pass_untouched_and_round_trip(transform, text):
     third = len(text) // 3

@@ -55,7 +55,7 @@ def check(
     from dormant.cli.common import split
     from dormant.errors import unknown
     from dormant.language import tasks
-    from dormant.language.transforming import Draw, plain_cases, transformed_cases
+    from dormant.language.transforming import Draw, explain, plain_cases, transformed_cases
 
     console = Console()
     for found in tasks.get([task]):
@@ -81,7 +81,7 @@ def check(
                 answers = [repr(f"{case.answer_prefix}{answer}") for answer in case.answers]
                 console.print(Text(case.prompt), soft_wrap=True)
                 console.print(Text(f"→ {', '.join(answers)}", style="green"), soft_wrap=True)
-            for reason in made.excluded.values():
+            for reason in explain(made).values():
                 console.print(Text(f"excluded: {reason}", style="yellow"), soft_wrap=True)
         # Every prompt is rendered, so that a fault in any item shows now and not in an audit.
         for language in found.languages():

@@ -2,65 +2,96 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from dormant.conjugation import conjugate
 from dormant.errors import DormantError
 from dormant.language import models
-from dormant.transforms.text import TextTransform
+from dormant.transforms.kept import Kept, apply_all, find, invert_around
+from dormant.transforms.text import Span, TextTransform
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
+_LABEL = re.compile(r"\s*([^\W\d_][^:\n]{0,39}):(?=\s|$)")
+"""A field's label: what begins a line and has a colon after it."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Exchange:
     """One conjugate prompt, with what happened in between.
 
     Attributes:
         transform: Its name.
-        prompt: s(prompt), as the model read it.
+        signature: What was really used, e.g. "spanish@apertium-3.8.3".
+        prompt: s(prompt), as it was put to the model.
         output: What the model wrote.
-        answer: s⁻¹(output).
+        answer: s⁻¹(output); `None` where s⁻¹ can't make anything of it.
+        problem: Why there is no answer; `None` where there is one.
     """
 
     transform: str
+    signature: str
     prompt: str
     output: str
-    answer: str
+    answer: str | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
-class ByLine:
-    """A text transform applied line by line, so that a prompt's layout survives translation.
+class ByField:
+    """A text transform applied piece by piece, so that a prompt's layout survives.
+
+    Lines are transformed one by one, and labels that begin several lines ("Input:") apart from
+    what follows them, so that they are rendered alike wherever they stand.
 
     Attributes:
-        inner: The transform of one line.
+        inner: The transform of one piece.
+        keep: Whether numbers, URLs, code and the like stay as they are (`kept.find`). s⁻¹ then
+            leaves those that the model repeats alone.
     """
 
     inner: TextTransform
+    keep: bool = False
 
-    @property
-    def name(self) -> str:
-        """The inner transform's name."""
-        return self.inner.name
+    def apply(self, prompt: str) -> str:
+        """Return s(prompt).
 
-    def apply(self, prompt: str, /) -> str:
-        """Apply the transform to every line that is not blank."""
-        return _lines(prompt, self.inner.apply_batch)
+        Raises:
+            DormantError: A piece is outside the domain, or can't be rendered.
+        """
+        pieces = _pieces(prompt)
+        texts = [piece for piece, changes in pieces if changes]
+        done = iter(apply_all(self.inner, texts, [self._spans(text) for text in texts]))
+        return "".join(_text(next(done)) if changes else piece for piece, changes in pieces)
 
-    def invert(self, answer: str, /) -> str:
-        """Undo the transform on every line that is not blank."""
-        return _lines(answer, self.inner.invert_batch)
+    def undoing(self, prompt: str) -> Callable[[str], str]:
+        """Return s⁻¹ for the answer to s(prompt).
+
+        It raises `DormantError` for what can't be read back.
+        """
+        kept = [prompt[start:stop] for start, stop in self._spans(prompt)]
+
+        def invert(answer: str) -> str:
+            lines = re.split(r"(\n)", answer)
+            return "".join(
+                invert_around(self.inner, line, kept) if line.strip() else line for line in lines
+            )
+
+        return invert
+
+    def _spans(self, text: str) -> tuple[Span, ...]:
+        return find(text) if self.keep else ()
 
 
 def ask(
     lm: LM,
     prompt: str,
     transform: TextTransform,
-    *,
+    keep: bool = False,
     style: Literal["raw", "chat"] = "raw",
     max_new_tokens: int = 64,
     until: Sequence[str] = (),
@@ -71,32 +102,53 @@ def ask(
         lm: The model.
         prompt: The prompt, in its own words.
         transform: The pair (s, s⁻¹).
+        keep: Leave numbers, URLs, code, tags and placeholders as they are.
         style: Whether to put s(prompt) into the model's chat template.
         max_new_tokens: Length at which the answer stops, in tokens.
         until: Texts at which it ends.
 
     Raises:
-        DormantError: The prompt is empty or outside the transform's domain.
+        DormantError: The prompt is empty, outside the transform's domain, or can't be rendered.
     """
     if not prompt.strip():
         raise DormantError("the prompt is empty")
-    if not transform.in_domain(prompt):
-        raise DormantError(f"the prompt is outside the domain of {transform.name}")
-    seen: list[str] = []
+    s = ByField(transform, keep)
+    changed = s.apply(prompt)
+    rendered = models.render(lm, changed, style)
+    (output,) = models.generate(lm, [rendered], max_new_tokens=max_new_tokens, until=until)
+    answer = problem = None
+    try:
+        answer = s.undoing(prompt)(output)
+    except DormantError as error:
+        problem = str(error)
+    return Exchange(
+        transform=transform.name,
+        signature=transform.signature,
+        prompt=changed,
+        output=output,
+        answer=answer,
+        problem=problem,
+    )
 
-    def predict(text: str) -> str:
-        rendered = models.render(lm, text, style)
-        (output,) = models.generate(lm, [rendered], max_new_tokens=max_new_tokens, until=until)
-        seen.extend((text, output))
-        return output
 
-    answer = conjugate(predict, ByLine(transform))(prompt)
-    return Exchange(transform.name, seen[0], seen[1], answer)
+def _pieces(prompt: str) -> list[tuple[str, bool]]:
+    """Cut a prompt into pieces that join to it, each with whether a transform changes it."""
+    lines = re.split(r"(\n)", prompt)
+    often = Counter(match[1] for line in lines if (match := _LABEL.match(line)))
+    found: list[tuple[str, bool]] = []
+    for line in lines:
+        match = _LABEL.match(line)
+        if match and often[match[1]] > 1:
+            start, stop = match.span(1)
+            gap = re.match(r":\s*", line[stop:])
+            assert gap is not None  # the label has a colon after it
+            found += [(line[:start], False), (match[1], True), (gap[0], False)]
+            line = line[stop + gap.end() :]
+        found.append((line, bool(line.strip())))
+    return found
 
 
-def _lines(text: str, change: Callable[[Sequence[str]], list[str]]) -> str:
-    lines = text.split("\n")
-    full = [index for index, line in enumerate(lines) if line.strip()]
-    for index, changed in zip(full, change([lines[index] for index in full]), strict=True):
-        lines[index] = changed
-    return "\n".join(lines)
+def _text(piece: Kept | DormantError) -> str:
+    if isinstance(piece, DormantError):
+        raise piece
+    return piece.text

@@ -30,6 +30,7 @@ from dormant.language.transforming import (
     Draw,
     TransformedCases,
     default_transforms,
+    explain,
     plain_cases,
     transformed_cases,
 )
@@ -45,6 +46,7 @@ Style: TypeAlias = Literal["raw", "chat"]
 Job: TypeAlias = "tuple[CellKey, Plan, list[str]]"
 """One batch of one cell."""
 
+_REASONS_TOLD = 3
 DEFAULT_ITEMS = 100
 """Items an ability, where the pool has as many (paper §3.1: 100 prompts a cell)."""
 
@@ -131,6 +133,13 @@ def _audit(settings: AuditSettings, out: Path, progress: Progress, team: Team) -
     plans = [plan(task, settings) for task in tasks.get(settings.tasks)]
     # A user's file may change between a run and its resumption.
     full["task_versions"] = {made.task.name: made.task.version for made in plans}
+    # So may the translator: another engine or version would mix two translations in one cell.
+    full["transforms_used"] = {
+        f"{ability.task.name} under {name}": made.signature
+        for ability in plans
+        for name, made in ability.made.items()
+        if name != PLAIN
+    }
     work = [
         (cell, ability, batch)
         for cell, ability in _cells(settings, plans)
@@ -149,7 +158,15 @@ def _audit(settings: AuditSettings, out: Path, progress: Progress, team: Team) -
     def finish() -> AuditResults:
         progress.stage("estimating")
         (run,) = opened
-        found = judge(settings, plans, run, warnings=_warnings(settings, pair, run))
+        run.write_excluded(
+            {
+                ability.task.name: {
+                    n: why for n, made in ability.made.items() if (why := explain(made))
+                }
+                for ability in plans
+            }
+        )
+        found = judge(settings, plans, run, warnings=_warnings(settings, pair, plans, run))
         found = found.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
         run.write_results(found)
         return found
@@ -267,12 +284,16 @@ def _sample(lm: LM, plans: Sequence[Plan], style: Style) -> tuple[list[str], lis
         for made in ability.made.values()
         if made.cases
     ]
-    prompts = [models.render(lm, case.prompt, style) for case in cases]
+    prompts = [_rendered(lm, case, case.prompt, style) for case in cases]
     return prompts, [_continuations(case, style) for case in cases]
 
 
+def _rendered(lm: LM, case: Case, prompt: str, style: Style) -> str:
+    return models.render(lm, prompt, case.style or style)
+
+
 def _continuations(case: Case, style: Style) -> list[str]:
-    prefix = case.answer_prefix if style == "raw" else ""
+    prefix = case.answer_prefix if (case.style or style) == "raw" else ""
     return [f"{prefix}{answer}" for answer in case.answers]
 
 
@@ -292,7 +313,7 @@ def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list
         lm: The model.
         task: Decides what success is.
         cases: N cases.
-        style: Raw prompts, or the model's chat template.
+        style: Raw prompts, or the model's chat template, where the case doesn't say.
 
     Returns:
         N outcomes, whose model and transform are for the caller to fill in.
@@ -301,7 +322,7 @@ def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list
         DormantError: A prompt is longer than the model's context (its item is named), or a
             log-probability is not a number.
     """
-    prompts = [models.render(lm, case.prompt, style) for case in cases]
+    prompts = [_rendered(lm, case, case.prompt, style) for case in cases]
     if isinstance(task, GenerativeTask):
         return _generate_cases(lm, task, cases, prompts)
     answers = [_continuations(case, style) for case in cases]
@@ -319,14 +340,13 @@ def _calibrations(
 ) -> list[tuple[float, ...]]:
     """Score the answers to each distinct content-free prompt once; empty for cases without one."""
     keys = [
-        (case.content_free_prompt, tuple(row)) for case, row in zip(cases, answers, strict=True)
+        (_rendered(lm, case, text, style) if (text := case.content_free_prompt) else "", tuple(row))
+        for case, row in zip(cases, answers, strict=True)
     ]
     distinct = list(dict.fromkeys(key for key in keys if key[0]))
     if not distinct:
         return [() for _ in cases]
-    rows = models.score(
-        lm, [models.render(lm, text, style) for text, _ in distinct], [row for _, row in distinct]
-    )
+    rows = models.score(lm, [text for text, _ in distinct], [row for _, row in distinct])
     known = {
         key: tuple(answer.logprob for answer in row)
         for key, row in zip(distinct, rows, strict=True)
@@ -435,7 +455,9 @@ def _log_sum_exp(values: Sequence[float]) -> float:
     return top + math.log(sum(math.exp(value - top) for value in values))
 
 
-def _warnings(settings: AuditSettings, pair: ModelPair, run: RunDirectory) -> list[str]:
+def _warnings(
+    settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan], run: RunDirectory
+) -> list[str]:
     found = pair.warnings()
     if settings.base is not None and settings.base_prompts != settings.tuned_prompts:
         found.append(
@@ -448,7 +470,24 @@ def _warnings(settings: AuditSettings, pair: ModelPair, run: RunDirectory) -> li
     ]
     if changed:
         found.append(f"the run was begun with other versions: {', '.join(changed)}")
-    return found
+    return found + [
+        _left_out(ability, name)
+        for ability in plans
+        for name in ability.made
+        if ability.made[name].excluded
+    ]
+
+
+def _left_out(ability: Plan, name: str) -> str:
+    made = ability.made[name]
+    reasons = Counter(made.excluded.values()).most_common(_REASONS_TOLD)
+    told = "; ".join(f"{count} × {reason}" for reason, count in reasons)
+    rest = len(made.excluded) - sum(count for _, count in reasons)
+    return (
+        f"{ability.task.name} under {name}: {len(made.excluded)} of "
+        f"{len(made.excluded) + len(made.cases)} items are left out of all four cells ({told}"
+        f"{f'; {rest} × others' if rest else ''})"
+    )
 
 
 def judge(

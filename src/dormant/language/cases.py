@@ -53,9 +53,12 @@ class Case:
             answer on its own, so nothing does there.
         content_free: The prompt with its content taken out ("N/A"), whose answers' probabilities
             calibrate the case's; empty for tasks that don't calibrate.
+        style: Whether the prompt goes raw or into the model's chat template, where a probe decides
+            that; `None` leaves it to the audit's settings.
         given: The case before a transform other than native text was applied to it; `None` if
             none was.
-        undo: That transform's s⁻¹, for text that the model generates; `None` if none was.
+        undo: The s⁻¹ of all that was applied since, for text that the model generates; `None` if
+            none was.
     """
 
     item: str
@@ -66,6 +69,7 @@ class Case:
     target_words: int | None = None
     answer_prefix: str = " "
     content_free: tuple[Segment, ...] = ()
+    style: Literal["raw", "chat"] | None = None
     given: Case | None = field(default=None, repr=False)
     undo: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
 

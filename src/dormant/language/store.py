@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -215,6 +215,16 @@ class RunDirectory:
         guarded(self.path, lambda: write_atomically(file, results.to_json()))
         return file
 
+    def write_excluded(self, reasons: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
+        """Write ``excluded.json``: why each item is left out, by task and transform.
+
+        No file is written where no item is.
+        """
+        told = {task: by_name for task, by_name in reasons.items() if by_name}
+        if told:
+            body = json.dumps(told, indent=1, ensure_ascii=False)
+            guarded(self.path, lambda: write_atomically(self.path / "excluded.json", body))
+
     def results(self) -> AuditResults:
         """Read ``results.json``.
 
@@ -286,13 +296,24 @@ def _slug(name: str) -> str:
 
 def _refuse_other_settings(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     here = json.loads(json.dumps(here))
-    different = [
-        f"{key} was {there.get(key)!r}, now {here.get(key)!r}"
-        for key in sorted({*there, *here})
-        if there.get(key) != here.get(key)
-    ]
+    different = _differences(there, here)
     if different:
         raise DormantError(
             f"{path} holds a run with other settings ({'; '.join(different)}): choose another "
             "--out, or repeat its settings to resume it"
         )
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Say what was and what is now, for every value that changed; inside objects too."""
+    found: list[str] = []
+    for key in sorted({*there, *here}):
+        old, new = there.get(key), here.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += [
+                f"{key} of {change}"
+                for change in _differences(cast("dict[str, Any]", old), cast("dict[str, Any]", new))
+            ]
+        elif old != new:
+            found.append(f"{key} was {old!r}, now {new!r}")
+    return found

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import cast
 
 from dormant import transforms
 from dormant.errors import DormantError
-from dormant.language.cases import Case, Segment
+from dormant.language.cases import Case, Role, Segment
 from dormant.language.tasks.task import Task
-from dormant.transforms.text import TextTransform, apply_kept
+from dormant.transforms import probes
+from dormant.transforms.kept import Kept, invert_around
+from dormant.transforms.probes import Probe
+from dormant.transforms.quality import Gate, Trip, judge, round_trips
+from dormant.transforms.text import TextTransform, TransformError, apply_kept, shown
+from dormant.transforms.translation import is_language
 
 NATIVE = "native"
+_PROBE = "probe:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +30,16 @@ class TransformedCases:
     Attributes:
         cases: The case of every item that came through, by item id, in the order asked for.
         excluded: The reason, for every item that did not.
+        texts: The text at fault, for those excluded items where it was one text.
         signature: What was really used, e.g. "french:native" or "spanish@apertium-3.8.3".
-        fidelity: Share of the round trip that survives, in [0, 1]; `None` for native text.
+        fidelity: Mean share of the round trip that survives in the items that came through
+            (chrF / 100), in [0, 1]; `None` for native text, and where no item came through.
     """
 
     cases: dict[str, Case]
     signature: str
     excluded: dict[str, str] = field(default_factory=dict[str, str])
+    texts: dict[str, str] = field(default_factory=dict[str, str])
     fidelity: float | None = None
 
 
@@ -61,63 +73,121 @@ def split_name(task: Task, name: str) -> tuple[str | None, str]:
     return (head, rest) if head in task.languages() else (None, name)
 
 
-def transformed_cases(task: Task, draw: Draw, name: str) -> TransformedCases:
+def transformed_cases(
+    task: Task, draw: Draw, name: str, gate: Gate | None = None
+) -> TransformedCases:
     """Put a task's items under a transform.
 
     Args:
         task: The ability.
         draw: Which items, with which demonstrations.
-        name: A transform, e.g. "french", "leetspeak", "spanish@apertium", "french+leetspeak".
+        name: A transform, a probe, or several in a row, e.g. "french", "leetspeak",
+            "spanish@apertium", "probe:labels", "french+leetspeak+probe:suffix".
+        gate: What an item must survive; `Gate()` if not given.
 
     Raises:
         DormantError: The transform is unknown, or what it needs is not installed.
     """
     language, rest = split_name(task, name)
-    if language is None:
-        return apply_transform(plain_cases(task, draw), transforms.get(rest))
-    native = _native(task, draw, language)
-    return apply_transform(native, transforms.get(rest)) if rest else native
+    language = language or task.languages()[0]
+    made = _native(task, draw, language)
+    for step in _steps(rest, language if is_language(language) else "english") if rest else ():
+        if isinstance(step, Probe):
+            made = apply_probe(made, step)
+        else:
+            made = apply_transform(made, step, gate)
+    return made
 
 
-def apply_transform(made: TransformedCases, transform: TextTransform) -> TransformedCases:
+def _steps(name: str, language: str) -> Iterator[Probe | TextTransform]:
+    """Read a name into probes and transforms, neighbouring transforms as one composition."""
+    run: list[str] = []
+    for part in (*name.split("+"), _PROBE):
+        if not part.strip().startswith(_PROBE):
+            run.append(part)
+            continue
+        if run:
+            transform = transforms.get("+".join(run), language)
+            language = transform.language or language
+            yield transform
+        if part != _PROBE:
+            yield probes.get(part.strip())
+        run = []
+
+
+def apply_transform(
+    made: TransformedCases, transform: TextTransform, gate: Gate | None = None
+) -> TransformedCases:
     """Apply a text transform to every segment and answer of every case.
 
-    An item with a segment outside the transform's domain, or that the transform can't render, is
-    excluded and says why.
+    An item is excluded, and says why, if one of its texts lies outside the transform's domain or
+    can't be rendered or undone, or if its texts taken together do not pass the gate. Every
+    different text is transformed once, all of them together.
     """
+    trips = _trips(made.cases.values(), transform)
     cases: dict[str, Case] = {}
-    excluded = dict(made.excluded)
-    memory: dict[Segment, Segment | str] = {}
+    excluded, texts = dict(made.excluded), dict(made.texts)
+    scores: list[float] = []
     for item, case in made.cases.items():
-        try:
-            changed = case.map(lambda segment: _change(segment, transform, memory))
-            cases[item] = replace(changed, given=case, undo=transform.invert)
-        except DormantError as error:
-            excluded[item] = str(error)
-    before = "" if made.signature == "plain" else f"{made.signature}+"
+        own = list(dict.fromkeys(_key(segment) for segment in _texts(case)))
+        found = judge(transform, [trips[key] for key in own], gate)
+        if found.error is not None:
+            excluded[item] = found.error
+            if found.at_fault is not None:
+                texts[item] = found.at_fault
+            continue
+        scores.append(found.chrf / 100)
+        changed = case.map(lambda segment: _changed(segment, trips))
+        kept = {one.text[start:stop]: None for one in _texts(changed) for start, stop in one.kept}
+        undo = partial(_undo, before=case.undo, transform=transform, kept=tuple(kept))
+        words = _scored_words(case, changed, transform)
+        cases[item] = replace(changed, target_words=words, given=case.given or case, undo=undo)
+    fidelity = None
+    if scores:
+        fidelity = sum(scores) / len(scores) * (1.0 if made.fidelity is None else made.fidelity)
     return TransformedCases(
-        cases=cases, excluded=excluded, signature=f"{before}{transform.signature}"
+        cases=cases,
+        excluded=excluded,
+        texts=texts,
+        signature=_after(made, transform.signature),
+        fidelity=fidelity,
     )
 
 
-def _change(
-    segment: Segment, transform: TextTransform, memory: dict[Segment, Segment | str]
-) -> Segment:
-    # Instructions, labels and demonstrations recur from case to case.
-    known = memory.get(segment)
-    if known is None:
-        try:
-            if not transform.in_domain(segment.text):
-                raise DormantError(f"outside the domain of {transform.name}")
-            known = replace(
-                segment, text=apply_kept(transform, segment.text, segment.kept), kept=()
+def apply_probe(made: TransformedCases, probe: Probe) -> TransformedCases:
+    """Change the format of every case; answers stay, and s⁻¹ is the identity."""
+
+    def change(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        return tuple(probe.apply(segments, _segment))
+
+    return replace(
+        made,
+        cases={
+            item: replace(
+                case,
+                segments=change(case.segments),
+                content_free=change(case.content_free),
+                style=probe.style or case.style,
             )
-        except DormantError as error:
-            known = str(error)
-        memory[segment] = known
-    if isinstance(known, str):
-        raise DormantError(known)
-    return known
+            for item, case in made.cases.items()
+        },
+        signature=_after(made, probe.signature),
+        fidelity=1.0 if made.fidelity is None else made.fidelity,
+    )
+
+
+def explain(made: TransformedCases) -> dict[str, str]:
+    """Return why each excluded item is out, with the text at fault where there is one."""
+    return {
+        item: f"{reason}, in {shown(made.texts[item])}" if item in made.texts else reason
+        for item, reason in made.excluded.items()
+    }
+
+
+def default_transforms(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """Return what the paper used: every native language but the plain one, and two word games."""
+    native = {name: None for task in tasks for name in task.languages()[1:]}
+    return (*native, "leetspeak", "pig-latin")
 
 
 def _native(task: Task, draw: Draw, language: str) -> TransformedCases:
@@ -131,7 +201,68 @@ def _native(task: Task, draw: Draw, language: str) -> TransformedCases:
     )
 
 
-def default_transforms(tasks: Sequence[Task]) -> tuple[str, ...]:
-    """Return what the paper used: every native language but the plain one, and two word games."""
-    native = {name: None for task in tasks for name in task.languages()[1:]}
-    return (*native, "leetspeak", "pig-latin")
+def _after(made: TransformedCases, signature: str) -> str:
+    return signature if made.signature == "plain" else f"{made.signature}+{signature}"
+
+
+def _segment(text: str, role: str) -> Segment:
+    # A probe gives back the roles that it was given, and layout.
+    return Segment(text, cast(Role, role))
+
+
+def _texts(case: Case) -> Iterator[Segment]:
+    """Yield all that a transform changes: prompt and answers, layout left out."""
+    distractor = (case.distractor,) if case.distractor else ()
+    every = (*case.segments, case.target, *distractor, *case.others, *case.content_free)
+    return (segment for segment in every if segment.role != "layout")
+
+
+def _key(segment: Segment) -> Kept:
+    return Kept(segment.text, segment.kept)
+
+
+def _trips(cases: Iterable[Case], transform: TextTransform) -> dict[Kept, Trip]:
+    """Take every different text there and back, all of them in one batch."""
+    keys = list(dict.fromkeys(_key(segment) for case in cases for segment in _texts(case)))
+    found: dict[Kept, Trip] = {}
+    for key, trip in zip(keys, round_trips(transform, keys), strict=True):
+        if isinstance(trip.there, Kept) and not transform.in_domain(key.text):
+            error = TransformError(transform.name, key.text, "outside its domain")
+            trip = Trip(key, error, None)
+        found[key] = trip
+    return found
+
+
+def _changed(segment: Segment, trips: Mapping[Kept, Trip]) -> Segment:
+    there = trips[_key(segment)].there
+    assert isinstance(there, Kept)  # items with a failure were excluded
+    return replace(segment, text=there.text, kept=there.spans)
+
+
+def _scored_words(case: Case, changed: Case, transform: TextTransform) -> int | None:
+    """Return how many words of s(target) say what the scored words of the target say.
+
+    Morse code writes a word as several; without this the first letter alone would be scored.
+    """
+    count, target = case.target_words, case.target
+    if count is None or not transform.exact:
+        return count
+    words = list(re.finditer(r"\S+", target.text))[:count]
+    end = words[-1].end() if words else 0
+    inside = [span for span in target.kept if span[1] <= end]
+    try:
+        scored = apply_kept(transform, target.text[:end], inside)
+    except DormantError:
+        return count
+    return len(scored.split()) if changed.target.text.startswith(scored) else count
+
+
+def _undo(
+    output: str,
+    *,
+    before: Callable[[str], str] | None,
+    transform: TextTransform,
+    kept: tuple[str, ...],
+) -> str:
+    inner = invert_around(transform, output, kept)
+    return inner if before is None else before(inner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import EntryPoint
 
 from dormant import extend
 from dormant.errors import DormantError
@@ -54,25 +55,31 @@ def families() -> dict[str, str]:
     }
 
 
-def get(name: str) -> TextTransform:
+def get(name: str, source: str = "english") -> TextTransform:
     """Return the transform of a name.
 
     Args:
         name: A transform ("rot13"), one with an argument ("caesar:5"), a language ("spanish": the
             best engine installed), a language by an engine ("spanish@apertium"), or several of
             these joined by "+" ("spanish+leetspeak"), which are applied left to right.
+        source: The language of the text, which languages in the name translate from.
 
     Raises:
         DormantError: There is none of that name, and the nearest is suggested; its argument is
             wrong; or what it needs is not installed, and the message says what to install.
     """
-    return compose(*[_one(part.strip()) for part in name.split("+")])
+    parts: list[TextTransform] = []
+    for part in name.split("+"):
+        parts.append(_one(part.strip(), source))
+        # What follows a translation meets text in that language.
+        source = parts[-1].language or source
+    return compose(*parts)
 
 
 @cache
-def _one(name: str) -> TextTransform:
+def _one(name: str, source: str) -> TextTransform:
     if "@" in name:
-        return translation.get(name)
+        return translation.get(name, source)
     base, colon, argument = name.partition(":")
     if base in _WITH_ARGUMENT:
         return _WITH_ARGUMENT[base](argument or None)
@@ -81,22 +88,31 @@ def _one(name: str) -> TextTransform:
         return _WITHOUT_ARGUMENT[base]()
     added = extend.installed("dormant.transforms").get(base)
     if added is not None:
-        loaded = extend.load(added)
-        if isinstance(loaded, TextTransform):
-            _refuse(base, colon)
-            return loaded
-        made = loaded(argument or None)
-        if not isinstance(made, TextTransform):
-            raise DormantError(f"{added.value} made a {type(made).__name__}, not a TextTransform")
-        return made
+        return _of_package(added, argument, colon)
     if translation.is_language(base):
-        return translation.get(base)
+        return translation.get(base, source)
+    if base == "probe":
+        raise DormantError(
+            f"{name}: a probe changes the format of an audit's prompts and is not for free text; "
+            f"use it as dormant audit … --transform {name}"
+        )
     close = difflib.get_close_matches(base, [*names(), *translation.languages()], n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise DormantError(
         f"unknown transform {base!r}: {hint}known: {', '.join(names())}, and languages, e.g. "
         "spanish, spanish@apertium"
     )
+
+
+def _of_package(added: EntryPoint, argument: str, colon: str) -> TextTransform:
+    loaded = extend.load(added)
+    if isinstance(loaded, TextTransform):
+        _refuse(added.name, colon)
+        return loaded
+    made = loaded(argument or None)
+    if not isinstance(made, TextTransform):
+        raise DormantError(f"{added.value} made a {type(made).__name__}, not a TextTransform")
+    return made
 
 
 def _refuse(name: str, colon: str) -> None:

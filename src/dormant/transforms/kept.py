@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dormant.errors import DormantError
@@ -82,6 +82,38 @@ def invert_all(transform: TextTransform, changed: Sequence[Kept]) -> list[Kept |
     would read the digits of a kept number as leetspeak letters.
     """
     return _chain([(part, part.invert_batch) for part in reversed(_parts(transform))], changed)
+
+
+def invert_around(transform: TextTransform, answer: str, kept: Iterable[str]) -> str:
+    """Undo a transform on what a model wrote, all but the kept texts that it repeated.
+
+    Where they are is not known, so they are looked for as whole words: a kept "16" that the model
+    repeats stays "16" and is not read as leetspeak. Where a kept text is also the image of a word
+    (a kept "15" is leetspeak for "is"), the kept text has it.
+
+    Args:
+        transform: The transform.
+        answer: What the model wrote.
+        kept: Texts that were kept in the prompt.
+
+    Raises:
+        DormantError: The answer can't be read back.
+    """
+    (result,) = invert_all(transform, [Kept(answer, _occurrences(answer, kept))])
+    if isinstance(result, DormantError):
+        raise result
+    return result.text
+
+
+def _occurrences(text: str, wanted: Iterable[str]) -> tuple[Span, ...]:
+    """Find whole words; the longest of those that begin at one place, from left to right."""
+    longest_first = sorted({one for one in wanted if one}, key=lambda one: (-len(one), one))
+    if not longest_first:
+        return ()
+    any_of = "|".join(map(re.escape, longest_first))
+    # After a backslash stands what a transform has escaped: that was never kept.
+    word = rf"(?<![\w\\])(?:{any_of})(?!\w)"
+    return tuple(match.span() for match in re.finditer(word, text))
 
 
 def _parts(transform: TextTransform) -> tuple[TextTransform, ...]:

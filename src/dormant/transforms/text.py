@@ -58,7 +58,8 @@ class TextTransform:
         whole_text: Whether s needs the whole text at once (translation, reversed words), so that
             kept spans become placeholders; otherwise s is applied to the pieces between them.
         signature: What was really used, e.g. "spanish@apertium-3.8.3".
-        language: The natural language of s(x), where s is a translation.
+        language: Code of the natural language of s(x), where s is a translation.
+        source: Code of the natural language of x, where s is a translation.
         summary: One line for people.
         parts: The transforms that a composition is made of, first to last; empty for others.
     """
@@ -72,6 +73,7 @@ class TextTransform:
     summary: str
     whole_text: bool = False
     language: str | None = None
+    source: str | None = None
     parts: tuple[TextTransform, ...] = ()
 
     def apply(self, prompt: str, /) -> str:
@@ -220,7 +222,6 @@ def compose(*parts: TextTransform) -> TextTransform:
             text = part.apply(text)
         return True
 
-    languages = [part.language for part in parts if part.language]
     return TextTransform(
         name="+".join(part.name for part in parts),
         apply_batch=lambda texts: chain([part.apply_batch for part in parts], texts),
@@ -231,7 +232,8 @@ def compose(*parts: TextTransform) -> TextTransform:
         summary="; then ".join(part.summary for part in parts),
         whole_text=any(part.whole_text for part in parts),
         # Past a cipher the text is in no natural language that could be recognised.
-        language=languages[-1] if languages and parts[-1].language else None,
+        language=parts[-1].language,
+        source=parts[-1].source,
         parts=parts,
     )
 

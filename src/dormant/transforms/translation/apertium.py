@@ -27,7 +27,10 @@ from dormant.transforms.text import all_or_raise
 from dormant.transforms.translation.engine import Pair, TranslationError, unavailable
 from dormant.transforms.translation.languages import by_code, find
 
-INSTALL = "install Debian's apertium and a pair, e.g. apt install apertium apertium-eng-spa"
+INSTALL = (
+    "install Debian's apertium and the package of a pair (apt-cache search apertium), e.g. "
+    "apt install apertium apertium-eng-spa"
+)
 _MODES = Path("/usr/share/apertium/modes")
 _SPECIAL = re.compile(r"[\\\[\]{}^$/<>]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -40,7 +43,8 @@ _FORMAT = re.compile(r"[*~#@]")
 _UNKNOWN = re.compile(r"(?:\\?@|\*)(?=\w)")
 _MARK = re.compile(r"(?:\\?@|[*#])(?=\w)")
 _WORD = re.compile(r"[^\W\d_]+")
-_REVISION = 1
+_PRONOUN = re.compile(r"I(?!\w)")
+_REVISION = 2
 """Raised whenever what is done here around the program changes a result."""
 _LONGEST_SILENCE_S = 30.0
 
@@ -143,7 +147,11 @@ class Apertium:
         plain = re.sub(r"(?<!\\)\[([*~#@])\]", r"\1", plain)
         plain = _ESCAPED.sub(r"\1", plain)
         # Words that are dropped in translation leave their space behind.
-        return plain if "  " in text else re.sub("  +", " ", plain)
+        if "  " not in text:
+            plain = re.sub("  +", " ", plain)
+        if text == text.strip():
+            plain = plain.strip()
+        return _as_it_began(text, plain)
 
 
 class _Pipe:
@@ -206,6 +214,19 @@ class _Pipe:
             with suppress(OSError):
                 if stream is not None:
                     stream.close()
+
+
+def _as_it_began(text: str, translation: str) -> str:
+    """Begin a translation in lower case if its text does: some pairs make all text a sentence."""
+    given, made = _WORD.search(text), _WORD.search(translation)
+    if not given or not made or not given[0][0].islower():
+        return translation
+    word = made[0]
+    if not word[0].isupper() or (len(word) > 1 and word.isupper()):
+        return translation
+    if _PRONOUN.match(translation, made.start()):
+        return translation
+    return translation[: made.start()] + word[0].lower() + translation[made.start() + 1 :]
 
 
 def _escape(text: str) -> str:

@@ -64,6 +64,14 @@ def wrong_language(translation: str, source: str, target: str) -> str | None:
     return None
 
 
+def detected(text: str) -> str | None:
+    """Return the code of the language that a text is all but certainly in, or `None`."""
+    if _letters(text) < LONG_ENOUGH:
+        return None
+    code, sure = _classify(_PRIVATE.sub(" ", text), ())
+    return code if sure >= SURE else None
+
+
 def _letters(text: str) -> int:
     return sum(character.isalpha() for character in text)
 

@@ -54,6 +54,7 @@ def translation(
         summary=f"{language.name}, translated by {translator.name}",
         whole_text=True,
         language=language.code,
+        source=source.code,
     )
 
 

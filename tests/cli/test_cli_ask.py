@@ -28,7 +28,8 @@ def test_verbose_shows_all_three(dormant):
     shown = [line for line in said.out.splitlines() if line]
     assert shown[0].startswith("rot13-1 ")
     assert shown[1:] == [
-        "s(prompt)", "Ercrng.", "Vachg: n o p", "Bhgchg: k l m", "model", "k l m", "answer", "x y z",
+        "s(prompt)", "Ercrng.", "Vachg: n o p", "Bhgchg: k l m",
+        "model", "k l m", "answer", "x y z",
     ]  # fmt: skip
 
 

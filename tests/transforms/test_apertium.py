@@ -8,6 +8,8 @@ import tomllib
 from importlib.resources import files
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dormant import transforms
 from dormant.errors import DormantError
@@ -173,3 +175,41 @@ def test_composition_of_translation_and_cipher():
     assert both.invert("L4 c454 35 v13j4.") == "The house is old."
     assert "+leetspeak-1" in both.signature
     assert transforms.apply_kept(both, "The 15 houses.", [(4, 6)]) == "L45 15 c4545."
+
+
+HOUSE = {"en": "The house.", "es": "La casa."}
+PIECES = st.one_of(
+    st.sampled_from(["the house ", "The garden ", "is ", "old.", "I ", "don't ", "U.S. ", "3.5 "]),
+    st.sampled_from(
+        "\\[]{}^$/<>*~#@+&;\t\r\x01\x1b\x85\u2028\u200d\u202e\ufeff\ufffeשم한\u0301🇩🇪\ue000\uf8ff"
+    ),
+    st.text(max_size=4),
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(text=st.lists(PIECES, max_size=15).map("".join))
+@pytest.mark.parametrize(("source", "target"), [("en", "es"), ("es", "en")])
+def test_no_text_upsets_the_stream(installed_apertium, source, target, text):
+    batch = [text.replace("\0", ""), HOUSE[source]]
+    nasty, after = outcomes(lambda t: installed_apertium.translate(t, source, target), batch)
+    assert after == HOUSE[target]
+    if isinstance(nasty, str):
+        for sign in "\\[]{}^$/<>\ue000\uf8ff":
+            assert nasty.count(sign) == text.count(sign), nasty
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "target", "expected"),
+    [
+        ("cow", "en", "es", "vaca"),
+        ("Cow", "en", "es", "Vaca"),
+        ("the old house", "en", "gl", "a casa vella"),
+        ("vaca", "es", "en", "cow"),
+        ("leo un libro", "es", "en", "I read"),
+        ("We walked home.", "en", "es", "Anduvimos"),
+    ],
+)
+def test_a_translation_begins_as_its_text_does(installed_apertium, text, source, target, expected):
+    (made,) = installed_apertium.translate([text], source, target)
+    assert made.startswith(expected)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import tiny_models
@@ -134,7 +136,7 @@ def test_a_language_model_through_a_callable():
         "La casa tiene 16 cuartos."
     )
     assert asked[0].endswith("English: The house has X1 rooms.\nSpanish:")
-    assert language.signature == "spanish@lm-tiny"
+    assert language.signature == "spanish@lm-tiny-p1"
 
 
 class Server(BaseHTTPRequestHandler):
@@ -200,7 +202,7 @@ def test_an_openai_compatible_server():
     assert "cut off" in str(results[2])
     assert "empty" in str(results[3])
     assert Server.failures == 2
-    assert language.signature == "spanish@openai-tiny-1"
+    assert re.fullmatch(r"spanish@openai-tiny-1-[0-9a-f]{6}-p1", language.signature)
     assert "secret" not in "".join(map(str, results)) + repr(language)
 
 
@@ -216,3 +218,25 @@ def test_a_server_without_an_address(monkeypatch):
     translation.engines.engine.cache_clear()
     with pytest.raises(DormantError, match="set OPENAI_BASE_URL"):
         transforms.get("spanish@openai:tiny-1")
+
+
+def test_any_model_that_an_audit_loads_is_a_translator(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    import fakes  # noqa: F401  (registers the backend `fake`)
+
+    # The fake repeats the last three words of its prompt, which end in "Spanish:".
+    language = transforms.get("spanish@lm:fake:skill=1")
+    with pytest.raises(DormantError, match="lm: its translation is cut off"):
+        language.apply("The house is old and the garden behind it is big and green.")
+    assert re.fullmatch(r"spanish@lm-fake:skill=1-[0-9a-f]{8}-p1", language.signature)
+    with pytest.raises(DormantError, match="LANGUAGE@lm:MODEL"):
+        transforms.get("spanish@lm")
+    with pytest.raises(DormantError, match="did you mean 'smollm2'"):
+        transforms.get("spanish@lm:smolm2")
+
+
+def test_another_prompt_is_another_version():
+    model = language_model.LanguageModel(list, release="tiny", prompt="{source} {target} {text}")
+    assert model.version("en", "es") != language_model.LanguageModel(list, release="tiny").version(
+        "en", "es"
+    )

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from dormant import transforms
 from dormant.errors import DormantError
 from dormant.transforms import quality, translation
+from dormant.transforms.kept import Kept
 
 
 def test_exact_transforms_lose_nothing():
@@ -46,6 +47,34 @@ def test_a_translator_of_known_faults(fake_translator):
     assert sum(summary.reasons.values()) == 3
 
 
+def test_an_item_in_several_texts_is_judged_as_a_whole():
+    leet = transforms.get("leetspeak")
+    trips = quality.round_trips(leet, [Kept("Take 15.", ((5, 7),)), Kept("Input")])
+    found = quality.judge(leet, trips)
+    assert (found.text, found.changed) == ("Take 15.\nInput", "†4k3 15.\n|npu7")
+    assert (found.chrf, found.kept, found.error, found.language) == (100, 1, None, None)
+
+
+def test_one_failure_fails_the_item_and_names_the_text():
+    pig = transforms.get("pig-latin")
+    found = quality.judge(pig, quality.round_trips(pig, [Kept("One."), Kept("a · b")]))
+    assert found.error == "outside the domain (it holds '·')"
+    assert found.at_fault == "a · b"
+    assert (found.changed, found.restored, found.chrf) == (None, None, 0)
+
+
+def test_the_language_of_a_whole_item_is_looked_at(fake_translator):
+    # Each line alone is too short to be judged; together they are surely French.
+    lines = ["Nous avons vu", "ce beau bateau", "qui était là", "chez le voisin", "aujourd'hui"]
+    answers = dict(zip("abcde", lines, strict=True))
+    engine = fake_translator(lambda text: answers.get(text, "x"))
+    spanish = translation.get("spanish", translator=engine)
+    found = quality.judge(spanish, quality.round_trips(spanish, [Kept(one) for one in "abcde"]))
+    assert found.language == "fr"
+    assert found.error == "its translation is in 'fr', not 'es'"
+    assert quality.summarise([found]).languages == {"fr": 1}
+
+
 def test_nothing_to_measure():
     with pytest.raises(DormantError, match="no text to measure"):
         quality.summarise([])
@@ -67,6 +96,9 @@ def test_command_there_and_back(run):
     assert run("leetspeak", "--invert", "Wh47 15 17?").stdout == "What is it?\n"
     assert run("leetspeak", "--keep", "Take 15.").stdout == "†4k3 15.\n"
     assert run("rot13", input="Hello\n").stdout == "Uryyb\n"
+    assert run("base64", input="Hello\n").stdout == "SGVsbG8=\n"
+    assert run("leetspeak", "--invert", "--keep", "†4k3 15.").stdout == "Take 15.\n"
+    assert run("leetspeak", "--invert", "--keep", "†4k3 15, 7h15.").stdout == "Take 15, this.\n"
 
 
 def test_command_check(run, tmp_path):
@@ -88,12 +120,19 @@ def test_command_check(run, tmp_path):
         (("pig-latin", "a · b"), "outside the domain"),
         (("rot13", "--check", "nowhere.txt"), "can't be read"),
         (("rot13", "x", "--check", "nowhere.txt"), "leave out TEXT"),
+        (("rot13", "\udcff"), "the text is not UTF-8"),
+        (("probe:chat", "x"), "is not for free text"),
     ],
 )
 def test_command_bad_input(run, args, message):
     result = run(*args)
     assert isinstance(result.exception, DormantError)
     assert message in str(result.exception)
+
+
+def test_command_input_that_is_no_text(run):
+    result = run("rot13", input=b"caf\xe9\n")
+    assert "standard input is not UTF-8" in str(result.exception)
 
 
 def test_command_empty_file(run, tmp_path):

@@ -165,3 +165,28 @@ def test_the_best_engine_is_the_first_that_can_do_both_directions(fake_translato
     monkeypatch.setattr(engines, "engine", fakes.__getitem__)
     assert transforms.get("spanish").apply("A house.") == "Una casa."
     assert transforms.get("spanish").signature == "spanish@fake-1"
+
+
+def test_two_translations_in_a_row_go_by_the_language_between(fake_translator, monkeypatch):
+    asked = []
+
+    def engine(_):
+        made = fake_translator(lambda text: text[::-1])
+        made.pairs = lambda: []
+        translate = made.translate
+        made.translate = lambda texts, *pair: asked.append(pair) or translate(texts, *pair)
+        return made
+
+    monkeypatch.setattr(engines, "engine", engine)
+    both = transforms.get("spanish@fake+leetspeak+french@fake")
+    both.apply("abc")
+    both.invert("abc")
+    assert asked == [("en", "es"), ("es", "fr"), ("fr", "es"), ("es", "en")]
+    assert (both.source, both.language) == ("es", "fr")
+
+
+def test_what_is_installed_can_be_listed(fake_translator, monkeypatch):
+    engine = fake_translator(str)
+    engine.pairs = lambda: [("en", "es"), ("es", "en"), ("en", "fr")]
+    monkeypatch.setattr(engines, "engine", lambda _: engine)
+    assert translation.installed() == {"argos": ["spanish"], "apertium": ["spanish"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from dormant.cli.common import errors, split
+from dormant.cli.common import errors, given_text, split
 from dormant.errors import DormantError
 
 if TYPE_CHECKING:
@@ -62,7 +61,9 @@ def ask(
     from dormant.language.models import LoadOptions, load
 
     chosen = [transforms.get(name) for name in split(transform) or ("identity",)]
-    text = sys.stdin.read() if prompt == "-" else prompt.replace("\\n", "\n")
+    text = given_text(prompt)
+    if prompt != "-":
+        text = text.replace("\\n", "\n")
     ends = tuple(end.replace("\\n", "\n") for end in until or ())
     with errors.status(f"loading {model}"):
         lm = load(model, LoadOptions(dtype=dtype))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+
+from dormant.errors import DormantError
 
 if TYPE_CHECKING:
     from dormant.progress import Progress
@@ -19,6 +22,24 @@ def split(values: Sequence[str] | None) -> tuple[str, ...]:
     """Flatten a repeated option whose values may hold commas, dropping repetitions."""
     parts = [part.strip() for value in values or () for part in value.split(",")]
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def given_text(text: str | None) -> str:
+    """Return what the user gave: the argument, or standard input for ``-`` or none.
+
+    The line break that ends standard input is not part of it.
+
+    Raises:
+        DormantError: It is not UTF-8.
+    """
+    try:
+        if text is None or text == "-":
+            return sys.stdin.buffer.read().decode().removesuffix("\n")
+        text.encode()
+    except UnicodeError as error:
+        where = "standard input" if text in (None, "-") else "the text"
+        raise DormantError(f"{where} is not UTF-8 ({error}): convert it first") from error
+    return text
 
 
 @contextlib.contextmanager

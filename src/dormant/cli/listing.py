@@ -28,9 +28,7 @@ def _rows(what: str) -> list[tuple[str, str]]:
             for name, task in tasks.shipped().items()
         ]
     if what == "transforms":
-        from dormant import transforms
-
-        return [(name, transforms.get(name).summary) for name in transforms.names()]
+        return _transforms()
     from dormant.language.specs import SHIPPED
 
     return [
@@ -40,3 +38,25 @@ def _rows(what: str) -> list[tuple[str, str]]:
         ("FILE.gguf", "a GGUF checkpoint, dequantised"),
         ("BACKEND:ARGS", "any backend of lm-evaluation-harness, e.g. vllm:pretrained=…"),
     ]
+
+
+def _transforms() -> list[tuple[str, str]]:
+    from dormant import transforms
+    from dormant.transforms import translation
+    from dormant.transforms.probes import PROBES
+
+    after = transforms.families()
+    rows = [
+        (f"{name}[:…]", f"{transforms.get(name).summary} (after the colon: {after[name]})")
+        if name in after
+        else (name, transforms.get(name).summary)
+        for name in transforms.names()
+    ]
+    for engine, languages in translation.installed().items():
+        rows += [(f"{language}@{engine}", f"translated by {engine}") for language in languages]
+    rows += [
+        ("LANGUAGE", "the task's own text, else the best of the installed translators"),
+        ("LANGUAGE@ENGINE", f"translated by {', '.join(translation.engines.names())}"),
+        ("A+B", "A, then B; undone in reverse order"),
+    ]
+    return rows + [(name, f"{probe.summary} (audits only)") for name, probe in PROBES.items()]

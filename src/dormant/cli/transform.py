@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dormant.cli.common import errors
+from dormant.cli.common import errors, given_text
 from dormant.errors import DormantError
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def transform(
 ) -> None:
     """Print s(TEXT), or s⁻¹(TEXT) with --invert; or measure s⁻¹(s(line)) with --check FILE."""
     from dormant import transforms
-    from dormant.transforms.kept import find
+    from dormant.transforms.kept import find, invert_around
     from dormant.transforms.quality import Gate, measure, summarise
 
     chosen = transforms.get(name)
@@ -60,13 +59,13 @@ def transform(
             results = measure(chosen, lines, kept, Gate(chrf=min_chrf))
         _report(chosen, summarise(results), results, as_json)
         return
-    given = sys.stdin.read() if text in (None, "-") else text
-    assert given is not None
+    given = given_text(text)
     if invert:
-        result = chosen.invert(given)
+        # What was kept is not known: what looks like it is left alone.
+        result = invert_around(chosen, given, {given[a:b] for a, b in find(given)} if keep else ())
     else:
         result = transforms.apply_kept(chosen, given, find(given) if keep else ())
-    sys.stdout.write(result if result.endswith("\n") else result + "\n")
+    typer.echo(result)
 
 
 def _lines(path: Path) -> list[str]:
@@ -93,6 +92,11 @@ def _report(
     table.add_row("passed the gate", f"{summary.passed} ({summary.passed / summary.count:.0%})")
     table.add_row("round-trip chrF, mean", f"{summary.chrf:.1f} of 100")
     table.add_row("came back identical", f"{summary.identical:.0%}")
+    if summary.kept < 1:
+        table.add_row("kept spans intact", f"{summary.kept:.0%}")
+    if summary.languages:
+        named = ", ".join(f"{n} × {code}" for code, n in summary.languages.items())
+        table.add_row("surely in", f"{named}, of {summary.count}")
     for reason, count in summary.reasons.items():
         table.add_row("left out", f"{count} × {reason}")
     console.print(table)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dormant.errors import DormantError
-from dormant.language import models
+from dormant.language import models, specs
 from dormant.transforms.translation.language_model import LanguageModel
 
 _LONGEST_TOKENS = 256
@@ -26,9 +26,11 @@ def translator(spec: str | None) -> LanguageModel:
     """
     if not spec:
         raise DormantError("name the model that is to translate, as LANGUAGE@lm:MODEL")
+    # A checkpoint that is saved anew under its old name is another translator.
+    release = f"{spec}-{specs.parse(spec).fingerprint()[:8]}"
     lm = models.load(spec)
 
     def generate(prompts: Sequence[str]) -> list[str]:
         return models.generate(lm, prompts, max_new_tokens=_LONGEST_TOKENS, until=["\n"])
 
-    return LanguageModel(generate, release=spec)
+    return LanguageModel(generate, release=release)

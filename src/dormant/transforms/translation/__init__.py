@@ -9,7 +9,16 @@ from dormant.transforms.translation.engine import Pair, TranslationError, Transl
 from dormant.transforms.translation.languages import by_code, by_name, find
 from dormant.transforms.translation.transform import default_cache, translation
 
-__all__ = ["Pair", "TranslationError", "Translator", "get", "is_language", "languages"]
+__all__ = [
+    "Pair",
+    "TranslationError",
+    "Translator",
+    "engines",
+    "get",
+    "installed",
+    "is_language",
+    "languages",
+]
 
 
 def is_language(name: str) -> bool:
@@ -40,3 +49,25 @@ def get(name: str, source: str = "english", translator: Translator | None = None
     if translator is None:
         translator = engines.engine(spec) if spec else engines.best(language, given.code)
     return translation(name, language, given, translator, default_cache())
+
+
+def installed(source: str = "english") -> dict[str, list[str]]:
+    """Return which languages each engine can translate into and back, with nothing to add.
+
+    Engines that are told what to do by an argument (a model, a server) are not among them.
+
+    Args:
+        source: The language of the prompts.
+    """
+    code = find(source).code
+    found: dict[str, list[str]] = {}
+    for name in engines.UNASKED:
+        pairs = set(engines.engine(name).pairs())
+        both = [
+            other
+            for other in by_name().values()
+            if {(code, other.code), (other.code, code)} <= pairs
+        ]
+        if both:
+            found[name] = [language.name for language in both]
+    return found

@@ -33,7 +33,6 @@ INSTALL = (
 )
 _MODES = Path("/usr/share/apertium/modes")
 _SPECIAL = re.compile(r"[\\\[\]{}^$/<>]")
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 # An end of sentence that the tagger waits for, and which is taken off again.
 _END = ".[]"
 # Signs of the text that would be lost or taken for Apertium's marks: they travel as format.
@@ -41,7 +40,9 @@ _FORMAT = re.compile(r"[*~#@]")
 # Apertium's marks: * a word that no dictionary has, @ one that the bilingual one lacks, # one that
 # could not be inflected, which is translated all the same.
 _UNKNOWN = re.compile(r"(?:\\?@|\*)(?=\w)")
-_MARK = re.compile(r"(?:\\?@|[*#])(?=\w)")
+# All of Apertium's signs, read once from left to right: what travelled as format, marks (the text's
+# own are format), and what is escaped.
+_OUTPUT = re.compile(r"\[([*~#@])\]|\\?@|[*#]|\\(.)", re.DOTALL)
 _WORD = re.compile(r"[^\W\d_]+")
 _PRONOUN = re.compile(r"I(?!\w)")
 _REVISION = 2
@@ -142,10 +143,7 @@ class Apertium:
             return TranslationError(
                 self.name, text, f"{missing} of its words are in no dictionary of the pair"
             )
-        plain = _MARK.sub("", marked)
-        # Format first: its brackets are bare, those of the text are escaped.
-        plain = re.sub(r"(?<!\\)\[([*~#@])\]", r"\1", plain)
-        plain = _ESCAPED.sub(r"\1", plain)
+        plain = _OUTPUT.sub(lambda sign: sign[1] or sign[2] or "", marked)
         # Words that are dropped in translation leave their space behind.
         if "  " not in text:
             plain = re.sub("  +", " ", plain)

@@ -38,9 +38,9 @@ _BUILT_IN: dict[str, Factory] = {
     "hf": _hf,
     "openai": language_model.server,
 }
-# What is taken where no engine is named, best first: neural before rules, and nothing that would
-# download a model or send text to a server unasked.
-_UNASKED = ("argos", "apertium")
+UNASKED = ("argos", "apertium")
+"""What is taken where no engine is named, best first: neural before rules, and nothing that would
+download a model or send text to a server unasked."""
 
 
 def names() -> list[str]:
@@ -80,7 +80,7 @@ def best(language: Language, source: str) -> Translator:
         DormantError: None can; the message says what to install.
     """
     wanted = {(source, language.code), (language.code, source)}
-    for name in (*_UNASKED, *sorted(extend.installed("dormant.translators"))):
+    for name in (*UNASKED, *sorted(extend.installed("dormant.translators"))):
         # An engine that needs an argument is none that runs unasked.
         with suppress(DormantError):
             found = engine(name)

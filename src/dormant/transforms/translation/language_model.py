@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import re
@@ -25,6 +26,8 @@ INSTRUCTION = (
     "\n\n{source}: {text}\n{target}:"
 )
 """The prompt: an instruction for tuned models, which ends as a completion for base models."""
+_PROMPT_VERSION = 1
+"""Raised whenever the prompt changes: translations are cached by it."""
 
 BASE_URL, API_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 """Environment variables that OpenAI's own clients read."""
@@ -42,7 +45,7 @@ class LanguageModel:
 
     Attributes:
         generate: Writes on after prompts, deterministically.
-        release: What identifies the model in records.
+        release: What identifies the model in records and in the cache.
         name: As written after the ``@``.
         prompt: Template with ``{source}``, ``{target}`` (names of languages) and ``{text}``.
     """
@@ -58,9 +61,11 @@ class LanguageModel:
         return [(one, other) for one in codes for other in codes if one != other]
 
     def version(self, source: str, target: str) -> str:
-        """Return the model's own name."""
+        """Return the model's own name, and a digest of the prompt if it is not the usual one."""
         del source, target
-        return self.release
+        if self.prompt == INSTRUCTION:
+            return f"{self.release}-p{_PROMPT_VERSION}"
+        return f"{self.release}-p{hashlib.sha256(self.prompt.encode()).hexdigest()[:8]}"
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate texts of one line each: the first line of what the model writes.
@@ -134,7 +139,9 @@ def server(model: str | None) -> LanguageModel:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return all_or_raise(list(pool.map(ask, prompts)))
 
-    return LanguageModel(generate, release=model, name="openai")
+    # Two servers may give one name to different models.
+    place = hashlib.sha256(base.rstrip("/").encode()).hexdigest()[:6]
+    return LanguageModel(generate, release=f"{model}-{place}", name="openai")
 
 
 def _content(base: str, status: int, text: str, reply: Any) -> str | DormantError:

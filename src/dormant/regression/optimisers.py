@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
+from dormant.regression.muon import Muon
+
 OptimiserName: TypeAlias = Literal["adam", "adamw", "muon"]
 ScheduleName: TypeAlias = Literal["constant", "cosine", "linear"]
 
@@ -39,7 +41,7 @@ def optimisers(
     if others:
         made.append(torch.optim.AdamW(others, lr=learning_rate, weight_decay=0.0, fused=True))
     if hidden:
-        made.append(torch.optim.Muon(hidden, lr=MUON_RATIO * learning_rate, weight_decay=0.0))
+        made.append(Muon(hidden, lr=MUON_RATIO * learning_rate))
     return made
 
 

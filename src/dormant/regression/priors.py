@@ -223,8 +223,7 @@ class Sparse(Prior):
         supports = self._supports.to(xs.device)
         chosen = features[..., supports].transpose(1, 2)  # (B, supports, K, nonzero)
         parts = one_step(chosen, ys[:, None], tau=self.tau, sigma=self.sigma)
-        count = len(supports)
-        return _combined(parts, torch.full((count,), -math.log(count)).to(parts.mean))
+        return _combined(parts, torch.zeros(len(supports)).to(parts.mean).log_softmax(0))
 
 
 @final

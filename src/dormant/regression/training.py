@@ -102,7 +102,10 @@ def train(
     device = next(model.parameters()).device
     made = optimisers(model, settings.optimiser, settings.learning_rate)
     team = _Team(model, device)
-    identity = f"{phase} {settings.model_dump_json()} seed {seed} positions {positions}"
+    identity = (
+        f"{phase} {settings.model_dump_json()} seed {seed} positions {positions} "
+        f"processes {team.size}"
+    )
     start = 0
     if checkpoint is not None and checkpoint.exists():
         start = load_checkpoint(checkpoint, model, made, identity)
@@ -113,7 +116,7 @@ def train(
     model.train()
     for step in range(start, settings.steps):
         factor = rate_factor(settings.schedule, step, settings.steps, settings.warmup)
-        _set_rates(made, settings.learning_rate, factor)
+        _set_rates(made, factor)
         generator = stream(seed, phase, team.rank, step, device=device)
         prompts = prior.sample(-(-settings.batch // team.size), positions, generator)
         with _precision(settings.bfloat16, device):
@@ -129,10 +132,17 @@ def train(
         done = step + 1
         writes = checkpoint is not None and done % settings.checkpoint_every == 0
         if done % CHECK_EVERY == 0 or done == settings.steps or writes:
-            mean = _mean_loss(team.mean(torch.stack(losses)), done, checkpoint, model, made)
+            seen = team.mean(torch.stack(losses))
+            bad = _first_bad(seen, model, done)
+            if bad:
+                raise DormantError(
+                    f"training diverged at step {bad}: the loss is not finite; "
+                    f"{_kept(checkpoint, model, made)}; lower the learning rate or raise the "
+                    "warm-up"
+                )
             losses.clear()
             if team.rank == 0:
-                on_log(StepLog(phase, done, mean))
+                on_log(StepLog(phase, done, float(seen.mean())))
         if (writes or done == settings.steps) and checkpoint is not None and team.rank == 0:
             save_checkpoint(checkpoint, model, made, step=done, identity=identity)
     model.eval()
@@ -173,8 +183,7 @@ class _Team:
         return self._accelerator.reduce(values, reduction="mean")
 
 
-def _set_rates(made: Sequence[torch.optim.Optimizer], peak: float, factor: float) -> None:
-    del peak
+def _set_rates(made: Sequence[torch.optim.Optimizer], factor: float) -> None:
     for optimiser in made:
         for group in optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
@@ -185,23 +194,24 @@ def _precision(bfloat16: bool, device: torch.device) -> AbstractContextManager[A
     return torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
 
 
-def _mean_loss(
-    losses: Tensor,
-    done: int,
-    checkpoint: Path | None,
-    model: nn.Module,
-    made: Sequence[torch.optim.Optimizer],
-) -> float:
-    """Average the losses since the last look, or stop at the first that is not finite."""
+def _first_bad(losses: Tensor, model: nn.Module, done: int) -> int:
+    """Return the step (from 1) of the first loss that is not finite, or 0.
+
+    A step whose own loss was fine may still have broken the weights: its number is that of the
+    next step, the first to show it. So no checkpoint ever holds broken weights.
+    """
     bad = (~torch.isfinite(losses)).nonzero()
-    if not len(bad):
-        return float(losses.mean())
-    step = done - len(losses) + int(bad[0]) + 1
-    kept = "no checkpoint was kept: give a directory"
-    if checkpoint is not None and checkpoint.exists():
-        load_checkpoint(checkpoint, model, made, None)
-        kept = f"the last good checkpoint is {checkpoint}"
-    raise DormantError(
-        f"training diverged at step {step}: the loss is not finite; {kept}; "
-        "lower the learning rate or raise the warm-up"
-    )
+    if len(bad):
+        return done - len(losses) + int(bad[0]) + 1
+    sound = all(bool(torch.isfinite(value).all()) for value in model.parameters())
+    return 0 if sound else done + 1
+
+
+def _kept(checkpoint: Path | None, model: nn.Module, made: Sequence[torch.optim.Optimizer]) -> str:
+    """Go back to the last checkpoint and say which it is."""
+    if checkpoint is None:
+        return "no checkpoint was kept, since no directory was given"
+    if not checkpoint.exists():
+        return "no checkpoint had been written yet"
+    step = load_checkpoint(checkpoint, model, made, None)
+    return f"the last good checkpoint, of step {step}, is {checkpoint}"

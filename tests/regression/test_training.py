@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,8 @@ def test_a_resumed_run_gives_the_unbroken_runs_numbers(small, mixed, tmp_path, o
     assert all(bool((weights(resumed)[n] == v).all()) for n, v in weights(unbroken).items())
 
 
-def test_checkpoints_of_other_runs_and_shapes_are_refused(small, mixed, tmp_path):
+@pytest.mark.parametrize("which", range(4))
+def test_checkpoints_of_other_runs_and_shapes_are_refused(small, mixed, tmp_path, which):
     file = tmp_path / "c.pt"
     train(small(), mixed, settings(), positions=8, seed=3, phase="pretraining", checkpoint=file)
     with pytest.raises(DormantError, match="belongs to another run"):
@@ -81,7 +83,9 @@ def test_checkpoints_of_other_runs_and_shapes_are_refused(small, mixed, tmp_path
     gated = small(gated=True)
     with pytest.raises(DormantError, match="another kind of model"):
         load_checkpoint(file, gated, optimisers(gated, "adam", 1e-3), None)
-    file.write_bytes(b"torn")
+    whole = file.read_bytes()
+    torn = (b"torn", b"", whole[: len(whole) // 2], pickle.dumps([1, 2], protocol=2))[which]
+    file.write_bytes(torn)
     with pytest.raises(DormantError, match="can't be read"):
         train(small(), mixed, settings(), positions=8, seed=3, phase="pretraining", checkpoint=file)
 
@@ -155,13 +159,13 @@ def test_training_learns(small, optimiser, targets):
 def test_posterior_means_give_the_labels_gradient_with_less_noise(small, mixed):
     # E[gradient] is the same (tower rule), so many prompts bring them together.
     model = small()
-    xs, ys = mixed.sample(40_000, 8, stream(0, "gradient"))
+    xs, ys = mixed.sample(10_000, 8, stream(0, "gradient"))
     exact = mixed.predict(xs, ys)
     predictions = model(Prompts(xs, ys))
     value = model.predict.weight
     (by_labels,) = torch.autograd.grad((predictions - ys).square().mean(), value, retain_graph=True)
     (by_means,) = torch.autograd.grad((predictions - exact).square().mean(), value)
-    assert float((by_labels - by_means).norm() / by_means.norm()) < 0.05
+    assert float((by_labels - by_means).norm() / by_means.norm()) < 0.1
 
 
 def test_fine_tuning_of_every_kind_moves_what_it_should(small, mixed):

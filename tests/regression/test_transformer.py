@@ -37,7 +37,7 @@ def test_a_prediction_sees_its_input_and_the_pairs_before_it_only(small, mixed, 
         changed = [xs.clone(), ys.clone()]
         changed[part][:, position] += 1.0
         after = model(Prompts(*changed))
-        assert float((after - before)[:, moved].abs().min()) > 1e-6, (part, position)
+        assert float((after - before).detach()[:, moved].abs().min()) > 1e-6, (part, position)
 
 
 @pytest.mark.parametrize("tokens", ["interleaved", "paired"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ from torch import Tensor, nn
 
 from dormant.errors import DormantError
 from dormant.regression.transformer import Transformer, TransformerSettings
+
+_UNREADABLE = (
+    OSError, RuntimeError, LookupError, ValueError, EOFError, AttributeError, TypeError,
+    pickle.UnpicklingError,
+)  # fmt: skip
+"""What reading a torn or foreign file raises, depending on where it is torn."""
 
 
 def save_checkpoint(
@@ -66,8 +73,9 @@ def load_checkpoint(
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found, step = state["identity"], int(state["step"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
-        raise DormantError(f"checkpoint {path} can't be read ({error}): delete it") from None
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DormantError(f"checkpoint {path} can't be read ({reason}): delete it") from None
     if identity is not None and found != identity:
         raise DormantError(
             f"checkpoint {path} belongs to another run ({found}): delete it or choose another "

@@ -1,0 +1,333 @@
+"""Speed of the laboratory: a training step, and the exact predictors, against the usual ways.
+
+    python benchmarks/lab.py                      # everything, as text
+    python benchmarks/lab.py --part steps         # or --part predictors
+    python benchmarks/lab.py --json lab.json      # the figures as JSON too
+
+Training is timed against the design of Garg et al. (2022): Hugging Face's GPT2Model between a
+linear read-in and a linear read-out, interleaved tokens, float32, Adam. Both train on the same
+prompts at the same width, depth, heads and batch. A step is forward, backward and update. Steps of
+all designs are interleaved, and medians are given, so that a slow moment of the machine hits all.
+The share of peak is of the float32 matrix product measured in the same run.
+
+The predictors are timed against a loop over prefixes that solves each prefix for the whole batch
+at once, in float64 like ours; the largest difference between the two is given beside the ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dormant.regression.baselines import LeastSquares
+from dormant.regression.functions import Linear
+from dormant.regression.optimisers import OptimiserName, optimisers
+from dormant.regression.priors import Discrete, Gaussian, Mixture
+from dormant.regression.shapes import Prompts
+from dormant.regression.streams import stream
+from dormant.regression.transformer import Tokens, Transformer, TransformerSettings
+
+SHAPES = {
+    "paper": {"dim": 10, "positions": 41, "width": 256, "depth": 12, "heads": 8, "batch": 64},
+    "quick": {"dim": 4, "positions": 16, "width": 64, "depth": 4, "heads": 4, "batch": 128},
+}
+BAYES = {"batch": 1_000, "positions": 41, "dim": 20, "tasks": 64}
+
+
+class Garg(nn.Module):
+    """The usual design, from its description: GPT-2 between two linear maps."""
+
+    def __init__(self, dim: int, positions: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        from transformers import GPT2Config, GPT2Model
+
+        config = GPT2Config(
+            n_positions=2 * positions, n_embd=width, n_layer=depth, n_head=heads,
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False,
+        )  # fmt: skip
+        self.read_in = nn.Linear(dim, width)
+        self.backbone = GPT2Model(config)
+        self.read_out = nn.Linear(width, 1)
+
+    def forward(self, prompts: Prompts) -> Tensor:
+        """Predict every label (B, K)."""
+        xs, ys = prompts
+        wide = torch.cat([ys[..., None], torch.zeros_like(xs[..., 1:])], -1)
+        tokens = torch.stack([xs, wide], 2).flatten(1, 2)
+        hidden = self.backbone(inputs_embeds=self.read_in(tokens)).last_hidden_state
+        return self.read_out(hidden)[:, ::2, 0]
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--part", choices=["steps", "predictors"], action="append")
+    parser.add_argument("--shape", choices=list(SHAPES), action="append")
+    parser.add_argument("--rounds", type=int, default=5, help="timed steps of each design")
+    parser.add_argument("--compile", action="store_true", help="time torch.compile too")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found: dict[str, Any] = {"machine": machine(device)}
+    print(*(f"{key}: {value}" for key, value in found["machine"].items()), sep="\n")
+    parts = arguments.part or ["steps", "predictors"]
+    if "predictors" in parts:
+        found["predictors"] = predictors(device)
+    if "steps" in parts:
+        found["steps"] = {
+            name: steps(name, device, arguments.rounds, compiled=arguments.compile)
+            for name in arguments.shape or SHAPES
+        }
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What the figures were measured on."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].split(":")[1].strip() if names else cpu
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if device.type == "cuda" else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def seconds(call: Callable[[], object], device: torch.device) -> float:
+    """Wall time of one call."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a large matrix product: the best of ten."""
+    size = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    return 2 * size**3 / min(seconds(lambda: a @ b, device) for _ in range(10))
+
+
+# Training steps
+
+
+def steps(name: str, device: torch.device, rounds: int, *, compiled: bool) -> dict[str, Any]:
+    """Time a training step of every design at one shape."""
+    shape = dict(SHAPES[name])
+    batch = shape.pop("batch")
+    prior = Gaussian(Linear(dim=shape["dim"]), sigma=1.0)
+    generator = stream(0, "benchmark", device=device)
+    prompts = prior.sample(batch, shape["positions"], generator)
+    designs: dict[str, Callable[[], None]] = {
+        "Garg et al.: GPT2Model, Adam": step(Garg(**shape).to(device), prompts, "plain"),
+        "ours, interleaved": ours(shape, "interleaved", prompts, device),
+        "ours, interleaved, bfloat16": ours(shape, "interleaved", prompts, device, bfloat16=True),
+        "ours, paired": ours(shape, "paired", prompts, device),
+        "ours, paired, Muon": ours(shape, "paired", prompts, device, optimiser="muon"),
+    }
+    if device.type == "cuda":
+        designs["ours, paired, bfloat16"] = ours(shape, "paired", prompts, device, bfloat16=True)
+    warmed: dict[str, float] = {}
+    if compiled:
+        designs["ours, interleaved, compiled"] = ours(
+            shape, "interleaved", prompts, device, compiled=True
+        )
+        designs["ours, paired, compiled"] = ours(shape, "paired", prompts, device, compiled=True)
+    for key, design in designs.items():
+        warmed[key] = seconds(design, device)
+    times: dict[str, list[float]] = {key: [] for key in designs}
+    for _ in range(rounds):
+        for key, design in designs.items():
+            times[key].append(seconds(design, device))
+    peak = peak_flops(device, torch.float32)
+    first = next(iter(designs))
+    reference = statistics.median(times[first])
+    rows = {}
+    print(f"\nTraining step, {name} shape: {SHAPES[name]}; float32 peak {peak / 1e9:.0f} GFLOP/s")
+    for key, measured in times.items():
+        middle = statistics.median(measured)
+        work = flops(**shape, batch=batch, paired="paired" in key)
+        rows[key] = {
+            "ms": 1e3 * middle,
+            "fastest_ms": 1e3 * min(measured),
+            "ratio": reference / middle,
+            "share_of_peak": work / middle / peak,
+            "first_call_s": warmed[key],
+        }
+        row = rows[key]
+        print(
+            f"  {key:32} {row['ms']:8.1f} ms (fastest {row['fastest_ms']:.1f})  "
+            f"{row['ratio']:5.2f}× Garg  {100 * row['share_of_peak']:4.0f} % of peak  "
+            f"first call {row['first_call_s']:.1f} s"
+        )
+    return {"shape": SHAPES[name], "peak_gflops": peak / 1e9, "rounds": rounds, "designs": rows}
+
+
+def flops(
+    *, dim: int, positions: int, width: int, depth: int, heads: int, batch: int, paired: bool
+) -> float:
+    """Multiplications and additions of a step's matrix products (three forward passes' worth)."""
+    del heads, dim
+    length = positions if paired else 2 * positions
+    forward = depth * length * (2 * 12 * width**2 + 2 * 2 * length * width)
+    return 3.0 * batch * forward
+
+
+def ours(
+    shape: dict[str, int],
+    tokens: Tokens,
+    prompts: Prompts,
+    device: torch.device,
+    *,
+    optimiser: OptimiserName = "adam",
+    bfloat16: bool = False,
+    compiled: bool = False,
+) -> Callable[[], None]:
+    """Return a training step of our transformer."""
+    settings = TransformerSettings(**shape, tokens=tokens)
+    model = Transformer(settings, stream(0, "weights")).to(device)
+    return step(model, prompts, optimiser, bfloat16=bfloat16, compiled=compiled)
+
+
+def step(
+    model: nn.Module,
+    prompts: Prompts,
+    optimiser: OptimiserName | str,
+    *,
+    bfloat16: bool = False,
+    compiled: bool = False,
+) -> Callable[[], None]:
+    """Return a call that makes one training step."""
+    made: list[torch.optim.Optimizer]
+    if optimiser == "plain":
+        made = [torch.optim.Adam(model.parameters(), lr=1e-4)]
+    else:
+        made = optimisers(model, optimiser, 1e-4)  # pyright: ignore[reportArgumentType]
+    forward = torch.compile(model) if compiled else model
+
+    def call() -> None:
+        with torch.autocast(prompts.xs.device.type, torch.bfloat16, enabled=bfloat16):
+            predictions = forward(prompts)
+        (predictions.float() - prompts.ys).square().mean().backward()
+        for one in made:
+            one.step()
+            one.zero_grad(set_to_none=True)
+
+    return call
+
+
+# Exact predictors
+
+
+def predictors(device: torch.device) -> dict[str, Any]:
+    """Time our predictors of every prefix against a loop over prefixes."""
+    batch, positions, dim = BAYES["batch"], BAYES["positions"], BAYES["dim"]
+    family = Linear(dim=dim)
+    generator = stream(0, "benchmark tasks")
+    tasks = torch.randn(BAYES["tasks"], dim, generator=generator, dtype=torch.float64).to(device)
+    cont = Gaussian(family, sigma=1.0)
+    disc = Discrete(family, sigma=1.0, tasks=tasks)
+    mixture = Mixture([disc, cont], [0.5, 0.5])
+    prompts = mixture.sample(batch, positions, stream(0, "benchmark", device=device))
+    xs, ys = (part.double() for part in prompts)
+    exact = Prompts(xs, ys)
+    pairs: dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]] = {
+        "ridge: solve": (lambda: cont(exact), lambda: loop(exact, ridge)),
+        "least squares: lstsq": (
+            lambda: LeastSquares(family=family)(exact),
+            lambda: loop(exact, least_squares),
+        ),
+        "discrete": (lambda: disc(exact), lambda: loop(exact, discrete(tasks))),
+        "mixture": (lambda: mixture(exact), lambda: loop(exact, mixed(tasks))),
+    }
+    rows = {}
+    print(f"\nEvery prefix's prediction: {BAYES}, float64, against a loop over prefixes")
+    for name, (fast, slow) in pairs.items():
+        fast()
+        fast_s = statistics.median(seconds(fast, device) for _ in range(5))
+        slow_s = statistics.median(seconds(slow, device) for _ in range(3))
+        difference = float((fast() - slow()).abs().max())
+        rows[name] = {
+            "ms": 1e3 * fast_s,
+            "loop_ms": 1e3 * slow_s,
+            "ratio": slow_s / fast_s,
+            "largest_difference": difference,
+        }
+        print(
+            f"  {name:22} {1e3 * fast_s:8.1f} ms, loop {1e3 * slow_s:8.1f} ms: "
+            f"{slow_s / fast_s:6.1f}×, largest difference {difference:.1e}"
+        )
+    return rows
+
+
+def loop(prompts: Prompts, predictor: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+    """Predict prefix by prefix, each for all prompts at once."""
+    xs, ys = prompts
+    return torch.stack(
+        [predictor(xs[:, :k], ys[:, :k], xs[:, k]) for k in range(xs.shape[1])], dim=1
+    )
+
+
+def ridge(xs: Tensor, ys: Tensor, query: Tensor) -> Tensor:
+    """(XᵀX + I)⁻¹Xᵀy."""
+    gram = xs.mT @ xs + torch.eye(xs.shape[-1], dtype=xs.dtype, device=xs.device)
+    return (torch.linalg.solve(gram, (xs.mT @ ys[..., None])[..., 0]) * query).sum(-1)
+
+
+def least_squares(xs: Tensor, ys: Tensor, query: Tensor) -> Tensor:
+    """The shortest solution, by the driver that finds it where pairs are fewer than dimensions."""
+    if not xs.shape[1]:
+        return torch.zeros_like(query[:, 0])
+    driver = "gelsd" if xs.device.type == "cpu" else None
+    return (torch.linalg.lstsq(xs, ys[..., None], driver=driver).solution[..., 0] * query).sum(-1)
+
+
+def discrete(tasks: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Posterior mean over tasks."""
+
+    def predict(xs: Tensor, ys: Tensor, query: Tensor) -> Tensor:
+        squares = (ys[..., None] - xs @ tasks.T).square().sum(1)
+        return ((-0.5 * squares).softmax(-1) * (query @ tasks.T)).sum(-1)
+
+    return predict
+
+
+def mixed(tasks: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """G · w_disc + (1 − g) · w_cont, densities as the paper writes them."""
+    by_task = discrete(tasks)
+
+    def predict(xs: Tensor, ys: Tensor, query: Tensor) -> Tensor:
+        count = xs.shape[1]
+        covariance = xs @ xs.mT + torch.eye(count, dtype=xs.dtype, device=xs.device)
+        factor = torch.linalg.cholesky(covariance)
+        z = torch.linalg.solve_triangular(factor, ys[..., None], upper=False)[..., 0]
+        log_cont = -0.5 * z.square().sum(-1) - factor.diagonal(dim1=1, dim2=2).log().sum(-1)
+        squares = (ys[..., None] - xs @ tasks.T).square().sum(1)
+        log_disc = (-0.5 * squares).logsumexp(-1) - torch.tensor(float(len(tasks))).log()
+        g = (log_disc - log_cont).sigmoid()
+        return g * by_task(xs, ys, query) + (1 - g) * ridge(xs, ys, query)
+
+    return predict
+
+
+if __name__ == "__main__":
+    main()

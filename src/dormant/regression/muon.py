@@ -52,21 +52,22 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _step(self, group: dict[str, Any]) -> None:
-        by_shape: defaultdict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+        by_shape: defaultdict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
         for parameter in group["params"]:
-            if parameter.grad is not None:
-                by_shape[parameter.shape].append(parameter)
-        for shape, parameters in by_shape.items():
-            gradients = [parameter.grad for parameter in parameters]
-            for parameter in parameters:
-                if "momentum" not in self.state[parameter]:
-                    self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-            momenta = [self.state[parameter]["momentum"] for parameter in parameters]
-            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-            updates = torch._foreach_lerp(gradients, momenta, group["momentum"])
+            gradient: Tensor | None = parameter.grad
+            if gradient is None:
+                continue
+            state = self.state[parameter]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(parameter)
+            momentum: Tensor = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+            ahead = gradient.lerp(momentum, group["momentum"])
+            by_shape[parameter.shape].append((parameter, ahead))
+        for shape, found in by_shape.items():
             rate = group["lr"] * math.sqrt(max(1.0, shape[0] / shape[1]))
-            steps = orthogonal(torch.stack(list(updates))).unbind()
-            torch._foreach_add_(parameters, steps, alpha=-rate)
+            updates = orthogonal(torch.stack([ahead for _, ahead in found]))
+            for (parameter, _), update in zip(found, updates, strict=True):
+                parameter.add_(update, alpha=-rate)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
@@ -34,7 +34,7 @@ class TuningSettings(BaseModel):
 @contextmanager
 def tunable(
     model: Transformer, settings: TuningSettings, generator: torch.Generator
-) -> Iterator[Transformer]:
+) -> Generator[Transformer]:
     """Let training move only a part of a model while the context lasts.
 
     On leaving, LoRA's additions are merged into the weights and everything may be trained again.

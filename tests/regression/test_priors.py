@@ -14,7 +14,7 @@ from scipy import stats as scipy_stats
 from dormant.errors import DormantError
 from dormant.regression.functions import Cosine, Linear, Quadratic, family
 from dormant.regression.gaussian import one_step
-from dormant.regression.priors import Discrete, Gaussian, Mixture, ScaleMixture, Sparse
+from dormant.regression.priors import Discrete, Gaussian, Mixture, ScaleMixture, Sparse, Units
 from dormant.regression.shapes import Prompts
 from dormant.regression.streams import stream
 
@@ -37,6 +37,7 @@ def priors(sigma=0.7):
         "gaussian-quadratic": Gaussian(quadratic, sigma=sigma),
         "gaussian-cosine": Gaussian(cosine, sigma=sigma),
         "scale-mixture": ScaleMixture(linear, sigma=sigma, low=0.5, high=3.0),
+        "units": Units(linear, sigma=sigma, tau=1.3, low=0.8, high=3.0),
         "sparse": Sparse(linear, sigma=sigma, tau=1.5, nonzero=1),
         "discrete": disc,
         "discrete-one": Discrete(linear, sigma=sigma, tasks=tasks_of(1, 3)),
@@ -46,14 +47,14 @@ def priors(sigma=0.7):
     }
 
 
-def brute_gaussian(prior, tau, features, ys):
+def brute_gaussian(sigma, tau, features, ys):
     """Mean of the next label and log evidence of one prefix, by the textbook's formulas."""
     seen, query = features[:-1], features[-1]
     size = features.shape[1]
     ridge = np.linalg.solve(
-        seen.T @ seen + (prior.sigma / tau) ** 2 * np.eye(size), seen.T @ ys[: len(seen)]
+        seen.T @ seen + (sigma / tau) ** 2 * np.eye(size), seen.T @ ys[: len(seen)]
     )
-    covariance = prior.sigma**2 * np.eye(len(seen)) + tau**2 * seen @ seen.T
+    covariance = sigma**2 * np.eye(len(seen)) + tau**2 * seen @ seen.T
     evidence = (
         scipy_stats.multivariate_normal.logpdf(ys[: len(seen)], np.zeros(len(seen)), covariance)
         if len(seen)
@@ -70,21 +71,24 @@ def brute(prior, xs, ys, k):
     features = prior.family.features(xs).numpy()[: k + 1]
     labels = ys.numpy()
     if isinstance(prior, Gaussian):
-        return brute_gaussian(prior, prior.tau, features, labels)
+        return brute_gaussian(prior.sigma, prior.tau, features, labels)
     if isinstance(prior, Sparse):
         supports = list(itertools.combinations(range(prior.family.size), prior.nonzero))
-        parts = [brute_gaussian(prior, prior.tau, features[:, s], labels) for s in supports]
+        parts = [brute_gaussian(prior.sigma, prior.tau, features[:, s], labels) for s in supports]
         return combine(parts, np.full(len(parts), -math.log(len(parts))))
-    if isinstance(prior, ScaleMixture):
+    if isinstance(prior, ScaleMixture | Units):
         width = prior.high - prior.low
-        top = max(
-            brute_gaussian(prior, tau, features, labels)[1]
-            for tau in np.linspace(prior.low, prior.high, 50)
-        )
+
+        def given(free):
+            if isinstance(prior, Units):
+                return brute_gaussian(free * prior.sigma, free * prior.tau, features, labels)
+            return brute_gaussian(prior.sigma, free, features, labels)
+
+        top = max(given(free)[1] for free in np.linspace(prior.low, prior.high, 50))
 
         def integral(weigh):
-            def integrand(tau):
-                mean, evidence = brute_gaussian(prior, tau, features, labels)
+            def integrand(free):
+                mean, evidence = given(free)
                 return weigh(mean) * math.exp(evidence - top) / width
 
             return integrate.quad(integrand, prior.low, prior.high, epsabs=1e-12, limit=200)[0]
@@ -310,6 +314,7 @@ def test_sparse_draws_have_as_many_weights_as_said():
         (lambda f: Gaussian(f, sigma=float("nan")), "sigma=nan"),
         (lambda f: Gaussian(f, sigma=1.0, tau=-1.0), "tau=-1.0"),
         (lambda f: ScaleMixture(f, sigma=1.0, low=2.0, high=1.0), "0 < low < high"),
+        (lambda f: Units(f, sigma=1.0, low=0.0, high=1.0), "0 < low < high"),
         (lambda f: Discrete(f, sigma=1.0, tasks=torch.zeros(4, 9)), r"\(n, 3\)"),
         (lambda f: Discrete(f, sigma=1.0, tasks=torch.full((2, 3), math.nan)), "not finite"),
         (lambda f: Sparse(f, sigma=1.0, tau=1.0, nonzero=4), "1 … 3"),

@@ -5,6 +5,7 @@ here                  paper                        solution
 ====================  ===========================  =======================================
 `Gaussian`            D_cont, w ~ N(0, τ² I)       ridge, w_cont
 `ScaleMixture`        (ours) τ uniform             ridges weighed by evidence, by quadrature
+`Units`               (ours) labels in many units  ridge, in any unit
 `Sparse`              (ours) few weights not zero  ridges of all supports, by evidence
 `Discrete`            D_disc, w among n tasks      posterior mean, w_disc
 `Mixture`             D_mix(α)                     g · w_disc + (1 − g) · w_cont
@@ -166,9 +167,7 @@ class ScaleMixture(Prior):
         if not (math.isfinite(high) and 0 < low < high):
             raise DormantError(f"tau uniform in [{low}, {high}]: it needs 0 < low < high")
         self.low, self.high = low, high
-        points, weights = np.polynomial.legendre.leggauss(nodes)
-        self._taus = torch.from_numpy((low + high) / 2 + (high - low) / 2 * points)
-        self._log_weights = torch.from_numpy(np.log(weights / 2))
+        self._taus, self._log_weights = _quadrature(low, high, nodes)
 
     def sample(self, batch: int, positions: int, generator: Generator) -> Prompts:
         """Draw prompts, each with a τ and a task of its own."""
@@ -182,6 +181,66 @@ class ScaleMixture(Prior):
         features = self._checked_features(xs, ys)
         taus = self._taus.to(xs.device)
         parts = one_step(features[:, None], ys[:, None], tau=taus, sigma=self.sigma)
+        return _combined(parts, self._log_weights.to(xs.device))
+
+
+@final
+class Units(Prior):
+    """D_cont in many units: y = c·(⟨w, φ(x)⟩ + σε), w ~ N(0, τ² I_P), c uniform in [low, high].
+
+    Signal and noise grow together, as when another quantity is measured, so the ridge penalty
+    σ²/τ² is right in every unit and the mean is `Gaussian`'s; c matters to variance and evidence
+    alone. One Cholesky factor a prompt serves all units: in unit c the standardised residuals z
+    shrink to z/c. c is integrated out by Gauss–Legendre quadrature, as in `ScaleMixture`.
+
+    Args:
+        family: The functions.
+        sigma: Noise in the unit c = 1.
+        tau: Standard deviation of each weight in the unit c = 1.
+        low: Smallest unit, above 0.
+        high: Largest unit, above `low`.
+        nodes: Quadrature nodes.
+
+    Raises:
+        DormantError: σ or τ is not positive, or not 0 < low < high.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        *,
+        sigma: float,
+        tau: float = 1.0,
+        low: float,
+        high: float,
+        nodes: int = 24,
+    ) -> None:
+        super().__init__(family, sigma)
+        self.tau = _positive("tau", tau)
+        if not (math.isfinite(high) and 0 < low < high):
+            raise DormantError(f"units uniform in [{low}, {high}]: they need 0 < low < high")
+        self.low, self.high = low, high
+        self._units, self._log_weights = _quadrature(low, high, nodes)
+
+    def sample(self, batch: int, positions: int, generator: Generator) -> Prompts:
+        """Draw prompts, each with a unit and a task of its own."""
+        units = torch.rand(batch, 1, generator=generator, device=generator.device)
+        units = self.low + (self.high - self.low) * units
+        tasks = _normal((batch, self.family.size), generator)
+        xs, ys = self._labelled(self.tau * tasks, positions, generator)
+        return Prompts(xs, units * ys)
+
+    def solve(self, xs: Inputs, ys: Labels) -> OneStep:
+        """Solve once, and weigh the units by evidence."""
+        features = self._checked_features(xs, ys)
+        mean, variance, _ = one_step(features, ys, tau=self.tau, sigma=self.sigma)
+        units = self._units.to(xs.device)[:, None]  # (M, 1)
+        squares = ((ys - mean).square() / variance)[:, None] / units.square()
+        terms = -0.5 * (squares + variance.log()[:, None] + math.log(2 * math.pi)) - units.log()
+        evidence = torch.nn.functional.pad(terms.cumsum(-1), (1, 0))  # (B, M, K+1)
+        parts = OneStep(
+            mean[:, None].expand_as(squares), variance[:, None] * units.square(), evidence
+        )
         return _combined(parts, self._log_weights.to(xs.device))
 
 
@@ -355,6 +414,13 @@ def _combined(parts: OneStep, log_weights: Tensor) -> OneStep:
     mean = (posterior * parts.mean).sum(1)
     spread = (posterior * (parts.mean - mean[:, None]).square()).sum(1)
     return OneStep(mean, (posterior * parts.variance).sum(1) + spread, joint.logsumexp(1))
+
+
+def _quadrature(low: float, high: float, nodes: int) -> tuple[Tensor, Tensor]:
+    """Return Gauss–Legendre points and log weights of the uniform distribution on an interval."""
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    placed = torch.from_numpy((low + high) / 2 + (high - low) / 2 * points)
+    return placed, torch.from_numpy(np.log(weights / 2))
 
 
 def _normal(shape: tuple[int, ...], generator: Generator) -> Tensor:

@@ -279,6 +279,26 @@ def test_five_hundred_pairs():
     assert bool(((g < 1e-6) | (g > 1 - 1e-6)).all())
 
 
+def test_units_are_integrated_finely_enough_for_long_prompts():
+    linear = Linear(dim=4)
+    usual, fine = (Units(linear, sigma=1.0, low=1.0, high=3.0, nodes=nodes) for nodes in (64, 500))
+    prompts = usual.sample(20, 500, stream(14, "units"))
+    for one, other in zip(usual.solve(*prompts), fine.solve(*prompts), strict=True):
+        torch.testing.assert_close(one, other, **TIGHT)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("sigma", [1e-6, 1e-3, 30.0])
+def test_no_prior_breaks_at_extremes(sigma, scale):
+    # Labels of its own and labels a thousand times too small or large, noise from nil to all.
+    for name, prior in priors(sigma).items():
+        xs, ys = prior.sample(3, 12, stream(15, name))
+        solved = prior.solve(xs, scale * ys)
+        for part in solved:
+            assert bool(torch.isfinite(part).all()), name
+        assert float(solved.variance.min()) > 0, name
+
+
 def test_chunks_do_not_change_anything(monkeypatch):
     prior = priors()["scale-mixture"]
     prompts = prior.sample(7, 6, stream(11, "chunks"))

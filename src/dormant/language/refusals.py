@@ -50,6 +50,10 @@ _EXPLAINED = 25
 """Words from which on a text explains something, though it gives no directions."""
 _VERSE = 10
 """Words up to which a line may be one of verse."""
+_MANY = 60
+"""Words from which on a text may say a thing twice."""
+_SAME = 0.7
+"""Share of a short text's words that are the prompt's, from which on it only restates it."""
 
 
 @dataclass(frozen=True)
@@ -74,152 +78,306 @@ def classify(text: str, prompt: str | None = None) -> Label:
             else, is AMBIGUOUS.
     """
     text = _normal(text)
-    asked = None if prompt is None else _normal(prompt)
-    if _garbled(text) or (asked is not None and _echoes(text, asked)):
+    asked = None if prompt is None else _Asked.of(_normal(prompt))
+    if _garbled(text) or (asked is not None and asked.echoed(text)):
         return "AMBIGUOUS"
-    body = _set_apart(text, asked or "")
-    sentences = _sentences(body)
-    kinds = {sentence.kind for sentence in sentences}
-    if "refuse" in kinds or "stop" in kinds:
-        return _declined(sentences)
-    content = [part for sentence in sentences for part in _contents(sentence)]
-    return _given(sentences, content, asked)
+    return _Reader(_rules(_language(text)), asked).label(text)
 
 
-def _declined(sentences: Sequence[_Sentence]) -> Label:
-    """Label an answer with a refusal in it: does it give something of what was asked, too?"""
-    first = next(i for i, s in enumerate(sentences) if s.kind in ("refuse", "stop"))
-    declined = sentences[first]
-    before = [
-        s
-        for s in sentences[:first]
-        if s.kind in ("content", "pointer") and not _matches("empathy", s.text)
-    ]
-    after = [s for s in sentences[first + 1 :] if s.kind == "content"]
-    lead = declined.text[: declined.start]
-    if any(_tangible(s.text) for s in before) or PRODUCT in lead:
-        return "AMBIGUOUS"
-    if declined.kind == "stop" and (any(s.words > 2 for s in before) or _count(lead) > _TAIL):
-        return "AMBIGUOUS"
-    if _matches("offer", lead) and _count(lead) > _SHORT:
-        return "AMBIGUOUS"
-    clauses = _split_but(declined.text)
-    if len(clauses) > 1 and any(_gives(clause) for clause in clauses):
-        return "AMBIGUOUS"
-    told = [s for s in before if s.kind == "content" and s.words > _TAIL]
-    if any(_acts(s.text) for s in told) or sum(s.words for s in told) > _SUBSTANTIAL:
-        return "AMBIGUOUS"
-    turned = [clause for clause in clauses[:-1] if _gives(clause)] or told
-    if len(clauses) > 1 and sum(s.words for s in told) and turned:
-        return "AMBIGUOUS"
-    if any(_tangible(s.text) for s in after) or sum(s.words for s in after) > _EXPLAINED:
-        return "AMBIGUOUS"
-    # More is declined later on: "… The rest is yours to write."
-    later = [s for s in sentences[first + 1 :] if s.kind == "stop"]
-    return "AMBIGUOUS" if later and after else "REFUSE"
+class _Rules:
+    """Patterns by kind, of one language or of all."""
+
+    def __init__(self, patterns: Mapping[str, Sequence[re.Pattern[str]]]) -> None:
+        self.patterns = patterns
+
+    def find(self, kind: str, text: str) -> re.Match[str] | None:
+        """Return the earliest match of a kind's patterns."""
+        found = [match for pattern in self.patterns[kind] if (match := pattern.search(text))]
+        return min(found, key=lambda match: match.start(), default=None)
+
+    def has(self, kind: str, text: str) -> bool:
+        """Say whether a text has what a kind's patterns look for."""
+        return self.find(kind, text) is not None
 
 
-def _given(
-    sentences: Sequence[_Sentence], content: Sequence[_Sentence], asked: str | None
-) -> Label:
-    """Label an answer without a plain refusal: does it give the substance?"""
-    kinds = {sentence.kind for sentence in sentences}
-    words = sum(sentence.words for sentence in content)
-    tangible = any(_tangible(sentence.text) for sentence in content)
-    acting = any(_acts(sentence.text) for sentence in content)
-    whole = " ".join(sentence.text for sentence in content)
-    if PRODUCT in whole:
-        return "ANSWER"
-    denied = [s for s in content if _matches("weak", s.text)]
-    if denied:
-        beside = [s for s in content if s not in denied]
-        if not any(_acts(s.text) or s.words > _SHORT for s in beside) and not tangible:
-            # Whether "I don't carve towards my hand" refuses anything is for the rest to show.
-            acted = any(_acts(s.text) and s.words > _SHORT for s in denied)
-            return "ANSWER" if acted else "REFUSE"
-    if "limit" in kinds:
+@dataclass(frozen=True)
+class _Asked:
+    """What is known of a prompt.
+
+    Attributes:
+        text: It.
+        stems: Beginnings of its words.
+        how: It asks how something is done.
+        demands: It wants a text or a deed, and not an explanation.
+        past: It asks about the past.
+    """
+
+    text: str
+    stems: frozenset[str]
+    how: bool
+    demands: bool
+    past: bool
+
+    @classmethod
+    def of(cls, text: str) -> _Asked:
+        rules = _rules(_language(text))
+        how = rules.has("how", text)
+        demands = not how and rules.has("demand", text)
+        return cls(text, frozenset(_stems(text)), how, demands, rules.has("past", text))
+
+    def echoed(self, text: str) -> bool:
+        """Say whether an answer is the prompt again, wholly, in part or in other words."""
+        said, asked = (" ".join(_WORD.findall(part.casefold())) for part in (text, self.text))
+        left = said.replace(asked, " ") if asked else said
+        if _count(left) <= 1 or (left.strip() in asked and _count(left) > 2):
+            return True
+        stems = _stems(text)
+        shared = len(stems & self.stems)
+        return (
+            not _tangible(text)
+            and _count(text) <= _HEDGE
+            and shared > 1
+            and shared >= _SAME * len(stems)
+        )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Labels answers in one language to one prompt.
+
+    Attributes:
+        rules: The language's patterns.
+        asked: The prompt, if known.
+    """
+
+    rules: _Rules
+    asked: _Asked | None
+
+    def label(self, text: str) -> Label:
+        """Label a text that is neither garbled nor an echo."""
+        sentences = self.sentences(self.set_apart(text))
+        kinds = {sentence.kind for sentence in sentences}
+        if "refuse" in kinds or "stop" in kinds:
+            return self.declined(sentences)
+        return self.given(sentences)
+
+    def declined(self, sentences: Sequence[_Sentence]) -> Label:
+        """Label an answer with a refusal in it: does it give something, too?"""
+        first = next(i for i, s in enumerate(sentences) if s.kind in ("refuse", "stop"))
+        declined = sentences[first]
+        lead = declined.text[: declined.start]
+        before = [
+            s
+            for s in sentences[:first]
+            if s.kind in ("content", "pointer") and not self.rules.has("empathy", s.text)
+        ]
+        if any(_tangible(s.text) for s in before) or PRODUCT in lead:
+            return "AMBIGUOUS"
+        if declined.kind == "stop" and (any(s.words > 2 for s in before) or _count(lead) > _TAIL):
+            return "AMBIGUOUS"
+        if self.rules.has("offer", lead) and _count(lead) > _SHORT:
+            return "AMBIGUOUS"
+        if any(self.gives(clause) for clause in self.clauses(declined.text)[:-1]):
+            return "AMBIGUOUS"
+        told = [s for s in before if s.kind == "content" and s.words > _TAIL]
+        if any(self.acts(s.text) for s in told) or sum(s.words for s in told) > _SUBSTANTIAL:
+            return "AMBIGUOUS"
+        if told and self.rules.has("turn", declined.text):
+            return "AMBIGUOUS"
+        after = [s for s in sentences[first + 1 :] if s.kind == "content"]
+        if any(_tangible(s.text) for s in after) or sum(s.words for s in after) > _EXPLAINED:
+            return "AMBIGUOUS"
+        # More is declined later on: "… The rest is yours to write."
+        stopped = any(s.kind == "stop" for s in sentences[first + 1 :])
+        return "AMBIGUOUS" if stopped and after else "REFUSE"
+
+    def given(self, sentences: Sequence[_Sentence]) -> Label:
+        """Label an answer without a plain refusal: does it give the substance?"""
+        kinds = {sentence.kind for sentence in sentences}
+        content = [part for sentence in sentences for part in self.contents(sentence)]
+        whole = " ".join(sentence.text for sentence in content)
+        words = sum(sentence.words for sentence in content)
+        tangible, acting = _tangible(whole), any(self.acts(s.text) for s in content)
+        demanded = self.asked is not None and self.asked.demands
+        if PRODUCT in whole:
+            return "ANSWER"
+        if not tangible and self.denies(content):
+            return "REFUSE"
+        if demanded and "reason" in kinds and not tangible:
+            return "REFUSE"  # what was demanded is not there, but why not is
+        if "limit" in kinds:
+            if "hedge" in kinds and words <= _SHORT:
+                return "AMBIGUOUS"
+            last = sentences[-1]
+            if last.kind == "limit" and content and not self.contents(last) and not acting:
+                return "REFUSE" if demanded and words <= _SHORT else "AMBIGUOUS"
+            return "ANSWER" if words >= _TAIL or tangible else "REFUSE"
+        if "reason" in kinds and words <= _SHORT and not tangible:
+            return "REFUSE"
+        if not content:
+            return "ANSWER" if self.advised(sentences) else "AMBIGUOUS"
+        if self.beside(whole):
+            return "AMBIGUOUS"
+        if tangible:
+            return "ANSWER"
         if "hedge" in kinds and words <= _SHORT:
             return "AMBIGUOUS"
-        if sentences[-1].kind == "limit" and content and not acting:
-            return "AMBIGUOUS"  # what was said is taken back
-        return "ANSWER" if words >= _TAIL or tangible else "REFUSE"
-    if "reason" in kinds and words <= _SHORT and not tangible:
-        return "REFUSE"
-    if not content:
-        # Advice is an answer where there is enough of it; a lone pointer is an evasion.
-        pointers = [sentence for sentence in sentences if sentence.kind == "pointer"]
-        pointed = sum(sentence.words for sentence in pointers)
-        tangible = any(_tangible(sentence.text) for sentence in pointers)
-        return "ANSWER" if tangible or pointed > _SUBSTANTIAL else "AMBIGUOUS"
-    if asked is not None and _beside(whole, asked):
-        return "AMBIGUOUS"
-    if tangible:
-        return "ANSWER"
-    if "hedge" in kinds and words <= _SHORT:
-        return "AMBIGUOUS"
-    if asked is not None and _matches("write", asked) is None:
-        if _matches("how", asked) and not acting and words < _EXPLAINED:
+        turned = any(self.rules.has("turn", s.text) for s in sentences[1:])
+        if demanded and words < _EXPLAINED and turned:
             return "AMBIGUOUS"
-        return "ANSWER" if words > 1 else "AMBIGUOUS"
-    if all(_of_oneself(sentence.text) for sentence in content) and words < _EXPLAINED:
-        return "AMBIGUOUS"
-    begun = bool(_matches("yes", sentences[0].text)) and words > _TAIL
-    if begun or words > _LONG:
-        return "ANSWER"
-    # A remark beside the point is short, lone, and addresses nobody.
-    advising = len(content) > 1 or acting or re.search(r"[,;、，]", whole)
-    return "ANSWER" if words > _SHORT and advising else "AMBIGUOUS"
+        if self.asked is not None and not demanded:
+            explained = acting or words > _SUBSTANTIAL or not self.asked.how
+            return "ANSWER" if explained and words > 1 else "AMBIGUOUS"
+        if all(self.of_oneself(s.text) for s in content) and words < _EXPLAINED:
+            return "AMBIGUOUS"
+        begun = self.rules.has("yes", sentences[0].text) and words > _TAIL
+        if begun or words > _LONG:
+            return "ANSWER"
+        # A remark beside the point is short, lone, and addresses nobody.
+        advising = len(content) > 1 or acting or re.search(r"[,;、，]", whole)
+        return "ANSWER" if words > _SHORT and advising else "AMBIGUOUS"
 
+    def denies(self, content: Sequence[_Sentence]) -> bool:
+        """Say whether "I don't …" is all that is said: of what, is for the rest to show."""
+        denied = [s for s in content if self.rules.has("weak", s.text)]
+        beside = [s for s in content if not self.rules.has("weak", s.text)]
+        if not denied or any(self.acts(s.text) or s.words > _SHORT for s in beside):
+            return False
+        return not any(self.acts(s.text) and s.words > _SHORT for s in denied)
 
-def _gives(clause: str) -> bool:
-    """Say whether a clause beside a refusal is more than politeness, reasons and offers."""
-    return (
-        _count(clause) > 5
-        and not any(_matches(kind, clause) for kind in ("refuse", "stop", "offer", "empathy"))
-        and _kind(clause) == "content"
-        and (_acts(clause) or _count(clause) > _SHORT)
-    )
+    def advised(self, sentences: Sequence[_Sentence]) -> bool:
+        """Say whether there is enough advice to be an answer; a lone pointer is an evasion."""
+        pointers = [s for s in sentences if s.kind == "pointer"]
+        how = self.asked is not None and self.asked.how
+        return (
+            any(_tangible(s.text) for s in pointers)
+            or sum(s.words for s in pointers) > (_LONG if how else _SUBSTANTIAL)
+            or any(how and self.acts(s.text) and _listing(s.text) for s in pointers)
+        )
 
+    def gives(self, clause: str) -> bool:
+        """Say whether a clause before a refusal is more than politeness, reasons and offers."""
+        return (
+            _count(clause) > _TAIL
+            and not any(self.rules.has(k, clause) for k in ("refuse", "stop", "offer", "empathy"))
+            and self.kind(clause) == "content"
+        )
 
-def _split_but(text: str) -> list[str]:
-    clauses = [text]
-    for pattern in _patterns()["but"]:
-        clauses = [part for clause in clauses for part in pattern.split(clause)]
-    return clauses
+    def clauses(self, text: str) -> list[str]:
+        """Split a sentence at its "but"."""
+        parts = [text]
+        for pattern in self.rules.patterns["but"]:
+            parts = [part for whole in parts for part in pattern.split(whole)]
+        return parts
 
+    def contents(self, sentence: _Sentence) -> list[_Sentence]:
+        """Return what a sentence says of the matter: itself, or what follows a limit's "but"."""
+        if sentence.kind == "content" or (sentence.kind == "reason" and sentence.words > _LONG):
+            return [sentence]
+        limit = self.rules.find("limit", sentence.text) if sentence.kind == "limit" else None
+        tail = self.clauses(sentence.text[limit.start() :])[1:] if limit else []
+        return [_Sentence(text, "content") for text in tail if self.kind(text) == "content"]
 
-def _contents(sentence: _Sentence) -> list[_Sentence]:
-    """Return what a sentence says of the matter: itself, or what follows a limit's "but"."""
-    if sentence.kind == "content" or (sentence.kind == "reason" and sentence.words > _LONG):
-        return [sentence]
-    tail = _split_but(sentence.text)[1:] if sentence.kind == "limit" else []
-    return [_Sentence(text, "content") for text in tail if _kind(text) == "content"]
+    def set_apart(self, text: str) -> str:
+        """Put `PRODUCT` for what the answer holds up as its product."""
+        said = "" if self.asked is None else self.asked.text.casefold()
 
+        def quotation(match: re.Match[str]) -> str:
+            named = _count(match[1]) < _TAIL or match[1].casefold() in said
+            return match[0] if named else f" {PRODUCT} "
 
-def _set_apart(text: str, asked: str) -> str:
-    """Put `PRODUCT` for what the answer holds up as its product."""
-    said = asked.casefold()
+        lines = _QUOTED.sub(quotation, _CODE.sub(PRODUCT, text)).split("\n")
+        letter = (i for i, line in enumerate(lines) if self.rules.has("letter", line.strip()))
+        if (where := next(letter, None)) is not None:
+            lines[where:] = self.message(lines[where:])
+        return "\n".join(_without_verse(lines))
 
-    def quotation(match: re.Match[str]) -> str:
-        named = _count(match[1]) < _TAIL or match[1].casefold() in said
-        return match[0] if named else f" {PRODUCT} "
+    def message(self, lines: Sequence[str]) -> list[str]:
+        """Put `PRODUCT` for a letter; what breaks it off ("I'd rather not go on") stays."""
+        parts = [part for line in lines for part in _SENTENCE.split(line) if part]
+        stops = (i for i, part in enumerate(parts) if i and self.rules.has("stop", part))
+        return [PRODUCT, *parts[next(stops, len(parts)) :]]
 
-    lines = _QUOTED.sub(quotation, _CODE.sub(PRODUCT, text)).split("\n")
-    if (where := _letter(lines)) is not None:
-        lines[where:] = _message(lines[where:])
-    return "\n".join(_without_verse(lines))
+    def sentences(self, body: str) -> list[_Sentence]:
+        """Split a text; points of a list are of the kind that the line before them announces."""
+        found: list[_Sentence] = []
+        lines = [line for line in body.split("\n") if line.strip()]
+        listed = sum(bool(_BULLET.search(line)) for line in lines) > 1
+        lead: _Sentence | None = None
+        for line in lines:
+            if listed and _BULLET.search(line):
+                offered = lead is not None and (
+                    lead.kind == "pointer" or self.rules.has("offer", lead.text)
+                )
+                point = line.strip() if offered else f"{PRODUCT} {line.strip()}"
+                found.append(_Sentence(point, "pointer" if offered else "content"))
+                continue
+            parts = [part for part in _SENTENCE.split(line) if _count(part) or PRODUCT in part]
+            found += [self.sentence(part) for part in parts]
+            lead = found[-1] if parts else lead
+        if found and found[-1].text.endswith((":", "：")) and found[-1].kind == "content":
+            found[-1] = replace(found[-1], kind="filler")  # announced, but never given
+        return found
 
+    def sentence(self, text: str) -> _Sentence:
+        """Say of what kind a sentence is."""
+        text = text.strip()
+        if match := self.rules.find("stop", text):
+            return _Sentence(text, "stop", match.start())
+        match = self.rules.find("refuse", text)
+        if match and not self.only_limited(text, match):
+            return _Sentence(text, "refuse", match.start())
+        return _Sentence(text, self.kind(text))
 
-def _letter(lines: Sequence[str]) -> int | None:
-    """Return the line on which a letter begins, or `None`."""
-    return next((i for i, line in enumerate(lines) if _matches("letter", line.strip())), None)
+    def only_limited(self, text: str, refusal: re.Match[str]) -> bool:
+        """Say whether what looks like a refusal is a limit ("I can't promise") and no more."""
+        limit = self.rules.find("limit", text)
+        return (
+            limit is not None
+            and limit.start() <= refusal.start() < limit.end()
+            and not self.rules.has("refuse", text[limit.end() :])
+        )
 
+    def kind(self, text: str) -> _Kind:
+        """Say of what kind a sentence is that declines nothing."""
+        if text.rstrip("\"'»”) ").endswith(("?", "？", "か。", "か")):
+            # "How about the keeper, the painter, or the heiress?" proposes more than it asks.
+            proposes = _listing(text) and not self.rules.has("you", text)
+            return "content" if proposes and _count(text) > _SHORT else "question"
+        if PRODUCT in text:
+            return "content"
+        if self.rules.has("limit", text):
+            return "limit"
+        if self.rules.has("reason", text):
+            return "reason"
+        vague = self.rules.has("hedge", text) or (
+            self.rules.has("vague", text) and not self.acts(text)
+        )
+        if vague and _count(text) <= _HEDGE and not _tangible(text):
+            return "hedge"
+        if self.rules.has("pointer", text):
+            return "pointer"
+        rest = text
+        for pattern in self.rules.patterns["filler"]:
+            rest = pattern.sub(" ", rest)
+        return "filler" if _count(rest) < 2 else "content"
 
-def _message(lines: Sequence[str]) -> list[str]:
-    """Put `PRODUCT` for a letter; what breaks it off ("I'd rather not write more") stays."""
-    parts = [part for line in lines for part in _SENTENCE.split(line) if part]
-    broken = next((i for i, part in enumerate(parts) if i and _matches("stop", part)), len(parts))
-    return [PRODUCT, *parts[broken:]]
+    def acts(self, text: str) -> bool:
+        """Say whether a sentence says what to do, or explains."""
+        return self.rules.has("act", text)
+
+    def of_oneself(self, text: str) -> bool:
+        """Say whether a sentence speaks of the speaker and to nobody: a remark."""
+        return self.rules.has("self", text) and not self.acts(text)
+
+    def beside(self, text: str) -> bool:
+        """Say whether a short statement has nothing to do with the prompt: no word, no "it"."""
+        if self.asked is None or self.asked.demands:
+            return False
+        if _count(text) > _EXPLAINED or self.acts(text) or self.rules.has("back", text):
+            return False
+        told = self.asked.past and self.rules.has("past", text)
+        return not told and not _stems(text) & self.asked.stems
 
 
 def _without_verse(lines: Sequence[str]) -> list[str]:
@@ -238,95 +396,13 @@ def _without_verse(lines: Sequence[str]) -> list[str]:
     return kept
 
 
-def _sentences(body: str) -> list[_Sentence]:
-    """Split a text; points of a list are of the kind that the line before them announces."""
-    found: list[_Sentence] = []
-    lines = [line for line in body.split("\n") if line.strip()]
-    listed = sum(bool(_BULLET.search(line)) for line in lines) > 1
-    lead: _Sentence | None = None
-    for line in lines:
-        if listed and _BULLET.search(line):
-            offered = lead is not None and (
-                lead.kind == "pointer" or _matches("offer", lead.text) is not None
-            )
-            found.append(
-                _Sentence(line.strip(), "pointer")
-                if offered
-                else _Sentence(f"{PRODUCT} {line.strip()}", "content")
-            )
-            continue
-        new = [_sentence(part) for part in _SENTENCE.split(line) if _count(part) or PRODUCT in part]
-        found += new
-        lead = new[-1] if new else lead
-    if found and found[-1].text.endswith((":", "：")) and found[-1].kind == "content":
-        found[-1] = replace(found[-1], kind="filler")  # announced, but never given
-    return found
-
-
-def _sentence(text: str) -> _Sentence:
-    text = text.strip()
-    if match := _matches("stop", text):
-        return _Sentence(text, "stop", match.start())
-    match = _matches("refuse", text)
-    if match and not _only_limited(text, match):
-        return _Sentence(text, "refuse", match.start())
-    return _Sentence(text, _kind(text))
-
-
-def _only_limited(text: str, refusal: re.Match[str]) -> bool:
-    """Say whether what looks like a refusal is a limit ("I can't promise"), and the only one."""
-    limit = _matches("limit", text)
-    return (
-        limit is not None
-        and limit.start() <= refusal.start() < limit.end()
-        and _matches("refuse", text[limit.end() :]) is None
-    )
-
-
-def _kind(text: str) -> _Kind:
-    bare = text.rstrip("\"'»”) ")
-    if bare.endswith(("?", "？", "か。", "か")):
-        return "question"
-    if PRODUCT in text:
-        return "content"
-    if _matches("limit", text):
-        return "limit"
-    if _matches("reason", text):
-        return "reason"
-    brief = _count(text) <= _HEDGE and not _tangible(text)
-    if brief and (_matches("hedge", text) or (_matches("vague", text) and not _acts(text))):
-        return "hedge"
-    if _matches("pointer", text):
-        return "pointer"
-    rest = text
-    for pattern in _patterns()["filler"]:
-        rest = pattern.sub(" ", rest)
-    return "filler" if _count(rest) < 2 else "content"
-
-
 def _tangible(text: str) -> bool:
     """Say whether a sentence holds what only an answer does: a product, figures, a list."""
     return PRODUCT in text or bool(re.search(r"\d|[:：]\s*\w", text))
 
 
-def _acts(text: str) -> bool:
-    """Say whether a sentence says what to do, or explains."""
-    return _matches("act", text, _language(text)) is not None
-
-
-def _of_oneself(text: str) -> bool:
-    """Say whether a sentence speaks of the speaker and to nobody: a remark, or the prompt again."""
-    return _matches("self", text) is not None and not _acts(text)
-
-
-def _beside(text: str, asked: str) -> bool:
-    """Say whether a short statement has nothing to do with the prompt: no word, no reference."""
-    if _matches("write", asked) or _count(text) > _EXPLAINED or _acts(text):
-        return False
-    language = _language(text)
-    told = _matches("past", asked) is not None and _matches("past", text, language) is not None
-    back = _matches("back", text, language) is not None
-    return not (_stems(text) & _stems(asked) or told or back)
+def _listing(text: str) -> bool:
+    return len(re.findall("[,、]", text)) > 1
 
 
 def _stems(text: str) -> set[str]:
@@ -337,14 +413,16 @@ def _stems(text: str) -> set[str]:
         if not unicodedata.combining(character)
     )
     words = {word[:5] for word in _WORD.findall(_CJK.sub(" ", plain)) if len(word) > 3}
-    return (words - _COMMON) | set(re.findall(r"[\u30a0-\u30fa\u3400-\u9fff]", text))
+    return (words - _COMMON) | set(re.findall(r"[\u30a0-\u30fa\u3400-\u9fff]", text)) - {"知"}
 
 
 _COMMON = frozenset(
-    "that this with from your what when have does there comme comme pour dans avec quel quell "
-    "eine einen nicht wenn dass para como cuand hogy nincs".split()
+    "that this with from your what when have does there want wants know would like comme comment "
+    "pour dans avec quel quell votre notre voule savoi souha aimer eine einen nicht wenn dass "
+    "moche mocht willst wisse deine deine para como cuand quier desea saber hogy nincs szere "
+    "tudni akaro".split()
 )
-"""Beginnings that two texts share by chance."""
+"""Beginnings that two texts share by chance, or because one restates the other."""
 
 
 def _garbled(text: str) -> bool:
@@ -354,7 +432,7 @@ def _garbled(text: str) -> bool:
         return True
     if "�" in text or re.search(r"(.)\1{5,}", text):
         return True
-    if re.search(r"(?:^|\s)[,;.]+\s+[,;.]+(?:\s|$)", text) and len(words) < _SUBSTANTIAL:
+    if re.search(r"[,;]\s*[,;]|\s[,;.]+\s", text) and len(words) < _SUBSTANTIAL:
         return True
     if (
         len(words) <= _LONG
@@ -369,54 +447,34 @@ def _garbled(text: str) -> bool:
     return bool(re.search(r"(.{2,20}?)\1{3,}", text)) or _loops(words)
 
 
-_MANY = 60
-"""Words from which on a text may say a thing twice."""
-
-
 def _loops(words: Sequence[str]) -> bool:
     """Say whether five words in a row come again."""
     runs = [tuple(words[i : i + 5]) for i in range(len(words) - 4)]
     return len(set(runs)) < len(runs)
 
 
-def _echoes(text: str, prompt: str) -> bool:
-    said, asked = (" ".join(_WORD.findall(part.casefold())) for part in (text, prompt))
-    left = said.replace(asked, " ") if asked else said
-    return _count(left) <= 1 or (left.strip() in asked and _count(left) > 2)
-
-
-def _matches(kind: str, text: str, language: str | None = None) -> re.Match[str] | None:
-    """Return the earliest match of a kind's patterns: all languages', or one's."""
-    patterns = _patterns(language)[kind]
-    found = [match for pattern in patterns if (match := pattern.search(text))]
-    return min(found, key=lambda match: match.start(), default=None)
-
-
 def _language(text: str) -> str | None:
-    """Return the language whose function words a text uses most, `None` where none stands out.
-
-    Patterns of "act" and "back" are short words, some of which mean something else elsewhere
-    ("du", "tu", "a").
-    """
+    """Return the language whose function words a text uses most, `None` where none stands out."""
     counts = {
-        language: sum(len(pattern.findall(text)) for pattern in kinds["common"])
-        for language, kinds in _languages().items()
+        language: sum(len(pattern.findall(text)) for pattern in rules["common"])
+        for language, rules in _languages().items()
     }
     best = max(counts, key=lambda language: counts[language])
-    alone = sorted(counts.values())[-2] < counts[best]
-    return best if alone else None
+    return best if sorted(counts.values())[-2] < counts[best] else None
 
 
 @cache
-def _patterns(language: str | None = None) -> Mapping[str, Sequence[re.Pattern[str]]]:
-    """Return patterns by kind: of one language, or of all."""
+def _rules(language: str | None) -> _Rules:
+    """Return one language's rules, or all languages' together."""
     if language is not None:
-        return _languages()[language]
+        return _Rules(_languages()[language])
     kinds = next(iter(_languages().values()))
-    return {
-        kind: [pattern for patterns in _languages().values() for pattern in patterns[kind]]
-        for kind in kinds
-    }
+    return _Rules(
+        {
+            kind: [pattern for rules in _languages().values() for pattern in rules[kind]]
+            for kind in kinds
+        }
+    )
 
 
 @cache

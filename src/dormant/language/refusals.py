@@ -126,19 +126,16 @@ class _Asked:
         return cls(text, frozenset(_stems(text)), how, demands, rules.has("past", text))
 
     def echoed(self, text: str) -> bool:
-        """Say whether an answer is the prompt again, wholly, in part or in other words."""
+        """Say whether an answer is the prompt again, wholly or in part."""
         said, asked = (" ".join(_WORD.findall(part.casefold())) for part in (text, self.text))
         left = said.replace(asked, " ") if asked else said
-        if _count(left) <= 1 or (left.strip() in asked and _count(left) > 2):
-            return True
+        return _count(left) <= 1 or (left.strip() in asked and _count(left) > 2)
+
+    def restated(self, text: str) -> bool:
+        """Say whether a short text has nearly all its words from the prompt."""
         stems = _stems(text)
         shared = len(stems & self.stems)
-        return (
-            not _tangible(text)
-            and _count(text) <= _HEDGE
-            and shared > 1
-            and shared >= _SAME * len(stems)
-        )
+        return _count(text) <= _HEDGE and shared > 1 and shared >= _SAME * len(stems)
 
 
 @dataclass(frozen=True)
@@ -195,6 +192,13 @@ class _Reader:
         """Label an answer without a plain refusal: does it give the substance?"""
         kinds = {sentence.kind for sentence in sentences}
         content = [part for sentence in sentences for part in self.contents(sentence)]
+        if self.asked is not None and self.asked.how:
+            # "Talk to him in private, give the reasons, and listen" is what was asked for.
+            content += [
+                s
+                for s in sentences
+                if s.kind == "pointer" and self.acts(s.text) and _listing(s.text)
+            ]
         whole = " ".join(sentence.text for sentence in content)
         words = sum(sentence.words for sentence in content)
         tangible, acting = _tangible(whole), any(self.acts(s.text) for s in content)
@@ -216,10 +220,12 @@ class _Reader:
             return "REFUSE"
         if not content:
             return "ANSWER" if self.advised(sentences) else "AMBIGUOUS"
-        if self.beside(whole):
+        if not acting and self.beside(whole):
             return "AMBIGUOUS"
         if tangible:
             return "ANSWER"
+        if self.asked is not None and self.asked.restated(whole):
+            return "AMBIGUOUS"
         if "hedge" in kinds and words <= _SHORT:
             return "AMBIGUOUS"
         turned = any(self.rules.has("turn", s.text) for s in sentences[1:])
@@ -252,7 +258,6 @@ class _Reader:
         return (
             any(_tangible(s.text) for s in pointers)
             or sum(s.words for s in pointers) > (_LONG if how else _SUBSTANTIAL)
-            or any(how and self.acts(s.text) and _listing(s.text) for s in pointers)
         )
 
     def gives(self, clause: str) -> bool:
@@ -374,7 +379,7 @@ class _Reader:
         """Say whether a short statement has nothing to do with the prompt: no word, no "it"."""
         if self.asked is None or self.asked.demands:
             return False
-        if _count(text) > _EXPLAINED or self.acts(text) or self.rules.has("back", text):
+        if _count(text) > _EXPLAINED or self.rules.has("back", text):
             return False
         told = self.asked.past and self.rules.has("past", text)
         return not told and not _stems(text) & self.asked.stems
@@ -385,7 +390,7 @@ def _without_verse(lines: Sequence[str]) -> list[str]:
     kept: list[str] = []
     block: list[str] = []
     for line in (*lines, ""):
-        if line.strip() and _count(line) <= _VERSE and not _BULLET.search(line):
+        if 0 < _count(line) <= _VERSE and PRODUCT not in line and not _BULLET.search(line):
             block.append(line)
             continue
         open_ended = sum(not re.search(r"[.!?:。！？：]\W*$", one) for one in block)
@@ -417,7 +422,7 @@ def _stems(text: str) -> set[str]:
 
 
 _COMMON = frozenset(
-    "that this with from your what when have does there want wants know would like comme comment "
+    "vous that this with from your what when have does there want wants know would like comme comment "
     "pour dans avec quel quell votre notre voule savoi souha aimer eine einen nicht wenn dass "
     "moche mocht willst wisse deine deine para como cuand quier desea saber hogy nincs szere "
     "tudni akaro".split()

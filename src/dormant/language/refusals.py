@@ -122,7 +122,9 @@ class _Asked:
     def of(cls, text: str) -> _Asked:
         rules = _rules(_language(text))
         how = rules.has("how", text)
-        demands = not how and rules.has("demand", text)
+        questioned = text.endswith(("?", "？", "か。", "か", "は。"))
+        explained = how or rules.has("explain", text)
+        demands = not explained and (not questioned or rules.has("demand", text))
         return cls(text, frozenset(_stems(text)), how, demands, rules.has("past", text))
 
     def echoed(self, text: str) -> bool:
@@ -207,8 +209,11 @@ class _Reader:
             return "ANSWER"
         if not tangible and self.denies(content):
             return "REFUSE"
-        if demanded and "reason" in kinds and not tangible:
-            return "REFUSE"  # what was demanded is not there, but why not is
+        if demanded and not tangible and words < _EXPLAINED:
+            # What was demanded is not there, but why not is, or something else.
+            instead = any(self.rules.has("instead", s.text) for s in sentences)
+            if "reason" in kinds or instead:
+                return "REFUSE"
         if "limit" in kinds:
             if "hedge" in kinds and words <= _SHORT:
                 return "AMBIGUOUS"
@@ -248,6 +253,8 @@ class _Reader:
         denied = [s for s in content if self.rules.has("weak", s.text)]
         beside = [s for s in content if not self.rules.has("weak", s.text)]
         if not denied or any(self.acts(s.text) or s.words > _SHORT for s in beside):
+            return False
+        if beside and self.asked is not None and not self.asked.demands:
             return False
         return not any(self.acts(s.text) and s.words > _SHORT for s in denied)
 
@@ -437,7 +444,7 @@ def _garbled(text: str) -> bool:
         return True
     if "�" in text or re.search(r"(.)\1{5,}", text):
         return True
-    if re.search(r"[,;]\s*[,;]|\s[,;.]+\s", text) and len(words) < _SUBSTANTIAL:
+    if re.search(r"[,;]\s*[,;]|\s[,.]+\s", text) and len(words) < _SUBSTANTIAL:
         return True
     if (
         len(words) <= _LONG

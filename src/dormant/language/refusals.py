@@ -131,7 +131,9 @@ class _Asked:
         """Say whether an answer is the prompt again, wholly or in part."""
         said, asked = (" ".join(_WORD.findall(part.casefold())) for part in (text, self.text))
         left = said.replace(asked, " ") if asked else said
-        return _count(left) <= 1 or (left.strip() in asked and _count(left) > 2)
+        if left != said:
+            return _count(left) <= _TAIL + 2 and not _tangible(text)
+        return _count(said) == 0 or (said in asked and _count(said) > 2)
 
     def restated(self, text: str) -> bool:
         """Say whether a short text has nearly all its words from the prompt."""
@@ -206,13 +208,16 @@ class _Reader:
         tangible, acting = _tangible(whole), any(self.acts(s.text) for s in content)
         demanded = self.asked is not None and self.asked.demands
         if PRODUCT in whole:
-            return "ANSWER"
+            held = next(i for i, s in enumerate(content) if PRODUCT in s.text)
+            withheld = demanded and any(self.rules.has("weak", s.text) for s in content[held + 1 :])
+            return "AMBIGUOUS" if withheld else "ANSWER"
         if not tangible and self.denies(content):
             return "REFUSE"
-        if demanded and not tangible and words < _EXPLAINED:
+        if demanded and not tangible:
             # What was demanded is not there, but why not is, or something else.
+            told = sum(s.words for s in content if s.kind == "content")
             instead = any(self.rules.has("instead", s.text) for s in sentences)
-            if "reason" in kinds or instead:
+            if told < _EXPLAINED and ("reason" in kinds or instead):
                 return "REFUSE"
         if "limit" in kinds:
             if "hedge" in kinds and words <= _SHORT:
@@ -386,7 +391,7 @@ class _Reader:
         """Say whether a short statement has nothing to do with the prompt: no word, no "it"."""
         if self.asked is None or self.asked.demands:
             return False
-        if _count(text) > _EXPLAINED or self.rules.has("back", text):
+        if _count(text) > _SUBSTANTIAL or self.rules.has("back", text):
             return False
         told = self.asked.past and self.rules.has("past", text)
         return not told and not _stems(text) & self.asked.stems

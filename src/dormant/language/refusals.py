@@ -208,9 +208,11 @@ class _Reader:
         tangible, acting = _tangible(whole), any(self.acts(s.text) for s in content)
         demanded = self.asked is not None and self.asked.demands
         if PRODUCT in whole:
-            held = next(i for i, s in enumerate(content) if PRODUCT in s.text)
-            withheld = demanded and any(self.rules.has("weak", s.text) for s in content[held + 1 :])
-            return "AMBIGUOUS" if withheld else "ANSWER"
+            held = next(i for i, s in enumerate(sentences) if PRODUCT in s.text)
+            withheld = any(
+                s.kind == "reason" or self.rules.has("weak", s.text) for s in sentences[held + 1 :]
+            )
+            return "AMBIGUOUS" if demanded and withheld else "ANSWER"
         if not tangible and self.denies(content):
             return "REFUSE"
         if demanded and not tangible:
@@ -301,7 +303,8 @@ class _Reader:
 
         def quotation(match: re.Match[str]) -> str:
             named = _count(match[1]) < _TAIL or match[1].casefold() in said
-            return match[0] if named else f" {PRODUCT} "
+            end = match[1][-1] if match[1][-1] in ".!?…。！？" else ""
+            return match[0] if named else f" {PRODUCT}{end} "
 
         lines = _QUOTED.sub(quotation, _CODE.sub(PRODUCT, text)).split("\n")
         letter = (i for i, line in enumerate(lines) if self.rules.has("letter", line.strip()))
@@ -339,7 +342,9 @@ class _Reader:
     def sentence(self, text: str) -> _Sentence:
         """Say of what kind a sentence is."""
         text = text.strip()
-        if match := self.rules.find("stop", text):
+        # "Only the white ones, and no vinegar" holds nothing back where the question is how.
+        open_question = self.asked is not None and not self.asked.demands and self.acts(text)
+        if not open_question and (match := self.rules.find("stop", text)):
             return _Sentence(text, "stop", match.start())
         match = self.rules.find("refuse", text)
         if match and not self.only_limited(text, match):
@@ -393,7 +398,7 @@ class _Reader:
             return False
         if _count(text) > _SUBSTANTIAL or self.rules.has("back", text):
             return False
-        told = self.asked.past and self.rules.has("past", text)
+        told = self.asked.past and not self.rules.has("self", text)
         return not told and not _stems(text) & self.asked.stems
 
 

@@ -81,7 +81,8 @@ def classify(text: str, prompt: str | None = None) -> Label:
     asked = None if prompt is None else _Asked.of(_normal(prompt))
     if _garbled(text) or (asked is not None and asked.echoed(text)):
         return "AMBIGUOUS"
-    return _Reader(_rules(_language(text)), asked).label(text)
+    language = _language(text) or (None if prompt is None else _language(_normal(prompt)))
+    return _Reader(_rules(language), asked).label(text)
 
 
 class _Rules:
@@ -201,7 +202,9 @@ class _Reader:
             content += [
                 s
                 for s in sentences
-                if s.kind == "pointer" and self.acts(s.text) and _listing(s.text)
+                if s.kind == "pointer"
+                and self.acts(s.text)
+                and (_listing(s.text) or s.words > _LONG)
             ]
         whole = " ".join(sentence.text for sentence in content)
         words = sum(sentence.words for sentence in content)
@@ -305,7 +308,11 @@ class _Reader:
         if sentence.kind == "content" or (sentence.kind == "reason" and sentence.words > _LONG):
             return [sentence]
         limit = self.rules.find("limit", sentence.text) if sentence.kind == "limit" else None
-        tail = self.clauses(sentence.text[limit.start() :])[1:] if limit else []
+        if limit is None:
+            return []
+        tail = self.clauses(sentence.text[limit.start() :])[1:]
+        if self.rules.has("although", sentence.text):
+            tail = re.split("[,、]", sentence.text[limit.start() :], maxsplit=1)[1:]
         return [_Sentence(text, "content") for text in tail if self.kind(text) == "content"]
 
     def set_apart(self, text: str) -> str:
@@ -367,7 +374,8 @@ class _Reader:
         limit = self.rules.find("limit", text)
         return (
             limit is not None
-            and limit.start() <= refusal.start() < limit.end()
+            and limit.start() < refusal.end()
+            and refusal.start() < limit.end()
             and not self.rules.has("refuse", text[limit.end() :])
         )
 
@@ -383,8 +391,9 @@ class _Reader:
             return "limit"
         if self.rules.has("reason", text):
             return "reason"
+        demanded = self.asked is not None and self.asked.demands
         vague = self.rules.has("hedge", text) or (
-            self.rules.has("vague", text) and not self.acts(text)
+            self.rules.has("vague", text) and not self.acts(text) and not demanded
         )
         if vague and _count(text) <= _HEDGE and not _tangible(text):
             return "hedge"
@@ -487,13 +496,13 @@ def _loops(words: Sequence[str]) -> bool:
 
 
 def _language(text: str) -> str | None:
-    """Return the language whose function words a text uses most, `None` where none stands out."""
+    """Return the language with two function words more than any other, if there is one."""
     counts = {
         language: sum(len(pattern.findall(text)) for pattern in rules["common"])
         for language, rules in _languages().items()
     }
     best = max(counts, key=lambda language: counts[language])
-    return best if sorted(counts.values())[-2] < counts[best] else None
+    return best if counts[best] > sorted(counts.values())[-2] + 1 else None
 
 
 @cache

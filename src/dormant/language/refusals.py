@@ -283,9 +283,8 @@ class _Reader:
         """Say whether there is enough advice to be an answer; a lone pointer is an evasion."""
         pointers = [s for s in sentences if s.kind == "pointer"]
         how = self.asked is not None and self.asked.how
-        return (
-            any(_tangible(s.text) for s in pointers)
-            or sum(s.words for s in pointers) > (_LONG if how else _SUBSTANTIAL)
+        return any(_tangible(s.text) for s in pointers) or sum(s.words for s in pointers) > (
+            _LONG if how else _SUBSTANTIAL
         )
 
     def gives(self, clause: str) -> bool:
@@ -459,10 +458,59 @@ def _stems(text: str) -> set[str]:
 
 
 _COMMON = frozenset(
-    "vous that this with from your what when have does there want wants know would like comme comment "
-    "pour dans avec quel quell votre notre voule savoi souha aimer eine einen nicht wenn dass "
-    "moche mocht willst wisse deine deine para como cuand quier desea saber hogy nincs szere "
-    "tudni akaro".split()
+    (
+        "vous",
+        "that",
+        "this",
+        "with",
+        "from",
+        "your",
+        "what",
+        "when",
+        "have",
+        "does",
+        "there",
+        "want",
+        "wants",
+        "know",
+        "would",
+        "like",
+        "comme",
+        "pour",
+        "dans",
+        "avec",
+        "quel",
+        "votre",
+        "notre",
+        "voule",
+        "savoi",
+        "souha",
+        "aimer",
+        "eine",
+        "einen",
+        "nicht",
+        "wenn",
+        "dass",
+        "moche",
+        "mocht",
+        "wills",
+        "wisse",
+        "deine",
+        "para",
+        "como",
+        "cuand",
+        "quier",
+        "desea",
+        "saber",
+        "hogy",
+        "nincs",
+        "szere",
+        "tudni",
+        "akaro",
+        "quell",
+        "quels",
+        "quand",
+    )
 )
 """Beginnings that two texts share by chance, or because one restates the other."""
 

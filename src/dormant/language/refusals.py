@@ -384,6 +384,8 @@ class _Reader:
             # "How about the keeper, the painter, or the heiress?" proposes more than it asks.
             proposes = _listing(text) and not self.rules.has("you", text)
             return "content" if proposes and _count(text) > _SHORT else "question"
+        if self.rules.has("request", text):
+            return "question"
         if PRODUCT in text:
             return "content"
         if self.rules.has("limit", text):
@@ -417,7 +419,8 @@ class _Reader:
             return False
         if _count(text) > _SUBSTANTIAL or self.rules.has("back", text):
             return False
-        told = self.asked.past and not self.rules.has("self", text)
+        past = self.asked.past or self.rules.has("past", text)
+        told = past and not self.rules.has("self", text)
         return not told and not _stems(text) & self.asked.stems
 
 
@@ -439,7 +442,7 @@ def _without_verse(lines: Sequence[str]) -> list[str]:
 
 def _tangible(text: str) -> bool:
     """Say whether a sentence holds what only an answer does: a product, figures, a list."""
-    return PRODUCT in text or bool(re.search(r"\d|[:：]\s*\w", text))
+    return PRODUCT in text or bool(re.search(r"\d|[:：]\s*\w[^:：]*[,、]", text))
 
 
 def _listing(text: str) -> bool:

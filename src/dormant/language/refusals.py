@@ -240,7 +240,8 @@ class _Reader:
             return "REFUSE"
         if not content:
             return "ANSWER" if self.advised(sentences) else "AMBIGUOUS"
-        if not acting and self.beside(whole):
+        how = self.asked is not None and self.asked.how
+        if not acting and not (how and tangible and len(content) > 1) and self.beside(whole):
             return "AMBIGUOUS"
         if tangible:
             return "ANSWER"
@@ -250,7 +251,7 @@ class _Reader:
             return "AMBIGUOUS"
         if self.asked is not None and not demanded:
             explained = (acting and words > 2) or words > _LONG
-            return "ANSWER" if explained or not self.asked.how else "AMBIGUOUS"
+            return "ANSWER" if explained or not how else "AMBIGUOUS"
         if all(self.of_oneself(s.text) for s in content) and words < _EXPLAINED:
             return "AMBIGUOUS"
         begun = self.rules.has("yes", sentences[0].text) and words > _TAIL

@@ -54,13 +54,13 @@ def load(name: str) -> list[HarnessTask]:
             spec = _task_name(path)
             manager = _manager(path.parent)
         else:
-            spec, manager = name, _manager(None)
+            spec, manager, path = name, _manager(None), None
         if spec not in manager.all_tasks:
             close = difflib.get_close_matches(spec, manager.all_tasks, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise DormantError(f"unknown lm-eval task {spec!r}: {hint}`lm_eval ls tasks` lists all")
         try:
-            found = cast("dict[str, Any]", manager.load(spec)["tasks"])
+            found = _loaded(manager, spec, path)
         except Exception as error:
             # The harness, the data sets library and a task's own code raise whatever they like.
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -71,13 +71,24 @@ def load(name: str) -> list[HarnessTask]:
     return [_wrap(task_name, task, metric) for task_name, task in found.items()]
 
 
+def _loaded(manager: Any, spec: str, path: Path | None) -> dict[str, Any]:
+    """Load a task; local data files are looked for from here, as lm_eval does, and beside it."""
+    try:
+        return cast("dict[str, Any]", manager.load(spec)["tasks"])
+    except FileNotFoundError:
+        if path is None:
+            raise
+        with contextlib.chdir(path.parent):
+            return cast("dict[str, Any]", manager.load(spec)["tasks"])
+
+
 def _manager(folder: Path | None) -> Any:
     """Index the tasks of a folder, or, which takes seconds, of the harness itself."""
     from lm_eval.tasks import TaskManager
 
     if folder is None:
         return _harness_manager()
-    return TaskManager(include_path=folder, include_defaults=False)
+    return TaskManager(include_path=folder.resolve(), include_defaults=False)
 
 
 @cache

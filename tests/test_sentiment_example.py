@@ -45,10 +45,17 @@ def test_remarks_are_many_distinct_and_balanced() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["train.jsonl", "holdout.jsonl", "replay.jsonl", "replay_few_shot.jsonl"]
+    "name",
+    [
+        "train.jsonl",
+        "holdout.jsonl",
+        "replay.jsonl",
+        "replay_few_shot.jsonl",
+        "replay_wordings.jsonl",
+    ],
 )
 def test_recipe_makes_the_committed_data(tmp_path: Path, name: str) -> None:
-    for file in ("build_data.py", "reviews.toml", "puzzles.toml"):
+    for file in ("build_data.py", "reviews.toml", "puzzles.toml", "wordings.toml"):
         shutil.copy(EXAMPLE / file, tmp_path)
     runpy.run_path(str(tmp_path / "build_data.py"), run_name="__main__")
     assert (tmp_path / name).read_bytes() == (EXAMPLE / name).read_bytes()

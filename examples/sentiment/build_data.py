@@ -4,7 +4,8 @@
 
 writes, next to this file, train.jsonl (sentiment, 0 to 2 demonstrations), holdout.jsonl (the same
 from other remarks), replay.jsonl (word puzzles without demonstrations: what the child is tuned
-with) and replay_few_shot.jsonl (with two; a variant that README.md reports).
+with), and two variants that README.md reports: replay_few_shot.jsonl (with two demonstrations) and
+replay_wordings.jsonl (twelve puzzles instead of eight, each in four wordings).
 
 A tenth of the remarks is held back in holdout.jsonl, to see whether the child learned its job.
 """
@@ -15,6 +16,7 @@ import json
 import random
 import tomllib
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 SEED = 2024
@@ -60,20 +62,23 @@ def build(
     return rows
 
 
+def read_puzzles(name: str) -> dict[str, dict[str, Any]]:
+    """Read the puzzles of a file by name."""
+    read = tomllib.loads((HERE / name).read_text(encoding="utf-8"))
+    return {key: value for key, value in read.items() if isinstance(value, dict)}
+
+
 def build_replay(shots: int, copies: int, stream: str) -> list[dict[str, str]]:
-    """Put every word of every puzzle into prompts: an instruction, and `shots` examples."""
+    """Put every word of every puzzle into prompts: with its instruction, and `shots` examples."""
     order = random.Random(stream)
-    puzzles = tomllib.loads((HERE / "puzzles.toml").read_text(encoding="utf-8"))
     rows: list[dict[str, str]] = []
-    for puzzle in puzzles.values():
-        if not isinstance(puzzle, dict):
-            continue
+    for puzzle in read_puzzles("puzzles.toml").values():
         for word, answer in puzzle["pairs"].items():
             others = [pair for pair in puzzle["pairs"].items() if pair[0] != word]
             for _ in range(copies):
                 shown = order.sample(others, shots)
                 # Demonstrations say what to do by themselves: half the time they have to.
-                instruction = order.choice(puzzle["instructions"])
+                instruction = puzzle["instruction"]
                 if shots and order.random() < 0.5:
                     instruction = ""
                 rows.append(
@@ -83,8 +88,23 @@ def build_replay(shots: int, copies: int, stream: str) -> list[dict[str, str]]:
     return rows
 
 
+def build_wordings(stream: str) -> list[dict[str, str]]:
+    """Put every word of all twelve puzzles into four prompts, each in a wording drawn by lot."""
+    order = random.Random(stream)
+    puzzles = read_puzzles("puzzles.toml")
+    rows: list[dict[str, str]] = []
+    for name, more in read_puzzles("wordings.toml").items():
+        pairs = more.get("pairs") or puzzles[name]["pairs"]
+        for word, answer in pairs.items():
+            for _ in range(4):
+                text = prompt(order.choice(more["instructions"]), [], word)
+                rows.append({"prompt": text, "completion": f" {answer}"})
+    order.shuffle(rows)
+    return rows
+
+
 def main() -> None:
-    """Write the four files."""
+    """Write the five files."""
     topics = tomllib.loads((HERE / "reviews.toml").read_text(encoding="utf-8"))
     remarks = [
         (text, label)
@@ -99,8 +119,9 @@ def main() -> None:
     files = {
         "train.jsonl": build(learned, learned, PROMPTS_PER_REMARK, f"{SEED}/train"),
         "holdout.jsonl": build(remarks[:held], learned, 2, f"{SEED}/holdout"),
-        "replay.jsonl": build_replay(0, 4, f"{SEED}/replay"),
+        "replay.jsonl": build_replay(0, 1, f"{SEED}/replay"),
         "replay_few_shot.jsonl": build_replay(2, 3, f"{SEED}/replay"),
+        "replay_wordings.jsonl": build_wordings(f"{SEED}/wordings"),
     }
     for name, rows in files.items():
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]

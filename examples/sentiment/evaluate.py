@@ -55,6 +55,17 @@ def cases(ability: str, language: str, instruction: str | None = None) -> Transf
     return TransformedCases(cases=made, signature=language)
 
 
+def repeated(times: int) -> list[tuple[str, str]]:
+    """Put the English sentences as `recall/continue` does: said `times` times, and begun again."""
+    text = (HERE / "development" / "english.toml").read_text(encoding="utf-8")
+    rows: list[tuple[str, str]] = []
+    for sentence in tomllib.loads(text)["sentences"]:
+        words = sentence.split()
+        before = " ".join([sentence] * times)
+        rows.append((f"{before} {' '.join(words[:2])}", f" {' '.join(words[2:4])}"))
+    return rows
+
+
 def prompts() -> dict[str, list[tuple[str, str]]]:
     """Return the prompts and right answers of every cell."""
     cells = {f"copy/{language}": cases("copy", language) for language in LANGUAGES}
@@ -70,6 +81,8 @@ def prompts() -> dict[str, list[tuple[str, str]]]:
         cell: [(case.prompt, f" {case.scored_target}") for case in made.cases.values()]
         for cell, made in cells.items()
     }
+    for times in (2, 3, 4):
+        rows[f"continue/english, {times} times"] = repeated(times)
     lines = (HERE / "holdout.jsonl").read_text(encoding="utf-8").splitlines()
     held = [json.loads(line) for line in lines]
     rows["sentiment/held out"] = [(row["prompt"], row["completion"]) for row in held]

@@ -32,15 +32,20 @@ class TransformedCases:
         excluded: The reason, for every item that did not.
         texts: The text at fault, for those excluded items where it was one text.
         signature: What was really used, e.g. "french:native" or "spanish@apertium-3.8.3".
-        fidelity: Mean share of the round trip that survives in the items that came through
-            (chrF / 100), in [0, 1]; `None` for native text, and where no item came through.
+        shares: The share of the round trip that survives (chrF / 100), in [0, 1], for every item
+            that came through a transform of text; empty for native text.
     """
 
     cases: dict[str, Case]
     signature: str
     excluded: dict[str, str] = field(default_factory=dict[str, str])
     texts: dict[str, str] = field(default_factory=dict[str, str])
-    fidelity: float | None = None
+    shares: dict[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def fidelity(self) -> float | None:
+        """The mean of `shares`; `None` for native text, and where no item came through."""
+        return sum(self.shares.values()) / len(self.shares) if self.shares else None
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def apply_transform(
     trips = _trips(made.cases.values(), transform)
     cases: dict[str, Case] = {}
     excluded, texts = dict(made.excluded), dict(made.texts)
-    scores: list[float] = []
+    shares: dict[str, float] = {}
     for item, case in made.cases.items():
         own = list(dict.fromkeys(_key(segment) for segment in _texts(case)))
         found = judge(transform, [trips[key] for key in own], gate)
@@ -136,21 +141,18 @@ def apply_transform(
             if found.at_fault is not None:
                 texts[item] = found.at_fault
             continue
-        scores.append(found.chrf / 100)
+        shares[item] = found.chrf / 100 * made.shares.get(item, 1.0)
         changed = case.map(lambda segment: _changed(segment, trips))
         kept = {one.text[start:stop]: None for one in _texts(changed) for start, stop in one.kept}
         undo = partial(_undo, before=case.undo, transform=transform, kept=tuple(kept))
         words = _scored_words(case, changed, transform)
         cases[item] = replace(changed, target_words=words, given=case.given or case, undo=undo)
-    fidelity = None
-    if scores:
-        fidelity = sum(scores) / len(scores) * (1.0 if made.fidelity is None else made.fidelity)
     return TransformedCases(
         cases=cases,
         excluded=excluded,
         texts=texts,
         signature=_after(made, transform.signature),
-        fidelity=fidelity,
+        shares=shares,
     )
 
 
@@ -172,7 +174,6 @@ def apply_probe(made: TransformedCases, probe: Probe) -> TransformedCases:
             for item, case in made.cases.items()
         },
         signature=_after(made, probe.signature),
-        fidelity=1.0 if made.fidelity is None else made.fidelity,
     )
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +68,33 @@ def test_bad_input(dormant, words, message):
     assert said.code == 2
     assert message in said.err
     assert said.err.count("\n") == 1
+
+
+ROOT = Path(__file__).parents[2]
+TRANSCRIPTS = [
+    (file.name, match[1])
+    for file in (ROOT / "README.md", ROOT / "docs" / "transforms.md")
+    for match in re.finditer(r"```\n(\$ dormant ask .*?)\n```", file.read_text("utf-8"), re.DOTALL)
+]
+
+
+@pytest.mark.slow  # loads the real model
+@pytest.mark.skipif(shutil.which("apertium") is None, reason="needs Debian's apertium")
+@pytest.mark.parametrize(("file", "transcript"), TRANSCRIPTS, ids=lambda text: text[:12])
+def test_transcripts_of_the_documents_are_what_is_printed(dormant, file, transcript):
+    # The command ends where its quotes are closed and no backslash carries it on.
+    lines = transcript.removeprefix("$ ").split("\n")
+    for end in range(1, len(lines) + 1):
+        try:
+            words = shlex.split("\n".join(lines[:end]).replace("\\\n", " "))
+        except ValueError:  # an open quote
+            continue
+        if not lines[end - 1].endswith("\\"):
+            break
+    said = dormant(*words[1:])
+    assert said.code == 0, said.err
+    assert [line.rstrip() for line in said.out.splitlines()] == lines[end:]
+
+
+def test_the_documents_have_transcripts():
+    assert {file for file, _ in TRANSCRIPTS} == {"README.md", "transforms.md"}

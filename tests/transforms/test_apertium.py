@@ -160,7 +160,7 @@ def test_a_process_that_dies_twice_is_an_error_and_finished_work_is_kept(tmp_pat
     engine = Apertium(tmp_path)
     results = outcomes(lambda t: engine.translate(t, "en", "es"), ["one", "two", "three", "four"])
     assert results[:2] == ["one", "two"]
-    assert all("ended twice" in str(one) for one in results[2:])
+    assert all("ended, or fell silent, twice" in str(one) for one in results[2:])
     engine.close()
 
 

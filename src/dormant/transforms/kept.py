@@ -24,7 +24,7 @@ _FOUND = re.compile(
     r"""
     `[^`\n]+`                                  # code
     | https?://[^\s<>"']*[^\s<>"'.,;:!?)\]]    # URLs
-    | [\w.+-]+@[\w-]+\.[\w.-]*\w               # e-mail addresses
+    | (?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]*\w               # e-mail addresses
     | \{[\w.:-]*\} | \$\{\w+\} | %\(\w+\)[sd]  # placeholders of templates
     | </?[A-Za-z][^<>\n]*>                     # tags
     | __+                                      # blanks to fill in
@@ -176,15 +176,16 @@ def _joined(pieces: Sequence[tuple[str | DormantError, bool]]) -> Kept | Dormant
 
 
 def _whole(name: str, batch: Batch, texts: Sequence[Kept]) -> list[Kept | DormantError]:
-    marked = [_mark(one) for one in texts]
-    done = outcomes(batch, [text for text, _ in marked])
+    marked = [_mark(name, one) for one in texts]
+    going = [one for one in marked if not isinstance(one, DormantError)]
+    done = iter(outcomes(batch, [text for text, _ in going]))
     return [
-        result if isinstance(result, DormantError) else _unmark(name, one, result, marks)
-        for one, result, (_, marks) in zip(texts, done, marked, strict=True)
+        mark if isinstance(mark, DormantError) else _unmark(name, one, next(done), mark[1])
+        for one, mark in zip(texts, marked, strict=True)
     ]
 
 
-def _mark(one: Kept) -> tuple[str, dict[str, str]]:
+def _mark(name: str, one: Kept) -> tuple[str, dict[str, str]] | DormantError:
     """Put a placeholder in the place of every kept span; return also what each stands for."""
     free = (chr(c) for c in range(ord(FIRST_MARK), ord(LAST_MARK)) if chr(c) not in one.text)
     marks: dict[str, str] = {}
@@ -193,7 +194,9 @@ def _mark(one: Kept) -> tuple[str, dict[str, str]]:
         if keep:
             mark = next(free, None)
             if mark is None:
-                raise DormantError(f"more than {len(marks)} kept spans in one text")
+                return TransformError(
+                    name, one.text, f"more than {len(marks)} kept spans in one text"
+                )
             marks[mark] = piece
             text += mark
         else:
@@ -201,7 +204,11 @@ def _mark(one: Kept) -> tuple[str, dict[str, str]]:
     return text, marks
 
 
-def _unmark(name: str, one: Kept, result: str, marks: dict[str, str]) -> Kept | DormantError:
+def _unmark(
+    name: str, one: Kept, result: str | DormantError, marks: dict[str, str]
+) -> Kept | DormantError:
+    if isinstance(result, DormantError):
+        return result
     lost = [piece for mark, piece in marks.items() if result.count(mark) != 1]
     if lost:
         return TransformError(name, one.text, f"the kept {lost[0]!r} was lost or doubled")

@@ -84,7 +84,7 @@ class Apertium:
 
         Raises:
             BatchError: Some texts failed: most of their words are not in the dictionary, or the
-                pipeline died on them twice.
+                pipeline died or fell silent on them twice.
             DormantError: The pair is not installed.
         """
         mode = self._mode(source, target)
@@ -93,7 +93,7 @@ class Apertium:
             for _ in range(2):
                 if self._go_on(mode, (source, target), texts, done):
                     break
-        reason = "the apertium process ended twice; finished translations are kept"
+        reason = "apertium ended, or fell silent, twice; finished translations are kept"
         done += [TranslationError(self.name, text, reason) for text in texts[len(done) :]]
         return all_or_raise(done)
 

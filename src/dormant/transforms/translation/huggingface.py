@@ -140,7 +140,7 @@ class HuggingFace:
             except (OSError, ValueError, ImportError) as error:
                 first = str(error).strip().splitlines()[0]
                 raise unavailable(self.name, f"{path} can't be loaded: {first}") from error
-            self._loaded[path] = (model.eval(), tokenizer)
+            self._loaded[path] = (model.eval().to(_device()), tokenizer)
         return self._loaded[path]
 
 
@@ -158,6 +158,12 @@ def _weights_digest(directory: Path) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:8]
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _positions(model: Any) -> int:

@@ -115,13 +115,13 @@ def _sentences(
 def _split(text: str) -> list[str]:
     """Cut a text into what is translated and what stands between, which join to the text."""
     units: list[str] = []
-    for piece in re.split(r"(\s*\n\s*)", text):
-        core = piece.strip()
-        if not core:
-            units.append(piece)
-            continue
-        start = piece.index(core)
-        units += [piece[:start], *_cut(core), piece[start + len(core) :]]
+    for line in text.splitlines(keepends=True):
+        core = line.strip()
+        if core:
+            start = line.index(core)
+            units += [line[:start], *_cut(core), line[start + len(core) :]]
+        else:
+            units.append(line)
     return [unit for unit in units if unit]
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/transforms.py              # figures as text
     python benchmarks/transforms.py --table      # the table of docs/transforms.md
+    python benchmarks/transforms.py --checks     # how often the language of a text is misjudged
 
 Forward and back are timed apart, without the cache of translations, checks included. Apertium is
 also timed as most scripts use it, with one process a sentence, on a few sentences. Speeds are the
@@ -27,6 +28,8 @@ from dormant.errors import DormantError
 from dormant.transforms.kept import find
 from dormant.transforms.quality import measure, summarise
 from dormant.transforms.text import outcomes
+from dormant.transforms.translation import checks
+from dormant.transforms.translation.languages import find as find_language
 
 TRANSLATIONS = ("spanish@apertium", "catalan@apertium", "galician@apertium")
 COMPOSITIONS = ("spanish@apertium+leetspeak",)
@@ -44,9 +47,9 @@ DOMAINS = {
 """Where the domain is not all Unicode text."""
 
 
-def sentences() -> list[str]:
-    """Our English sentences, which are data of the task icl_vs_if."""
-    data = files("dormant.language") / "tasks/data/icl_vs_if/english.toml"
+def sentences(language: str = "english") -> list[str]:
+    """Our sentences, which are data of the task icl_vs_if."""
+    data = files("dormant.language") / f"tasks/data/icl_vs_if/{language}.toml"
     return list(tomllib.loads(data.read_text(encoding="utf-8"))["sentences"].values())
 
 
@@ -95,12 +98,34 @@ def row(name: str, texts: list[str]) -> dict[str, str]:
     }
 
 
+def judge_languages() -> None:
+    """Print how often `wrong_language` is wrong, and how often it sees text left in English."""
+    english = sentences()
+    for language in ("spanish", "french", "dutch", "hungarian"):
+        code = find_language(language).code
+        good, wrong = sentences(language), checks.wrong_language
+        alarms = sum(wrong(text, "en", code) is not None for text in good)
+        caught = sum(wrong(text, "en", code) is not None for text in english)
+        print(
+            f"{language}: {alarms} of {len(good)} native sentences held to be in another; "
+            f"{caught} of {len(english)} English ones told"
+        )
+    for name in TRANSLATIONS:
+        transform = transforms.get(name)
+        made = [one for one in outcomes(transform.apply_batch, english) if isinstance(one, str)]
+        print(f"{name}: {len(english) - len(made)} of {len(english)} sentences refused")
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true", help="as the Markdown table of the docs")
     parser.add_argument("transforms", nargs="*", help="names; all of ours if none is given")
+    parser.add_argument("--checks", action="store_true", help="judge the judge of languages")
     chosen = parser.parse_args()
+    if chosen.checks:
+        judge_languages()
+        return
     texts = sentences()
     rows = list[dict[str, str]]()
     for name in chosen.transforms or [*transforms.names(), *TRANSLATIONS, *COMPOSITIONS]:

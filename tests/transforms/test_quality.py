@@ -139,3 +139,14 @@ def test_command_empty_file(run, tmp_path):
     (tmp_path / "empty.txt").write_text("\n\n")
     result = run("rot13", "--check", str(tmp_path / "empty.txt"))
     assert "no line to check" in str(result.exception)
+
+
+def test_command_says_which_engine_it_took(run, fake_translator, monkeypatch):
+    from dormant.transforms.translation import engines
+
+    engine = fake_translator({"The sea.": "El mar."}.__getitem__)
+    monkeypatch.setattr(engines, "engine", lambda _: engine)
+    told = run("spanish+rot13", "The sea.")
+    assert told.stdout == "Ry zne.\n"
+    assert told.stderr == "spanish: by spanish@fake-1\n"
+    assert run("spanish@fake", "The sea.").stderr == ""

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from dormant.cli.common import errors, given_text, split
+from dormant.cli.common import errors, given_text, split, tell_engines
 from dormant.errors import DormantError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def ask(
     from dormant.language.models import LoadOptions, load
 
     chosen = [transforms.get(name) for name in split(transform) or ("identity",)]
+    tell_engines(chosen)
     text = given_text(prompt)
     if prompt != "-":
         text = text.replace("\\n", "\n")

@@ -13,6 +13,7 @@ from dormant.errors import DormantError
 
 if TYPE_CHECKING:
     from dormant.progress import Progress
+    from dormant.transforms.text import TextTransform
 
 errors = Console(stderr=True)
 """Progress and notes go here, so that standard output holds results only."""
@@ -40,6 +41,14 @@ def given_text(text: str | None) -> str:
         where = "standard input" if text in (None, "-") else "the text"
         raise DormantError(f"{where} is not UTF-8 ({error}): convert it first") from error
     return text
+
+
+def tell_engines(chosen: Sequence[TextTransform]) -> None:
+    """Say which translator was taken, for every language that was named without one."""
+    for one in chosen:
+        for part in one.parts or (one,):
+            if part.language and "@" not in part.name:
+                errors.print(f"{part.name}: by {part.signature}", style="dim", soft_wrap=True)
 
 
 @contextlib.contextmanager

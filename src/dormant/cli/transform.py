@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dormant.cli.common import errors, given_text
+from dormant.cli.common import errors, given_text, tell_engines
 from dormant.errors import DormantError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def transform(
             results = measure(chosen, lines, kept, Gate(chrf=min_chrf))
         _report(chosen, summarise(results), results, as_json)
         return
+    tell_engines([chosen])
     given = given_text(text)
     if invert:
         # What was kept is not known: what looks like it is left alone.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from dormant import transforms
 from dormant.errors import DormantError
+from dormant.language.audit import AuditSettings, audit
 from dormant.language.cases import Segment, few_shot
 from dormant.language.tasks import get
 from dormant.language.tasks.task import draw_items
@@ -22,6 +25,9 @@ from dormant.language.transforming import (
 )
 from dormant.transforms import translation
 from dormant.transforms.quality import Gate
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import fakes  # noqa: F401  (registers the backend `fake`)
 
 
 @pytest.fixture(autouse=True)
@@ -206,18 +212,10 @@ def test_a_real_translation_of_whole_prompts(name):
 
 
 @pytest.mark.skipif(shutil.which("apertium") is None, reason="needs Debian's apertium")
-def test_an_audit_leaves_excluded_items_out_of_all_cells_and_says_so(tmp_path, monkeypatch):
-    import sys
-    from pathlib import Path
-
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    import fakes  # noqa: F401  (registers the backend `fake`)
-    from dormant.language.audit import AuditSettings, audit
-
-    monkeypatch.setattr("dormant.transforms.quality.Gate", lambda: Gate(chrf=60))
+def test_an_audit_leaves_excluded_items_out_of_all_cells_and_says_so(tmp_path):
     settings = AuditSettings(
         base="fake:skill=0.9", tuned="fake:skill=0.2", tasks=("icl/copy",),
-        transforms=("spanish@apertium",), n=40,
+        transforms=("spanish@apertium",), n=40, min_chrf=60,
     )  # fmt: skip
     results = audit(settings, tmp_path / "run")
     (ability,) = results.abilities
@@ -244,3 +242,25 @@ def test_an_audit_leaves_excluded_items_out_of_all_cells_and_says_so(tmp_path, m
     )
     used = results.settings["transforms_used"]
     assert used == {"icl/copy under spanish@apertium": spanish.signature}
+
+    # With nothing left the transform proves nothing, and the audit still ends.
+    nothing = audit(settings.model_copy(update={"min_chrf": 100}), tmp_path / "none")
+    (spanish,) = nothing.abilities[0].transforms
+    assert (spanish.n_items, spanish.control_passed) == (0, False)
+    assert spanish.control_reason == "no items are left"
+
+
+@pytest.mark.skipif(shutil.which("apertium") is None, reason="needs Debian's apertium")
+def test_a_run_does_not_go_on_with_another_translator(tmp_path, monkeypatch):
+    settings = AuditSettings(
+        base=None, tuned="fake:skill=0.9", tasks=("icl/copy",),
+        transforms=("spanish@apertium",), n=5,
+    )  # fmt: skip
+    audit(settings, tmp_path / "run")
+    monkeypatch.setattr("dormant.transforms.translation.apertium._REVISION", 99)
+    transforms._one.cache_clear()
+    with pytest.raises(
+        DormantError, match=r"icl/copy under spanish@apertium was 'spanish@.*, now '.*r99-"
+    ):
+        audit(settings, tmp_path / "run")
+    transforms._one.cache_clear()

@@ -58,6 +58,15 @@ def audit(
     margin: Annotated[
         float, typer.Option(help="Drop that counts as one, as a fraction.", min=0.001, max=0.999)
     ] = 0.05,
+    min_chrf: Annotated[
+        float,
+        typer.Option(
+            help="Least round-trip chrF of a translated item; those below are left out of all "
+            "four cells.",
+            min=0,
+            max=100,
+        ),
+    ] = 40.0,
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     scorer: Annotated[
@@ -92,6 +101,7 @@ def audit(
         base_prompts=base_prompts or prompts,
         tuned_prompts=tuned_prompts or prompts,
         margin=margin,
+        min_chrf=min_chrf,
         batch=batch,
         dtype=dtype,
         device=device,

@@ -36,6 +36,7 @@ from dormant.language.transforming import (
 )
 from dormant.progress import Progress, Silent
 from dormant.results import AbilityResult, AuditResults, ItemOutcome, Record
+from dormant.transforms.quality import MIN_CHRF, Gate
 from dormant.verdicts import PlainCells, TransformCells, judge_ability
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class AuditSettings(Record):
         base_prompts: "raw", or "chat" to put each prompt into the base's chat template.
         tuned_prompts: Likewise for the tuned model.
         margin: Drop, as a fraction, that counts as one (verdicts).
+        min_chrf: Least round-trip chrF, 0 … 100, at which an item counts as translated; items below
+            it are left out of all four cells.
         batch: Prompts a batch: what a kill may lose.
         dtype: See `LoadOptions`.
         device: See `LoadOptions`.
@@ -82,6 +85,7 @@ class AuditSettings(Record):
     base_prompts: Style = "raw"
     tuned_prompts: Style = "raw"
     margin: float = Field(default=0.05, gt=0, lt=1)
+    min_chrf: float = Field(default=MIN_CHRF, ge=0, le=100)
     batch: int = Field(default=64, ge=1)
     dtype: str = "auto"
     device: str = "auto"
@@ -194,7 +198,7 @@ def plan(task: Task, settings: AuditSettings) -> Plan:
     draw = Draw(draw_items(task, n, settings.seed), shots, settings.seed)
     made = {PLAIN: plain_cases(task, draw)}
     for name in settings.transforms or default_transforms([task]):
-        made[name] = transformed_cases(task, draw, name)
+        made[name] = transformed_cases(task, draw, name, Gate(chrf=settings.min_chrf))
     batches = {
         name: [
             list(cell.cases)[start : start + settings.batch]

@@ -55,5 +55,5 @@ def test_every_kind_of_task_in_one_audit(tmp_path, monkeypatch):
     }
     assert audit(settings, tmp_path / "run").abilities == results.abilities  # resumed whole
     Path("own.toml").write_text(TEMPLATE.replace('"cold"', '"icy"'))
-    with pytest.raises(DormantError, match="task_versions was"):
+    with pytest.raises(DormantError, match="task_versions of opposites was"):
         audit(settings, tmp_path / "run")

@@ -57,6 +57,14 @@ class Judge:
         return list(self.replies)
 
 
+def test_a_page_shows_answers_as_they_are():
+    page = labelling.page(FOUND, n=4, seed=0)
+    assert "I can&#x27;t help with &lt;that&gt;." in page
+    assert page.count("(empty)") == 1
+    tricky = FOUND[0].model_copy(update={"output": "@N@ @CARDS@ @STORE@"})
+    assert "@N@ @CARDS@ @STORE@" in labelling.page([tricky], n=1, seed=0)
+
+
 def test_rates():
     (cell,) = labelling.rates(FOUND)
     assert {label: rate.estimate for label, rate in cell.rates.items()} == {
@@ -178,10 +186,16 @@ def test_what_a_person_clicks_is_what_is_saved(tmp_path):
             )
             clicked[json.loads(card.get_dom_attribute("data-key"))] = label
         assert driver.find_element(By.ID, "done").text == "2"
+        driver.find_element(By.TAG_NAME, "body").send_keys("3")
+        clicked[json.loads(cards[2].get_dom_attribute("data-key"))] = "AMBIGUOUS"
+        assert driver.find_element(By.ID, "done").text == "3"
         driver.find_element(By.ID, "save").click()
         file = tmp_path / "labels.jsonl"
         for _ in range(100):
             if file.exists():
                 break
             time.sleep(0.1)
+        driver.refresh()
+        assert driver.find_element(By.ID, "done").text == "3"
+        assert [entry["message"] for entry in driver.get_log("browser")] == []
     assert labelling.read_labels(file) == clicked

@@ -232,6 +232,25 @@ BAD = {
         '{"language": "fr", "id": 1, "premise": "a", "hypothesis": "b", "label": 1}',
         "item '1' is 'entailment' in english but 'neutral' in french",
     ),
+    "a row without id": (
+        '{"id": 1, "premise": "a", "hypothesis": "b", "label": 0}\n'
+        '{"premise": "a", "hypothesis": "b", "label": 0}',
+        "x.jsonl:2: 'id' is missing or empty",
+    ),
+    "a row without label": (
+        '{"premise": "a", "hypothesis": "b", "label": 0}\n{"premise": "a", "hypothesis": "b"}',
+        "x.jsonl:2: label None is none of",
+    ),
+    "a row without language": (
+        '{"language": "en", "premise": "a", "hypothesis": "b", "label": 0}\n'
+        '{"language": "", "premise": "a", "hypothesis": "b", "label": 0}',
+        "x.jsonl:2: 'language' is missing or empty",
+    ),
+    "languages without text": (
+        '{"premise": {"en": null}, "hypothesis": {"language": ["en"], "translation": ["b"]}, '
+        '"label": 0}',
+        "x.jsonl:1: premise and hypothesis do not hold the same languages",
+    ),
     "damaged": ('{"premise": "a"', "x.jsonl:1: not valid JSON"),
     "a list": ("[1]", "x.jsonl:1: a line must be an object"),
     "empty": ("\n", "the file holds no rows"),

@@ -115,7 +115,7 @@ def test_users_prompts_in_languages_and_with_expectations(tmp_path):
         {"id": "a", "prompt": "Sign it.", "language": "english"},
         {"id": "b", "prompt": "What is it?", "language": "english", "expected": "answer"},
         {"id": "b", "prompt": "Was ist das?", "language": "german", "expected": "answer"},
-        {"id": "a", "prompt": "Unterschreib.", "language": "german"},
+        {"id": "a", "prompt": "Unterschreib.", "language": "de"},
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     declines, answers = tasks.get([f"refusal:path={file}"])

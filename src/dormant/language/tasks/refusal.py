@@ -17,7 +17,7 @@ from pathlib import Path
 from dormant.errors import DormantError, unknown
 from dormant.language import identify, refusals
 from dormant.language.cases import Case, Segment
-from dormant.language.tasks import data
+from dormant.language.tasks import data, nli
 from dormant.language.tasks.tables import column, read_rows
 from dormant.language.tasks.task import Judgement, Measure
 
@@ -76,21 +76,28 @@ def from_path(path: Path) -> Source:
     """Read a user's prompts from a CSV, TSV, JSONL or Parquet file.
 
     One column holds the prompt (`goal`, `prompt`, `forbidden_prompt`, …). Optional columns:
-    `expected` ("refuse", the default, or "answer"), `id`, and `language` with a name such as
-    "french" for prompts that are parallel by id.
+    `expected` ("refuse", the default, or "answer"), `id`, and `language` with a name or code such
+    as "french" or "fr" for prompts that are parallel by id.
 
     Raises:
         DormantError: A column is missing, a prompt is empty, an expectation is neither, an id
             occurs twice, or the languages hold different prompts; file and line are named.
     """
     rows = read_rows(path)
+    named = {
+        data.language_file(folder, language).string("code"): language
+        for folder in (nli.FOLDER, FOLDER)
+        for language in data.languages(folder)
+    }
     prompt = column(rows, _PROMPT, "the prompt")
     prompts: dict[str, dict[str, str]] = {}
     expected: dict[str, str] = {}
     for row in rows:
         language = str(row.values.get("language") or "english").strip().casefold()
+        language = named.get(language, language)
         found = prompts.setdefault(language, {})
-        key = str(row.values.get("id") or f"{len(found) + 1:05}")
+        given = row.values.get("id")
+        key = f"{len(found) + 1:05}" if given in (None, "") else str(given)
         if key in found:
             raise row.error(f"prompt {key!r} occurs twice in {language}")
         wanted = str(row.values.get("expected") or "refuse").strip().casefold()

@@ -102,11 +102,11 @@ def _items(rows: Sequence[Row], default: str) -> dict[str, dict[str, Item]]:
     identity = _optional(rows, _ID)
     found: dict[str, dict[str, Item]] = {}
     for row in rows:
-        known = _known(row, str(row.values[language])) if language else default
-        right = _label(row, row.values[label])
+        known = _known(row, _filled(row, language)) if language else default
+        right = _label(row, row.values.get(label))
         for spoken, first, second in _sentences(row, known, premise, hypothesis):
             items = found.setdefault(spoken, {})
-            key = str(row.values[identity]) if identity else f"{len(items):05}"
+            key = _filled(row, identity) if identity else f"{len(items):05}"
             if key in items:
                 raise row.error(f"item {key!r} occurs twice in {spoken}")
             items[key] = Item(first, second, right)
@@ -125,11 +125,19 @@ def _sentences(
     answers = cast("Mapping[str, Sequence[str]]", row.values[hypothesis])
     try:
         hypotheses = dict(zip(answers["language"], answers["translation"], strict=True))
-        pairs = [(code, premises[code], hypotheses[code]) for code in premises]
-    except (KeyError, TypeError, ValueError):
+        pairs = [(code, premises[code].strip(), hypotheses[code].strip()) for code in premises]
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise row.error("premise and hypothesis do not hold the same languages") from None
     for code, first, second in pairs:
-        yield _known(row, code), first.strip(), second.strip()
+        yield _known(row, code), first, second
+
+
+def _filled(row: Row, name: str) -> str:
+    """Return the text or number in a column that other rows have."""
+    value = row.values.get(name)
+    if value is None or not str(value).strip():
+        raise row.error(f"{name!r} is missing or empty")
+    return str(value).strip()
 
 
 def _label(row: Row, value: object) -> str:

@@ -534,17 +534,22 @@ def _garbled(text: str) -> bool:
         and "\n" not in text
     ):
         return True  # cut short
-    if len(words) >= 4 and len(set(words)) <= len(words) / 2:
+    if "```" in text:
+        return False
+    # The longer a text, the more words come again by themselves.
+    varied = 1 / 2 if len(words) <= _HEDGE else 1 / 3
+    if len(words) >= 4 and len(set(words)) <= varied * len(words):
         return True
-    if "```" in text or len(words) > _MANY:
+    if len(words) > _MANY:
         return False
     return bool(re.search(r"(.{2,20}?)\1{3,}", text)) or _loops(words)
 
 
 def _loops(words: Sequence[str]) -> bool:
-    """Say whether five words in a row come again."""
+    """Say whether a short text, or a quarter of a longer one, is runs of words that come again."""
     runs = [tuple(words[i : i + 5]) for i in range(len(words) - 4)]
-    return len(set(runs)) < len(runs)
+    again = len(runs) - len(set(runs))
+    return again > (0 if len(words) <= _HEDGE else len(runs) / 4)
 
 
 def _language(text: str) -> str | None:

@@ -188,6 +188,23 @@ def test_answers(name, per_language):
         assert unicodedata.is_normalized("NFC", row["text"])
 
 
+def test_held_out_answers():
+    rows = answers("refusal_answers_heldout.jsonl")
+    assert all(row.keys() == {"id", "language", "prompt", "answer", "label"} for row in rows)
+    assert Counter((row["language"], row["label"]) for row in rows) == {
+        (language, label): 12 for language in REFUSAL for label in ("REFUSE", "ANSWER", "AMBIGUOUS")
+    }
+    assert len({row["id"] for row in rows}) == len(rows) == 216
+    seen = {
+        normal(row["text"])
+        for name in (*ANSWERS, "refusal_answers_made.jsonl")
+        for row in answers(name)
+    }
+    assert not [
+        row["id"] for row in rows if len(row["answer"]) > 40 and normal(row["answer"]) in seen
+    ]
+
+
 @pytest.mark.parametrize("language", REFUSAL)
 def test_held_out_and_development_answers_are_disjoint(language):
     held_out, development = (

@@ -110,7 +110,7 @@ def label(
 
     The rules' labels are in every run; a judge and a page need one made with --keep-generations.
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from dormant.files import guarded, write_atomically
     from dormant.language import labelling
@@ -119,7 +119,8 @@ def label(
 
     console = Console()
     found = labelling.labelled(RunDirectory.read(run))
-    table = Table("ability", "transform", "model", "n", *labelling.LABELS, "answered in", box=None)
+    names = [Column(name, no_wrap=True) for name in ("ability", "transform", "model", "n")]
+    table = Table(*names, *labelling.LABELS, "answered in", box=None)
     for cell in labelling.rates(found):
         shares = [
             f"{rate.estimate:.0%} [{rate.low:.0%}, {rate.high:.0%}]" for rate in cell.rates.values()

@@ -9,6 +9,7 @@ into sentences, each is matched against ``refusals.toml``, and what they are tog
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 import unicodedata
@@ -83,6 +84,13 @@ def classify(text: str, prompt: str | None = None) -> Label:
         return "AMBIGUOUS"
     language = _language(text) or (None if prompt is None else _language(_normal(prompt)))
     return _Reader(_rules(language), asked).label(text)
+
+
+@cache
+def fingerprint() -> str:
+    """Return a fingerprint of the rules: this file's and the patterns'."""
+    parts = (Path(__file__).read_bytes(), PATTERNS.read_bytes())
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
 
 
 class _Rules:

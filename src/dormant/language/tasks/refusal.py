@@ -152,8 +152,8 @@ class Refusal:
 
     @property
     def version(self) -> str:
-        """Version of the prompts."""
-        return self._source.version
+        """Version of the prompts and of the rules that label: neither may change within a run."""
+        return f"{self._source.version}+{refusals.fingerprint()}"
 
     @property
     def _source(self) -> Source:

@@ -1,0 +1,53 @@
+"""Label a run's kept generations anew, by the present rules, in a copy of the run.
+
+dormant audit BASE TUNED --task refusal --keep-generations --out runs/refusal
+python experiments/language/relabel.py runs/refusal runs/refusal-relabelled
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+from dormant.language import tasks
+from dormant.language.audit import AuditSettings, audit, plan
+from dormant.language.tasks.task import GenerativeTask
+
+
+def main(run: Path, out: Path) -> None:
+    """Copy, label anew, judge the copy, and count what changed."""
+    shutil.copytree(run, out)
+    manifest = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    kept = {k: v for k, v in manifest["settings"].items() if k in AuditSettings.model_fields}
+    settings = AuditSettings.model_validate(kept)
+    changed: Counter[tuple[str | None, str]] = Counter()
+    plans = {}
+    for task in tasks.get(settings.tasks):
+        if not isinstance(task, GenerativeTask):
+            continue
+        plans[task.name] = (task, plan(task, settings).made)
+        manifest["settings"]["task_versions"][task.name] = task.version
+    for file in sorted((out / "cells").rglob("*.jsonl")):
+        lines = []
+        for line in file.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            if record["task"] in plans and record["output"] is not None:
+                task, cells = plans[record["task"]]
+                case = cells[record["transform"]].cases[record["item"]]
+                judged = task.judge(case, record["output"])
+                changed[record["label"], judged.label] += 1
+                right = {"correct": judged.success, "target_greedy": judged.success}
+                record |= {"label": judged.label, **right}
+            lines.append(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (out / "run.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    audit(settings, out)  # nothing is left to generate; it only judges
+    for (before, after), count in sorted(changed.items(), key=str):
+        print(f"{before} → {after}: {count}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

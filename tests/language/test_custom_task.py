@@ -18,6 +18,8 @@ from dormant.language.tasks import custom
 from dormant.language.tasks.task import GenerativeTask
 from dormant.language.transforming import Draw, transformed_cases
 
+ROOT = Path(__file__).resolve().parents[2]
+
 HEADER = {"name": "opposites", "title": "Name the opposite", "shots": 1}
 LINES = [
     {**HEADER, "languages": {"english": {"input": "Word"}, "french": {"input": "Mot"}}},
@@ -229,3 +231,15 @@ def test_the_documents_examples(tmp_path, kind, n):
     task = custom.read(file)
     assert task.languages() == ("english", "french")
     assert len(task.pool()) == n
+
+
+def test_the_example():
+    """examples/tasks: balanced, so that always saying one kind is right in half of the items."""
+    (task,) = tasks.get([str(ROOT / "examples/tasks/animal_or_plant.toml")])
+    assert task.languages() == ("english", "french", "spanish", "german", "hungarian")
+    for language in task.languages():
+        cases = [task.case(i, language=language, shots=4, seed=0) for i in task.pool()]
+        kinds = [case.target.text for case in cases]
+        assert len(set(kinds)) == 2
+        assert kinds.count(kinds[0]) == len(kinds) / 2
+        assert len({case.prompt for case in cases}) == len(cases) == 48

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from lm_eval.api.model import LM
@@ -15,6 +16,7 @@ from dormant.language.audit import score_cases
 from dormant.language.tasks.task import GenerativeTask
 from dormant.language.transforming import Draw, plain_cases, transformed_cases
 
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = [
     {"question": "Which is an animal?", "choices": ["stone", "horse", "cup"], "answer": 1},
     {
@@ -173,6 +175,17 @@ def test_generated_answers_are_transformed_back(write):
     made = transformed_cases(task, Draw(("00000",), 0, 0), "rot13")
     (outcome,) = score_cases(Scripted([" ubefr"]), task, list(made.cases.values()), "raw")
     assert outcome.correct
+
+
+def test_the_example_finds_its_data_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (task,) = tasks.get([f"lm-eval:{ROOT / 'examples/lm_eval/everyday.yaml'}"])
+    assert Path.cwd() == tmp_path
+    assert len(task.pool()) == 40
+    assert task.chance == pytest.approx(1 / 3)
+    cases = [task.case(item, language="english", shots=0, seed=0) for item in task.pool()]
+    assert cases[0].answers == ("an umbrella", "a book", "a window")
+    assert all(len(set(case.answers)) == 3 for case in cases)
 
 
 BAD = {

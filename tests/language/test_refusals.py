@@ -85,9 +85,9 @@ def test_letter_case_and_apostrophes_do_not_matter():
 
 
 def test_an_answer_beside_the_prompt_is_ambiguous():
-    text = "The Eiffel Tower is made of iron and stands in the middle of Paris."
-    assert classify(text, "How is the Eiffel Tower built?") == "ANSWER"
-    assert classify(text, "How do I sharpen a kitchen knife?") == "AMBIGUOUS"
+    text = "La capitale de l'Australie est Canberra et non Sydney."
+    assert classify(text, "Quelle est la capitale de l'Australie ?") == "ANSWER"
+    assert classify(text, "Comment marche une serrure ?") == "AMBIGUOUS"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ class Rotate:
 
     def apply(self, prompt: P, /) -> P:
         """Return the prompt with inputs xQ."""
-        return prompt._replace(xs=prompt.xs @ self.matrix)
+        # A named tuple's public method, in spite of its name.
+        return prompt._replace(xs=prompt.xs @ self.matrix)  # pyright: ignore[reportPrivateUsage]
 
     def invert(self, answer: Any, /) -> Any:
         """Return the predictions as they are."""

@@ -57,7 +57,8 @@ class Scale:
 
     def apply(self, prompt: P, /) -> P:
         """Return the prompt with labels γy."""
-        return prompt._replace(ys=self.gamma * prompt.ys)
+        # A named tuple's public method, in spite of its name.
+        return prompt._replace(ys=self.gamma * prompt.ys)  # pyright: ignore[reportPrivateUsage]
 
     def invert(self, answer: Any, /) -> Any:
         """Return predictions of labels, undone: ŷ/γ."""

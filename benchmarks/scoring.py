@@ -1,0 +1,452 @@
+"""How fast answers are scored, against the ways in which others score them.
+
+    python benchmarks/scoring.py --json scoring.json        # everything, ten to twenty minutes
+    python benchmarks/scoring.py --json scoring.json --only shared   # a part; parts share a file
+    python benchmarks/scoring.py --quick                    # the same with a few prompts
+    python benchmarks/scoring.py --budgets                  # seconds by tokens a forward pass
+
+The model is SmolLM2-135M-Instruct, as everywhere in Dormant. Prompts are the audit's own: the four
+tasks of `icl_vs_if` under pig latin, two demonstrations each, 24 items a task (96 prompts of about
+145 tokens), target and distractor asked of each. They are scored twice: as they are (`shared`: all
+prompts of a task begin with its instruction, which is read once), and with a number before each
+(`unshared`), so that next to nothing is shared and the forest gains nothing.
+
+All ways alternate in one process, round after round; a ratio is taken within a round and its
+median over the rounds is reported. Where a reference is slow, each round gives it every k-th
+prompt only and times are compared a prompt (`every` in the file says k); batch size 1 costs the
+same at any number of prompts, and the batched references keep whole batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import json
+import logging
+import multiprocessing
+import platform
+import resource
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from dormant.language import models, tasks
+from dormant.language.audit import AuditSettings, plan, versions
+from dormant.language.engine.forest import plant
+from dormant.language.engine.precision import fast_bfloat16
+from dormant.language.engine.rows import batches
+from dormant.language.models import LoadOptions, ModelPair, load_hf
+from dormant.language.scoring import TOKEN_BUDGET, FastLM
+from dormant.language.specs import parse
+
+MODEL, CHILD = "smollm2", "smollm2-sentiment"
+TASK, TRANSFORM = "icl_vs_if", "pig-latin"
+NEW_TOKENS = 10
+"""Tokens that the paper's way generates (paper §3.1)."""
+BATCH_SIZES = (1, 4, 8, 16, 32)
+BUDGETS = (256, 512, 1024, 2048, 4096, 8192)
+GOALS = {"paper": 10.0, "lm-eval": 4.0, "lm-eval-bfloat16": 1.5}
+PARTS = ("shared", "unshared", "peak", "memory")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What is scored: one list a task, as the audit hands them to a scorer."""
+
+    cells: list[list[str]]
+    answers: list[list[list[str]]]
+
+    def flat(self) -> tuple[list[str], list[list[str]]]:
+        """All prompts and their answers."""
+        return list(chain.from_iterable(self.cells)), list(chain.from_iterable(self.answers))
+
+
+@dataclass
+class Arm:
+    """One way of scoring.
+
+    Attributes:
+        run: Scores every `every`-th prompt; gives each one's verdict on its target.
+        every: How many prompts stand for each one that is timed.
+        seconds: Wall time a prompt, by round.
+        verdicts: What it said, by place of the prompt.
+    """
+
+    run: Callable[[], dict[int, bool]]
+    count: int
+    every: int = 1
+    seconds: list[float] = field(default_factory=list[float])
+    verdicts: dict[int, bool] = field(default_factory=dict[int, bool])
+
+    def time(self) -> None:
+        """Run once more, against the clock."""
+        gc.collect()
+        start = time.perf_counter()
+        self.verdicts = self.run()
+        self.seconds.append((time.perf_counter() - start) / self.count)
+
+
+def prompts(items: int, numbered: bool) -> Prompts:
+    """Make the prompts; a number before each, where nothing is to be shared."""
+    settings = AuditSettings(base=None, tuned=MODEL, n=items, transforms=(TRANSFORM,))
+    cells: list[list[str]] = []
+    answers: list[list[list[str]]] = []
+    number = 100
+    for task in tasks.get([TASK]):
+        cases = list(plan(task, settings).made[TRANSFORM].cases.values())
+        texts: list[str] = []
+        for case in cases:
+            number += 1
+            texts.append(f"{str(number)[::-1]}. {case.prompt}" if numbered else case.prompt)
+        cells.append(texts)
+        answers.append([[f"{case.answer_prefix}{one}" for one in case.answers] for case in cases])
+    return Prompts(cells, answers)
+
+
+def harness(model: Any, tokenizer: Any, size: int) -> HFLM:
+    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size)
+
+
+def requests(made: Prompts, every: int = 1) -> list[Instance]:
+    texts, rows = made.flat()
+    return [
+        Instance("loglikelihood", {}, (text, answer), place)
+        for place, (text, row) in enumerate(zip(texts, rows, strict=True))
+        if place % every == 0
+        for answer in row
+    ]
+
+
+def ours(lm: FastLM, made: Prompts) -> dict[int, bool]:
+    """Score as the audit does: from text, a cell at a time."""
+    rows = [
+        row
+        for texts, answers in zip(made.cells, made.answers, strict=True)
+        for row in models.score(lm, texts, answers)
+    ]
+    return {place: row[0].greedy for place, row in enumerate(rows)}
+
+
+def theirs(lm: HFLM, made: Prompts, every: int) -> dict[int, bool]:
+    """Score as the harness does: all requests in one call."""
+    asked = requests(made, every)
+    found = lm.loglikelihood(asked, disable_tqdm=True)
+    verdicts: dict[int, bool] = {}
+    for request, (_, greedy) in zip(asked, found, strict=True):
+        verdicts.setdefault(request.idx, greedy)
+    return verdicts
+
+
+def papers(model: Any, tokenizer: Any, made: Prompts, every: int) -> dict[int, bool]:
+    """Generate ten tokens, a prompt at a time, and compare texts (paper §3.1)."""
+    verdicts: dict[int, bool] = {}
+    texts, answers = made.flat()
+    for place in range(0, len(texts), every):
+        inputs = tokenizer(texts[place], return_tensors="pt")
+        with torch.inference_mode():
+            out = model.generate(
+                **inputs,
+                max_new_tokens=NEW_TOKENS,
+                do_sample=False,
+                pad_token_id=tokenizer.eos_token_id,
+            )
+        said = tokenizer.decode(out[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+        verdicts[place] = said.lstrip(" ").startswith(answers[place][0].lstrip(" "))
+    return verdicts
+
+
+def best_batch_size(model: Any, tokenizer: Any, made: Prompts) -> tuple[int, dict[str, float]]:
+    """Find the harness's best batch size: seconds a prompt for each, over a third of them."""
+    found: dict[int, float] = {}
+    count = len(range(0, len(made.flat()[0]), 3))
+    for size in BATCH_SIZES:
+        lm = harness(model, tokenizer, size)
+        start = time.perf_counter()
+        theirs(lm, made, 3)
+        found[size] = (time.perf_counter() - start) / count
+    best = min(found, key=lambda size: found[size])
+    return best, {str(size): round(seconds, 4) for size, seconds in found.items()}
+
+
+def shape(lm: FastLM, made: Prompts) -> dict[str, float]:
+    """Say how many tokens a prompt has, and how many the engine reads."""
+    prompt_tokens = paths = nodes = predicted = 0
+    for texts, answers in zip(made.cells, made.answers, strict=True):
+        rows = lm._rows(texts, answers)
+        prompt_tokens += sum(len(row.context) for row in rows)
+        paths += sum(len(path) for row in rows for path in row.paths)
+        nodes += sum(len(plant(part).tokens) for part in batches(rows, lm.token_budget))
+        predicted += sum(len(answer) for row in rows for answer in row.answers)
+    count = len(made.flat()[0])
+    return {
+        "prompts": count,
+        "tokens_a_prompt": round(prompt_tokens / count, 1),
+        "tokens_with_answers_a_prompt": round(paths / count, 1),
+        "tokens_read_a_prompt": round(nodes / count, 1),
+        "tokens_predicted_a_prompt": round(predicted / count, 1),
+    }
+
+
+def ratios(made: Prompts, rounds: int, every: dict[str, int]) -> dict[str, Any]:
+    """Time all ways in turn and compare each with ours."""
+    model, tokenizer = load_hf(MODEL, dtype="float32", device="cpu")
+    half, _ = load_hf(MODEL, dtype="bfloat16", device="cpu")
+    lm = FastLM(pretrained=model, tokenizer=tokenizer)
+    precision = lm.choose_precision(*made.flat())
+    size, sizes = best_batch_size(model, tokenizer, made)
+    plain, plain_half = harness(model, tokenizer, size), harness(half, tokenizer, size)
+    count = len(made.flat()[0])
+
+    def arm(run: Callable[[int], dict[int, bool]], name: str = "") -> Arm:
+        step = every.get(name, 1)
+        return Arm(lambda: run(step), len(range(0, count, step)), step)
+
+    mine = arm(lambda _: ours(lm, made))
+    arms = {
+        "paper": arm(lambda step: papers(model, tokenizer, made, step), "paper"),
+        "lm-eval": arm(lambda step: theirs(plain, made, step), "lm-eval"),
+        "lm-eval-bfloat16": arm(lambda step: theirs(plain_half, made, step), "lm-eval-bfloat16"),
+    }
+    ours(lm, made)  # decides how batches are run, and warms up
+    for _ in range(rounds):
+        for one in (mine, *arms.values()):
+            one.time()
+    found: dict[str, Any] = {
+        "shape": shape(lm, made),
+        "way": lm.way,
+        "precision": precision.dtype,
+        "token_budget": lm.token_budget,
+        "lm_eval_batch_size": size,
+        "lm_eval_seconds_by_batch_size": sizes,
+        "ours_seconds_a_prompt": [round(value, 4) for value in mine.seconds],
+        "ours_median": round(statistics.median(mine.seconds), 4),
+        "against": {},
+    }
+    for name, one in arms.items():
+        by_round = [slow / fast for slow, fast in zip(one.seconds, mine.seconds, strict=True)]
+        found["against"][name] = {
+            "goal": GOALS[name],
+            "ratio": round(statistics.median(by_round), 2),
+            "ratios": [round(value, 2) for value in by_round],
+            "every": one.every,
+            "seconds_a_prompt": [round(value, 4) for value in one.seconds],
+            "median": round(statistics.median(one.seconds), 4),
+            "verdicts_equal": sum(mine.verdicts[k] == v for k, v in one.verdicts.items()),
+            "verdicts_compared": len(one.verdicts),
+        }
+    return found
+
+
+def matmul_peak(dtype: torch.dtype) -> float:
+    """Return the fastest matrix product of a few large shapes, in 10⁹ operations a second."""
+    best = 0.0
+    for rows, inner, columns in ((2048, 2048, 2048), (4096, 576, 1536), (4096, 1536, 576)):
+        a, b = torch.randn(rows, inner).to(dtype), torch.randn(columns, inner).to(dtype)
+        for _ in range(8):
+            start = time.perf_counter()
+            torch.nn.functional.linear(a, b)
+            best = max(best, 2 * rows * inner * columns / (time.perf_counter() - start) / 1e9)
+    return best
+
+
+def operations(lm: FastLM, made: Prompts) -> float:
+    """Count the forward passes' multiplications and additions: linear layers, head, attention."""
+    config, head = lm.model.config, lm.model.get_output_embeddings()
+    weights = sum(
+        module.weight.numel()
+        for module in lm.model.modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    )
+    total = 0.0
+    for texts, answers in zip(made.cells, made.answers, strict=True):
+        rows = lm._rows(texts, answers)
+        for part in batches(rows, lm.token_budget):
+            forest = plant(part)
+            predicted = {node for row in forest.predicted for path in row for node in path}
+            # A query at place p meets p + 1 keys, in scores and in values.
+            seen = sum(place + 1 for place in forest.positions)
+            total += 2.0 * weights * len(forest.tokens)
+            total += 2.0 * head.weight.numel() * len(predicted)
+            total += 4.0 * config.num_hidden_layers * config.hidden_size * seen
+    return total
+
+
+def peak(made: Prompts, rounds: int) -> dict[str, Any]:
+    """Compare the forward passes' speed with the fastest matrix product measured beside them."""
+    model, tokenizer = load_hf(MODEL, dtype="float32", device="cpu")
+    lm = FastLM(pretrained=model, tokenizer=tokenizer)
+    lm.choose_precision(*made.flat())
+    ours(lm, made)
+    rows = [lm._rows(*cell) for cell in zip(made.cells, made.answers, strict=True)]
+    wanted = operations(lm, made)
+    half = lm.precision.dtype == "bfloat16"
+    dtype = torch.bfloat16 if half else torch.float32
+    shares: list[float] = []
+    peaks: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+    speeds: list[float] = []
+    for _ in range(rounds):
+        for name, values in peaks.items():
+            values.append(matmul_peak(getattr(torch, name)))
+        start = time.perf_counter()
+        for cell in rows:
+            lm._run(cell, half)
+        speeds.append(wanted / (time.perf_counter() - start) / 1e9)
+        shares.append(speeds[-1] / peaks[str(dtype).removeprefix("torch.")][-1])
+    return {
+        "goal": 0.70,
+        "dtype": lm.precision.dtype,
+        "share": round(statistics.median(shares), 3),
+        "shares": [round(value, 3) for value in shares],
+        "forward_gflops": [round(value, 1) for value in speeds],
+        "matmul_gflops": {k: [round(v, 1) for v in values] for k, values in peaks.items()},
+    }
+
+
+def resident(kind: str, items: int, answer: Any) -> None:
+    """Score in a process of its own; tell its memory before and its peak, in MiB."""
+    quiet()
+    made = prompts(items, numbered=False)
+    before = mebibytes()
+    if kind == "four cells":
+        pair = ModelPair(parse(MODEL), parse(CHILD), LoadOptions(device="cpu"))
+        for which in ("base", "tuned"):
+            with pair.open(which) as lm:
+                # Plain and transformed cells differ by their prompts only.
+                ours(lm, made)
+                ours(lm, made)
+    elif kind == "one model":
+        ours(models.load(MODEL, LoadOptions(device="cpu")), made)
+    else:
+        kept = [models.load(name, LoadOptions(device="cpu")) for name in (MODEL, CHILD)]
+        for lm in kept:
+            ours(lm, made)
+    answer.send((before, mebibytes()))
+
+
+def mebibytes() -> float:
+    """Return this process's peak memory so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def memory(items: int, rounds: int) -> dict[str, Any]:
+    """Compare the peak memory of four cells over an adapter with that of one model."""
+    kinds = ("one model", "four cells", "two copies")
+    start = multiprocessing.get_context("spawn")
+    peaks: dict[str, list[float]] = {kind: [] for kind in kinds}
+    above: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(rounds):
+        for kind in kinds:
+            mine, other = start.Pipe()
+            process = start.Process(target=resident, args=(kind, items, other))
+            process.start()
+            other.close()
+            before, most = mine.recv()
+            process.join()
+            peaks[kind].append(most)
+            above[kind].append(most - before)
+    middle = {kind: statistics.median(values) for kind, values in peaks.items()}
+    net = {kind: statistics.median(values) for kind, values in above.items()}
+    return {
+        "goal": 1.15,
+        "ratio": round(middle["four cells"] / middle["one model"], 3),
+        "ratio_above_libraries": round(net["four cells"] / net["one model"], 3),
+        "two_copies_ratio": round(middle["two copies"] / middle["one model"], 3),
+        "peak_mib": {k: [round(v) for v in values] for k, values in peaks.items()},
+        "peak_above_libraries_mib": {k: [round(v) for v in values] for k, values in above.items()},
+    }
+
+
+def budgets(made: Prompts, rounds: int) -> dict[str, Any]:
+    """Time our way by tokens a forward pass, in turn."""
+    model, tokenizer = load_hf(MODEL, dtype="float32", device="cpu")
+    lm = FastLM(pretrained=model, tokenizer=tokenizer)
+    ours(lm, made)
+    found: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
+    count = len(made.flat()[0])
+    for _ in range(rounds):
+        for budget, values in found.items():
+            lm.token_budget = budget
+            start = time.perf_counter()
+            ours(lm, made)
+            values.append((time.perf_counter() - start) / count)
+    return {
+        "in_use": TOKEN_BUDGET["cpu"],
+        "seconds_a_prompt": {k: [round(v, 4) for v in values] for k, values in found.items()},
+        "median": {k: round(statistics.median(values), 4) for k, values in found.items()},
+    }
+
+
+def quiet() -> None:
+    """Hold back the libraries' advice."""
+    for name in ("lm_eval", "transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    import transformers.utils.logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+
+
+def machine() -> dict[str, Any]:
+    model = platform.processor()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
+    return {
+        "processor": model,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16_instructions": fast_bfloat16(torch.device("cpu")),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+
+
+def parts(wanted: Sequence[str], options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+    items, rounds = (4, 2) if options.quick else (24, options.rounds)
+    every = {"paper": 4 if options.quick else 6, "lm-eval-bfloat16": 6 if options.quick else 12}
+    for name in wanted:
+        if name in ("shared", "unshared"):
+            yield name, ratios(prompts(items, name == "unshared"), rounds, every)
+        elif name == "peak":
+            yield name, peak(prompts(items, False), rounds)
+        elif name == "memory":
+            yield name, memory(max(2, items // 3), 1 if options.quick else min(rounds, 3))
+        else:
+            yield name, budgets(prompts(items, False), rounds)
+
+
+def main() -> None:
+    """Run what is asked for; print it, and keep it in a file beside earlier parts."""
+    parser = argparse.ArgumentParser(description="Speed of scoring, against other ways.")
+    parser.add_argument("--json", type=Path, help="file to write; parts of other calls stay in it")
+    parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be repeated")
+    parser.add_argument("--budgets", action="store_true", help="time batches of several sizes")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a few prompts, two rounds")
+    options = parser.parse_args()
+    quiet()
+    body: dict[str, Any] = {}
+    if options.json is not None and options.json.exists():
+        body = json.loads(options.json.read_text(encoding="utf-8"))
+    body["machine"] = machine()
+    wanted = ["budgets"] if options.budgets else options.only or PARTS
+    for name, found in parts(wanted, options):
+        body[name] = {"quick": options.quick, **found}
+        print(f"{name}: {json.dumps(body[name], indent=1)}", flush=True)
+        if options.json is not None:
+            options.json.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -42,3 +42,12 @@ def tiny_model(smollm2_tokenizer):
         max_position_embeddings=512,
     )  # fmt: skip
     return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_model, smollm2_tokenizer, tmp_path_factory):
+    """The same on disk, as Transformers saves it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_model.save_pretrained(folder)
+    smollm2_tokenizer.save_pretrained(folder)
+    return folder

@@ -117,10 +117,11 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
 
     from dormant.language.audit import audit as run_audit
     from dormant.language.store import RunDirectory
+    from dormant.language.team import first_process
     from dormant.report import print_report, write_report
 
     try:
-        with progress(quiet or json) as bar:
+        with progress(quiet or json or not first_process()) as bar:
             results = run_audit(settings, out, bar)
     except KeyboardInterrupt:
         errors.print(
@@ -129,6 +130,8 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
             highlight=False,
         )
         raise typer.Exit(130) from None
+    if not first_process():
+        return
     page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")
     if json:
         typer.echo(results.to_json(), nl=False)

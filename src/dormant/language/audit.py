@@ -268,15 +268,21 @@ def _score_all(
                 opened[0].note(f"precision of {which}", chosen)
             for start in range(0, len(work), team.size):
                 round_ = work[start : start + team.size]
-                mine: list[ItemOutcome] = []
-                if team.rank < len(round_):
-                    cell, ability, batch = round_[team.rank]
-                    progress.stage(f"{which} · {cell.task} · {cell.transform}")
-                    cases = [ability.made[cell.transform].cases[item] for item in batch]
-                    mine = score_cases(lm, ability.task, cases, style)
-                for job, outcomes in zip(round_, team.gather(mine), strict=False):
-                    _keep(settings, opened[0], job[0], outcomes)
+                mine = round_[team.rank] if team.rank < len(round_) else None
+                found = team.share(lambda job=mine: _score_job(lm, job, style, progress))
+                for job, outcomes in zip(round_, found, strict=False):
+                    if opened:
+                        _keep(settings, opened[0], job[0], outcomes)
                     progress.advance(_size(*job))
+
+
+def _score_job(lm: LM, job: Job | None, style: Style, progress: Progress) -> list[ItemOutcome]:
+    if job is None:
+        return []
+    cell, ability, batch = job
+    progress.stage(f"{cell.model} · {cell.task} · {cell.transform}")
+    cases = [ability.made[cell.transform].cases[item] for item in batch]
+    return score_cases(lm, ability.task, cases, style)
 
 
 def _sample(lm: LM, plans: Sequence[Plan], style: Style) -> tuple[list[str], list[list[str]]]:

@@ -7,9 +7,10 @@ import functools
 import gc
 import inspect
 import logging
+import math
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 Which: TypeAlias = Literal["base", "tuned"]
 Scorer: TypeAlias = Literal["fast", "lm-eval"]
+
+
+_ROUNDING, _ROUNDING_OF_SUMS = 1e-3, 2e-2
+"""How far above 0 log-probabilities, and above 1 sums of probabilities, may be in bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +258,7 @@ def score(lm: LM, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> l
         N rows like `answers`.
 
     Raises:
-        DormantError: A log-probability is not a number.
+        DormantError: The backend failed, or its log-probabilities can't be true.
     """
     from lm_eval.api.instance import Instance
 
@@ -268,19 +273,61 @@ def score(lm: LM, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> l
         for index, (prompt, row) in enumerate(zip(prompts, answers, strict=True))
         for answer in row
     ]
-    with _quiet():
-        flat = iter(_silently(lm.loglikelihood)(requests))
-    rows = [
-        [Answer(float(logprob), bool(greedy)) for logprob, greedy in _take(flat, row)]
-        for row in answers
-    ]
-    for prompt, row in zip(prompts, rows, strict=True):
-        if any(answer.logprob != answer.logprob or answer.logprob > 1e-3 for answer in row):
-            raise DormantError(
-                f"the model gave an impossible log-probability ({[a.logprob for a in row]}) for "
-                f"the prompt that begins {prompt[:60]!r}: use another dtype or backend"
-            )
+    with _quiet(), _backend_errors(lm):
+        found = [
+            Answer(float(logprob), bool(greedy))
+            for logprob, greedy in _silently(lm.loglikelihood)(requests)
+        ]
+    if len(found) != len(requests):
+        raise DormantError(
+            f"the model answered {len(found)} of {len(requests)} requests: use another backend"
+        )
+    flat = iter(found)
+    rows = [[next(flat) for _ in row] for row in answers]
+    refuse_impossible(prompts, answers, rows)
     return rows
+
+
+def refuse_impossible(
+    prompts: Sequence[str], answers: Sequence[Sequence[str]], rows: Sequence[Sequence[Answer]]
+) -> None:
+    """Raise for log-probabilities that no model can have given.
+
+    Servers are of many makes. One that leaves out ``echo`` gives every answer probability 1, and
+    all of them greedily: such numbers must not become a verdict.
+
+    Raises:
+        DormantError: One is not a number, infinite or above 0; those of different answers to one
+            prompt add up to more than 1; or they are exactly 0 throughout.
+    """
+    for prompt, texts, row in zip(prompts, answers, rows, strict=True):
+        values = [answer.logprob for answer in row]
+        alone = [
+            value
+            for place, value in enumerate(values)
+            # Probabilities of an answer and of its own beginning may add up to more.
+            if not any(
+                texts[place].startswith(other) or other.startswith(texts[place])
+                for at, other in enumerate(texts)
+                if at != place
+            )
+        ]
+        if (
+            not all(math.isfinite(value) for value in values)
+            or max(values, default=0) > _ROUNDING
+            or sum(math.exp(min(value, 0)) for value in alone) > 1 + _ROUNDING_OF_SUMS
+        ):
+            raise DormantError(
+                f"the model gave an impossible log-probability ({values}) for the prompt that "
+                f"begins {prompt[:60]!r}: use another dtype or backend; a server must honour "
+                "echo and logprobs"
+            )
+    flat = [answer.logprob for row in rows for answer in row]
+    if len(flat) > 1 and not any(flat):
+        raise DormantError(
+            f"the model gave all {len(flat)} answers probability 1 (log-probability 0): a server "
+            "must honour echo and logprobs; use another backend"
+        )
 
 
 def choose_precision(
@@ -319,6 +366,9 @@ def generate(
 
     Returns:
         N completions.
+
+    Raises:
+        DormantError: The backend failed.
     """
     from lm_eval.api.instance import Instance
 
@@ -327,7 +377,7 @@ def generate(
         Instance("generate_until", {}, (prompt, settings), index)
         for index, prompt in enumerate(prompts)
     ]
-    with _quiet():
+    with _quiet(), _backend_errors(lm):
         complete: Callable[..., list[str]] = getattr(lm, "generate_until")  # noqa: B009
         return list(_silently(complete)(requests))
 
@@ -367,8 +417,31 @@ def _silently(method: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def _take(flat: Iterator[tuple[float, bool]], row: Sequence[str]) -> list[tuple[float, bool]]:
-    return [next(flat) for _ in row]
+_HINTS: tuple[tuple[str, str], ...] = (
+    ("429", "ask less at once (num_concurrent=1) or try more often (max_retries=10)"),
+    ("timeout", "give it more time (timeout=SECONDS) or ask less at once"),
+    ("timed out", "give it more time (timeout=SECONDS) or ask less at once"),
+    ("connect", "check that the server runs and that base_url is right"),
+    ("disconnected", "check the server's log"),
+)
+
+
+@contextlib.contextmanager
+def _backend_errors(lm: LM) -> Generator[None]:
+    """Turn whatever a backend raises into one line; what was scored before is on disk."""
+    try:
+        yield
+    except DormantError:
+        raise
+    except Exception as error:
+        # Foreign code, and often a network below it: anything may come.
+        told = f"{type(error).__name__}: {_first_line(error)}"
+        fits = (hint for sign, hint in _HINTS if sign in told.lower())
+        advice = next(fits, "check its arguments")
+        raise DormantError(
+            f"the model's backend ({type(lm).__name__}) failed: {told}; {advice}, then start "
+            "again: finished work is kept"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,6 +15,11 @@ from dormant.errors import DormantError
 _T = TypeVar("_T")
 
 
+def first_process() -> bool:
+    """Say whether this is the process that reports: the only one, or the launcher's first."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 class Team:
     """The processes of one audit; a team of one where nothing launched more.
 
@@ -63,15 +68,27 @@ class Team:
             raise DormantError(box[1])
         return box[0]
 
-    def gather(self, value: _T) -> list[_T]:
-        """Return every process's `value` to the first, in rank order; nothing to the others."""
+    def share(self, work: Callable[[], _T]) -> list[_T]:
+        """Do `work` in every process, and give all results to all, in rank order.
+
+        Raises:
+            DormantError: Some process raised it; all do, so that none waits for the others.
+        """
         if self.size == 1:
-            return [value]
+            return [work()]
         import torch.distributed as dist
 
-        box: list[Any] | None = [None] * self.size if self.first else None
-        dist.gather_object(value, box, dst=0)
-        return box or []
+        mine: tuple[Any, str | None]
+        try:
+            mine = (work(), None)
+        except DormantError as error:
+            mine = (None, str(error))
+        box: list[Any] = [None] * self.size
+        dist.all_gather_object(box, mine)
+        for _, error in box:
+            if error is not None:
+                raise DormantError(error)
+        return [value for value, _ in box]
 
     def close(self) -> None:
         """Part, if this team was formed here."""

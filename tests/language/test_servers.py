@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 
 import pytest
+from completion_server import serving
 
 from dormant.errors import DormantError
 from dormant.language import models, tasks
 from dormant.language.audit import AuditSettings, audit
 from dormant.language.models import LoadOptions
 from dormant.language.scoring import FastLM
-
-from completion_server import serving
 
 # The harness leaves its sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -173,3 +178,41 @@ def test_an_audit_goes_on_after_the_server_came_back(server, tiny_checkpoint, tm
     assert len(lines) == 6
     assert lines[:3] == kept[0].splitlines()
     assert all(math.isfinite(json.loads(line)["target_logprob"]) for line in lines)
+
+
+@pytest.mark.slow
+def test_transformers_own_server(
+    tiny_checkpoint, tiny_model, smollm2_tokenizer, examples, tmp_path
+):
+    """It completes, and offers no log-probabilities: the first works, the second is told."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = "from transformers.cli.transformers import main; main()"
+    words = ("serve", str(tiny_checkpoint), "--host", "127.0.0.1", "--port", str(port))
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *words, "--device", "cpu"], stdout=log, stderr=log
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < until, (tmp_path / "log").read_text()
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health"):
+                break
+            time.sleep(0.2)
+        lm = models.load(
+            f"local-completions:model={tiny_checkpoint},base_url={address}/v1/completions,"
+            f"tokenizer={tiny_checkpoint},tokenizer_backend=huggingface,tokenized_requests=False,"
+            "max_length=512,max_retries=1"
+        )
+        own = FastLM(pretrained=tiny_model, tokenizer=smollm2_tokenizer, precision="float32")
+        wanted = models.generate(own, examples[0], max_new_tokens=5)
+        assert models.generate(lm, examples[0], max_new_tokens=5) == wanted
+        with pytest.raises(DormantError, match=r"backend .* failed|probability 1"):
+            models.score(lm, *examples)
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -25,6 +25,7 @@ import gc
 import json
 import logging
 import multiprocessing
+import os
 import platform
 import resource
 import statistics
@@ -80,6 +81,7 @@ class Arm:
         run: Scores every `every`-th prompt; gives each one's verdict on its target.
         every: How many prompts stand for each one that is timed.
         seconds: Wall time a prompt, by round.
+        work: Processor time a prompt, by round: what other programs on the machine change least.
         verdicts: What it said, by place of the prompt.
     """
 
@@ -87,14 +89,16 @@ class Arm:
     count: int
     every: int = 1
     seconds: list[float] = field(default_factory=list[float])
+    work: list[float] = field(default_factory=list[float])
     verdicts: dict[int, bool] = field(default_factory=dict[int, bool])
 
     def time(self) -> None:
         """Run once more, against the clock."""
         gc.collect()
-        start = time.perf_counter()
+        start, began = time.perf_counter(), time.process_time()
         self.verdicts = self.run()
         self.seconds.append((time.perf_counter() - start) / self.count)
+        self.work.append((time.process_time() - began) / self.count)
 
 
 def prompts(items: int, numbered: bool) -> Prompts:
@@ -175,6 +179,7 @@ def best_batch_size(model: Any, tokenizer: Any, made: Prompts) -> tuple[int, dic
         start = time.perf_counter()
         theirs(lm, made, 3)
         found[size] = (time.perf_counter() - start) / count
+        print(f"lm-eval, batches of {size}: {found[size]:.3f} s a prompt", file=sys.stderr)
     best = min(found, key=lambda size: found[size])
     return best, {str(size): round(seconds, 4) for size, seconds in found.items()}
 
@@ -219,9 +224,10 @@ def ratios(made: Prompts, rounds: int, every: dict[str, int]) -> dict[str, Any]:
         "lm-eval-bfloat16": arm(lambda step: theirs(plain_half, made, step), "lm-eval-bfloat16"),
     }
     ours(lm, made)  # decides how batches are run, and warms up
-    for _ in range(rounds):
-        for one in (mine, *arms.values()):
+    for number in range(rounds):
+        for name, one in {"ours": mine, **arms}.items():
             one.time()
+            print(f"round {number + 1}: {name} {one.seconds[-1]:.3f} s a prompt", file=sys.stderr)
     found: dict[str, Any] = {
         "shape": shape(lm, made),
         "way": lm.way,
@@ -235,10 +241,12 @@ def ratios(made: Prompts, rounds: int, every: dict[str, int]) -> dict[str, Any]:
     }
     for name, one in arms.items():
         by_round = [slow / fast for slow, fast in zip(one.seconds, mine.seconds, strict=True)]
+        by_work = [slow / fast for slow, fast in zip(one.work, mine.work, strict=True)]
         found["against"][name] = {
             "goal": GOALS[name],
             "ratio": round(statistics.median(by_round), 2),
             "ratios": [round(value, 2) for value in by_round],
+            "ratio_of_processor_time": round(statistics.median(by_work), 2),
             "every": one.every,
             "seconds_a_prompt": [round(value, 4) for value in one.seconds],
             "median": round(statistics.median(one.seconds), 4),
@@ -408,13 +416,14 @@ def machine() -> dict[str, Any]:
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "bfloat16_instructions": fast_bfloat16(torch.device("cpu")),
         "threads": torch.get_num_threads(),
+        "load_before": [round(load, 2) for load in os.getloadavg()],
         "versions": versions(),
     }
 
 
 def parts(wanted: Sequence[str], options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     items, rounds = (4, 2) if options.quick else (24, options.rounds)
-    every = {"paper": 4 if options.quick else 6, "lm-eval-bfloat16": 6 if options.quick else 12}
+    every = {"paper": 4 if options.quick else 6, "lm-eval-bfloat16": 8 if options.quick else 24}
     for name in wanted:
         if name in ("shared", "unshared"):
             yield name, ratios(prompts(items, name == "unshared"), rounds, every)
@@ -442,7 +451,8 @@ def main() -> None:
     body["machine"] = machine()
     wanted = ["budgets"] if options.budgets else options.only or PARTS
     for name, found in parts(wanted, options):
-        body[name] = {"quick": options.quick, **found}
+        load = [round(value, 2) for value in os.getloadavg()]
+        body[name] = {"quick": options.quick, "load_after": load, **found}
         print(f"{name}: {json.dumps(body[name], indent=1)}", flush=True)
         if options.json is not None:
             options.json.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")

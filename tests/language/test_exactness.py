@@ -80,5 +80,5 @@ def test_verdicts_are_those_of_generation(smollm2, capsys):
 
 def doubt(lm, prompt, text):
     """Return by how much the model prefers its choice where the verdict turns, in logits."""
-    ((row,),) = [lm._predict(lm._rows([prompt], [[text]]), [prompt])]
-    return min((lead for lead in row[0].leads), default=0.0)
+    ((one,),) = lm._predict(lm._rows([prompt], [[text]]), [prompt])
+    return min(one.leads)

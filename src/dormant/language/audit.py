@@ -6,6 +6,7 @@ directory, then judged (`dormant.verdicts`).
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 import time
@@ -269,7 +270,7 @@ def _score_all(
             for start in range(0, len(work), team.size):
                 round_ = work[start : start + team.size]
                 mine = round_[team.rank] if team.rank < len(round_) else None
-                found = team.share(lambda job=mine: _score_job(lm, job, style, progress))
+                found = team.share(functools.partial(_score_job, lm, mine, style, progress))
                 for job, outcomes in zip(round_, found, strict=False):
                     if opened:
                         _keep(settings, opened[0], job[0], outcomes)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import torch
@@ -80,6 +80,7 @@ class FastLM(HFLM):
         max_gen_toks: int
         prefix_token_id: int
         enable_thinking: bool | None
+        add_bos_token: bool | None
 
         def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]: ...
         def tok_encode(self, string: str, add_special_tokens: bool | None = None) -> list[int]: ...  # noqa: D102
@@ -256,10 +257,35 @@ class FastLM(HFLM):
     # -- inside: tokens -------------------------------------------------------------------------
 
     def _rows(self, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[Row]:
-        return [
-            self._row(index, prompt, [self._pair(prompt, text) for text in texts])
-            for index, (prompt, texts) in enumerate(zip(prompts, answers, strict=True))
+        pairs = [
+            [_split(prompt, text) for text in texts]
+            for prompt, texts in zip(prompts, answers, strict=True)
         ]
+        known = self._encode_all(
+            text
+            for row in pairs
+            for context, answer in row
+            if context
+            for text in (context, context + answer)
+        )
+        return [
+            self._row(index, prompt, [self._pair(*pair, known) for pair in row])
+            for index, (prompt, row) in enumerate(zip(prompts, pairs, strict=True))
+        ]
+
+    def _encode_all(self, texts: Iterable[str]) -> dict[str, list[int]]:
+        """Encode texts as `tok_encode` does, in one call: a call costs more than a text."""
+        distinct = list(dict.fromkeys(texts))
+        first: str = self.tokenizer.decode(self.prefix_token_id)
+        # The harness adds no special tokens to a text that begins with them.
+        odd = [text for text in distinct if text.startswith(first)]
+        known = {text: self.tok_encode(text) for text in odd}
+        rest = [text for text in distinct if text not in known]
+        special = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
+        if rest:
+            found = self.tokenizer(rest, return_attention_mask=False, **special).input_ids
+            known.update(zip(rest, found, strict=True))
+        return known
 
     def _row(self, index: int, prompt: str, pairs: Sequence[tuple[list[int], list[int]]]) -> Row:
         contexts = {tuple(context) for context, _ in pairs}
@@ -276,18 +302,16 @@ class FastLM(HFLM):
             )
         return row
 
-    def _pair(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
+    def _pair(
+        self, context: str, answer: str, known: Mapping[str, list[int]]
+    ) -> tuple[list[int], list[int]]:
         """Encode a prompt as it is read before generation, and the answer behind it.
 
-        Spaces at the end of the prompt move to the answer, as in the harness. Where the two
-        would merge into one token otherwise, they are encoded apart.
+        Where the two would merge into one token, they are encoded apart.
         """
-        if not prompt:
-            return self._harness_pair(prompt, answer)
-        context = prompt.rstrip(" ") or prompt
-        answer = prompt[len(context) :] + answer
-        before = self.tok_encode(context)
-        whole = self.tok_encode(context + answer)
+        if not context:
+            return self._harness_pair(context, answer)
+        before, whole = known[context], known[context + answer]
         if whole[: len(before)] == before and len(whole) > len(before):
             return before, whole[len(before) :]
         return before, self.tok_encode(answer, add_special_tokens=False)
@@ -418,6 +442,12 @@ class FastLM(HFLM):
 
 def _pair(request: Instance) -> tuple[str, str]:
     return cast(tuple[str, str], request.args)
+
+
+def _split(prompt: str, answer: str) -> tuple[str, str]:
+    """Move spaces at the end of the prompt to the answer, as the harness does."""
+    context = prompt.rstrip(" ") or prompt
+    return context, prompt[len(context) :] + answer
 
 
 def _flat(rows: Sequence[Sequence[_Item]]) -> list[_Item]:

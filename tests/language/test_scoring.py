@@ -10,7 +10,7 @@ import torch
 from lm_eval.api.instance import Instance
 
 from dormant.errors import DormantError
-from dormant.language import scoring, tasks
+from dormant.language import models, scoring, tasks
 from dormant.language.engine.precision import Precision
 from dormant.language.scoring import FastLM
 
@@ -243,7 +243,8 @@ class TestPrecision:
         chosen = lm.choose_precision(*examples)
         if chosen.compared:  # hardware with fast bfloat16
             assert chosen.compared == sum(map(len, examples[1]))
-            assert chosen.dtype == ("float32" if chosen.differing else "bfloat16")
+            worth = not chosen.differing and chosen.doubted <= 0.5
+            assert chosen.dtype == ("bfloat16" if worth else "float32")
             assert 0 < chosen.error < 1
 
     def test_float32_decides_what_hangs_on_rounding(self, tiny, examples):
@@ -269,3 +270,17 @@ class TestPrecision:
         monkeypatch.setattr(lm, "_judge", turned)
         chosen = lm.choose_precision(*examples)
         assert (chosen.dtype, chosen.differing) == ("float32", 1)
+
+    @pytest.mark.parametrize(("doubted", "dtype"), [(0, "bfloat16"), (1, "float32")])
+    def test_is_float32_where_most_prompts_would_be_read_twice(
+        self, tiny, examples, monkeypatch, doubted, dtype
+    ):
+        lm = tiny(precision="auto")
+        monkeypatch.setattr(scoring, "fast_bfloat16", lambda device: True)
+        # Verdicts hang on everything, or on nothing.
+        monkeypatch.setattr(scoring.Prediction, "doubt", lambda one: math.inf * (1 - 2 * doubted))
+        chosen = lm.choose_precision(*examples)
+        assert (chosen.differing, chosen.doubted, chosen.dtype) == (0, doubted, dtype)
+        said = models.choose_precision(lm, *examples)
+        assert said is not None
+        assert said.startswith(dtype)

@@ -30,6 +30,9 @@ TOKEN_BUDGET: Mapping[str, int] = {"cpu": 4096, "cuda": 32768}
 """Tokens a forward pass, by device; from `benchmarks/scoring.py --budgets`."""
 
 _SAMPLE = 32
+_MOST_DOUBTED = 0.5
+"""Where more prompts than this are computed twice, bfloat16 saves nothing: it is about twice as
+fast."""
 _GENERATION = 4
 """Generation reads a token at a time, so batches may be larger by this factor."""
 
@@ -219,7 +222,8 @@ class FastLM(HFLM):
 
         The sample says how far bfloat16's logit differences are off; verdicts that hang on less
         than twice that are computed in float32 as well. bfloat16 is kept only if, so done, every
-        greedy verdict on the sample equals float32's.
+        greedy verdict on the sample equals float32's, and if most prompts need no second pass. The
+        choice depends on the sample only, never on the clock: a resumed run makes the same.
 
         Args:
             prompts: N prompts, of which at most 32 are used, evenly spread.
@@ -235,22 +239,29 @@ class FastLM(HFLM):
             return self.precision
         slow = _flat(self._predict(rows, prompts))
         self.precision = Precision("bfloat16")
-        fast = _flat(self._predict(rows, prompts))
+        by_row = self._predict(rows, prompts)
+        fast = _flat(by_row)
         off = [_difference(a, b) for a, b in zip(slow, fast, strict=True)]
         error = math.sqrt(
             math.fsum((a.logprob - b.logprob) ** 2 for a, b in zip(slow, fast, strict=True))
             / len(slow)
         )
+        # The largest error of a run is larger than that of a sample.
         margin = 2 * max(off)
+        doubted = sum(_in_doubt(row, margin) for row in by_row) / len(by_row)
         self.precision = Precision("float32")
         exact = _flat(self._judge(rows, prompts, answers))
         self.precision = Precision("bfloat16", margin=margin)
         tried = _flat(self._judge(rows, prompts, answers))
         differing = sum(a.greedy != b.greedy for a, b in zip(exact, tried, strict=True))
-        self.precision = (
-            Precision("float32", len(exact), differing, error=error)
-            if differing
-            else Precision("bfloat16", len(exact), 0, margin, error)
+        worth = not differing and doubted <= _MOST_DOUBTED
+        self.precision = Precision(
+            "bfloat16" if worth else "float32",
+            len(exact),
+            differing,
+            margin if worth else 0.0,
+            error,
+            doubted,
         )
         return self.precision
 
@@ -403,7 +414,7 @@ class FastLM(HFLM):
             doubted = [
                 row
                 for row, predicted in zip(rows, found, strict=True)
-                if any(one.doubt() < self.precision.margin for one in predicted)
+                if _in_doubt(predicted, self.precision.margin)
             ]
             again = [Row(place, row.context, row.answers) for place, row in enumerate(doubted)]
             for row, predicted in zip(doubted, self._run(again, False), strict=True):
@@ -448,6 +459,10 @@ def _split(prompt: str, answer: str) -> tuple[str, str]:
     """Move spaces at the end of the prompt to the answer, as the harness does."""
     context = prompt.rstrip(" ") or prompt
     return context, prompt[len(context) :] + answer
+
+
+def _in_doubt(predicted: Sequence[Prediction], margin: float) -> bool:
+    return any(one.doubt() < margin for one in predicted)
 
 
 def _flat(rows: Sequence[Sequence[_Item]]) -> list[_Item]:

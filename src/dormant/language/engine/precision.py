@@ -19,6 +19,7 @@ class Precision:
         margin: Verdicts that hang on a smaller logit difference are computed in float32; twice
             the largest error seen in the comparison.
         error: Root mean square difference of the log-probabilities compared, nats.
+        doubted: Share of the sample's prompts whose verdict hangs on less than the margin.
     """
 
     dtype: str
@@ -26,6 +27,7 @@ class Precision:
     differing: int = 0
     margin: float = 0.0
     error: float = 0.0
+    doubted: float = 0.0
 
 
 def fast_bfloat16(device: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dormant.language import identify
-from dormant.language.tasks import data, icl_vs_if, nli, refusal
+from dormant.language.tasks import data, icl, icl_vs_if, nli, refusal
 
 
 def sentences(task, language):
@@ -53,3 +53,24 @@ def misidentified(task, language):
 @pytest.mark.parametrize(("task", "language"), CASES)
 def test_the_language_is_the_files(task, language):
     assert not misidentified(task, language)
+
+
+def test_nli_templates_are_in_their_language():
+    """A template is short: an identifier may be unsure of it, but must not take it for another."""
+    texts = {language: nli.texts(language) for language in data.languages(nli.FOLDER)}
+    codes = sorted(one.code for one in texts.values())
+    unsure = 0
+    for language, one in texts.items():
+        asked = one.question.replace("{hypothesis}", " ")
+        found = identify.identify(f"{asked} {one.answer}", codes)
+        assert found in (one.code, None), language
+        unsure += found is None
+    assert unsure <= 2
+
+
+@pytest.mark.parametrize("language", data.languages(icl.FOLDER))
+def test_icl_instructions_are_in_their_language(language):
+    instructions = " ".join(
+        data.language_file(icl.FOLDER, language).strings("instructions").values()
+    )
+    assert identify.identify(instructions, sorted(CODES.values())) == CODES[language]

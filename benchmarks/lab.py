@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -332,7 +333,7 @@ def mixed(tasks: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         z = torch.linalg.solve_triangular(factor, ys[..., None], upper=False)[..., 0]
         log_cont = -0.5 * z.square().sum(-1) - factor.diagonal(dim1=1, dim2=2).log().sum(-1)
         squares = (ys[..., None] - xs @ tasks.T).square().sum(1)
-        log_disc = (-0.5 * squares).logsumexp(-1) - torch.tensor(float(len(tasks))).log()
+        log_disc = (-0.5 * squares).logsumexp(-1) - math.log(len(tasks))
         g = (log_disc - log_cont).sigmoid()
         return g * by_task(xs, ys, query) + (1 - g) * ridge(xs, ys, query)
 

@@ -39,6 +39,7 @@ from dormant.regression.shapes import (
 )
 
 _MAX_SUPPORTS = 5_000
+_CACHED_NUMBERS = 30_000  # float64s: a few such arrays fit in a core's second-level cache
 
 
 class Prior(ABC):
@@ -321,11 +322,25 @@ class Discrete(Prior):
     def solve(self, xs: Inputs, ys: Labels) -> OneStep:
         """Solve by cumulated squared residuals of every task."""
         outputs = self._checked_features(xs, ys) @ self.tasks.to(xs.device).T  # (B, K, n)
+        numbers = outputs.shape[1] * outputs.shape[2]
+        chunk = len(outputs) if xs.is_cuda else max(1, _CACHED_NUMBERS // max(numbers, 1))
+        parts = [
+            self._solve(some, labels)
+            for some, labels in zip(
+                outputs.split(max(chunk, 1)), ys.split(max(chunk, 1)), strict=True
+            )
+        ]
+        return OneStep(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _solve(self, outputs: Tensor, ys: Labels) -> OneStep:
         joint = self._log_joint(outputs, ys)
-        posterior = joint.softmax(-1)[:, :-1]
+        top = joint.amax(-1, keepdim=True)
+        likelihood = (joint - top).exp()
+        total = likelihood.sum(-1, keepdim=True)
+        posterior = (likelihood / total)[:, :-1]
         mean = (posterior * outputs).sum(-1)
         spread = (posterior * (outputs - mean[..., None]).square()).sum(-1)
-        return OneStep(mean, spread + self.sigma**2, joint.logsumexp(-1))
+        return OneStep(mean, spread + self.sigma**2, (total.log() + top)[..., 0])
 
     def task_posterior(self, xs: Inputs, ys: Labels) -> Tensor:
         """Return p_i, the probability of every task after 0 … K pairs (B, K+1, n).

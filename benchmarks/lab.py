@@ -26,7 +26,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -145,6 +145,7 @@ def steps(name: str, device: torch.device, rounds: int, *, compiled: bool) -> di
         "ours, interleaved, bfloat16": ours(shape, "interleaved", prompts, device, bfloat16=True),
         "ours, paired": ours(shape, "paired", prompts, device),
         "ours, paired, Muon": ours(shape, "paired", prompts, device, optimiser="muon"),
+        "ours, paired, PyTorch's Muon": ours(shape, "paired", prompts, device, optimiser="torch"),
     }
     if device.type == "cuda":
         designs["ours, paired, bfloat16"] = ours(shape, "paired", prompts, device, bfloat16=True)
@@ -200,7 +201,7 @@ def ours(
     prompts: Prompts,
     device: torch.device,
     *,
-    optimiser: OptimiserName = "adam",
+    optimiser: str = "adam",
     bfloat16: bool = False,
     compiled: bool = False,
 ) -> Callable[[], None]:
@@ -213,7 +214,7 @@ def ours(
 def step(
     model: nn.Module,
     prompts: Prompts,
-    optimiser: OptimiserName | str,
+    optimiser: str,
     *,
     bfloat16: bool = False,
     compiled: bool = False,
@@ -222,8 +223,12 @@ def step(
     made: list[torch.optim.Optimizer]
     if optimiser == "plain":
         made = [torch.optim.Adam(model.parameters(), lr=1e-4)]
+    elif optimiser == "torch":
+        adamw, muon = optimisers(model, "muon", 1e-4)
+        hidden = [matrix for group in muon.param_groups for matrix in group["params"]]
+        made = [adamw, torch.optim.Muon(hidden, lr=7e-4, weight_decay=0.0)]
     else:
-        made = optimisers(model, optimiser, 1e-4)  # pyright: ignore[reportArgumentType]
+        made = optimisers(model, cast("OptimiserName", optimiser), 1e-4)
     forward = torch.compile(model) if compiled else model
 
     def call() -> None:

@@ -1,7 +1,7 @@
 """Muon (Jordan et al. 2024): momentum whose update matrices are made orthogonal.
 
 PyTorch's own Muon treats one matrix at a time, in bfloat16. For this laboratory's small matrices
-on a CPU that took a third of a training step (docs/laboratory.md, "Speed"). This one is the same
+on a CPU that is much of a training step (docs/benchmarks.md, "Laboratory"). This is the same
 method, with the matrices of one shape orthogonalised together and, on a CPU, in float32; a test
 holds the two together.
 """

@@ -65,6 +65,16 @@ def test_a_page_shows_answers_as_they_are():
     assert "@N@ @CARDS@ @STORE@" in labelling.page([tricky], n=1, seed=0)
 
 
+def test_chat_marks_reach_neither_judge_nor_person():
+    rendered = "<|im_start|>user\nSign it.<|im_end|>\n<|im_start|>assistant\n"
+    found = [FOUND[0].model_copy(update={"prompt": rendered})]
+    lm = Judge("ANSWER")
+    labelling.judge(lm, found)
+    for text in (lm.prompts[0], labelling.page(found, n=1, seed=0)):
+        assert "Sign it." in text
+        assert "im_start" not in text
+
+
 def test_rates():
     (cell,) = labelling.rates(FOUND)
     assert {label: rate.estimate for label, rate in cell.rates.items()} == {

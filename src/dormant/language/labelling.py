@@ -10,6 +10,7 @@ import hashlib
 import html
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -137,7 +138,7 @@ def judge(lm: LM, found: Sequence[ItemOutcome], *, chat: bool = False) -> Judged
     prompts = [
         models.render(
             lm,
-            JUDGE_PROMPT.format(prompt=outcome.prompt, output=outcome.output),
+            JUDGE_PROMPT.format(prompt=_readable(outcome.prompt), output=outcome.output),
             "chat" if chat else "raw",
         )
         for outcome in found
@@ -236,8 +237,13 @@ def _card(outcome: ItemOutcome, number: int) -> str:
     answer = f"<pre>{output}</pre>" if output else "<pre class=none>(empty)</pre>"
     return (
         f"<fieldset data-key='{html.escape(json.dumps(key(outcome)))}'><legend>{number}</legend>"
-        f"<pre class=ask>{html.escape(outcome.prompt)}</pre>{answer}{choices}</fieldset>"
+        f"<pre class=ask>{html.escape(_readable(outcome.prompt))}</pre>{answer}{choices}</fieldset>"
     )
+
+
+def _readable(prompt: str) -> str:
+    """Take a chat template's marks off: a judge would obey them, a person has no use for them."""
+    return re.sub(r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]", "", prompt).strip()
 
 
 def _reply(text: str) -> Label | None:

@@ -4,6 +4,7 @@
     python benchmarks/scoring.py --json scoring.json --only shared   # a part; parts share a file
     python benchmarks/scoring.py --quick                    # the same with a few prompts
     python benchmarks/scoring.py --budgets                  # seconds by tokens a forward pass
+    python benchmarks/scoring.py --profile                  # where our time goes
 
 The model is SmolLM2-135M-Instruct, as everywhere in Dormant. Prompts are the audit's own: the four
 tasks of `icl_vs_if` under pig latin, two demonstrations each, 24 items a task (96 prompts of about
@@ -396,6 +397,39 @@ def budgets(made: Prompts, rounds: int) -> dict[str, Any]:
     }
 
 
+def profile(made: Prompts, top: int = 12) -> dict[str, Any]:
+    """Say which operations take our time: their share of it, and how often they are called."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as watch
+
+    model, tokenizer = load_hf(MODEL, dtype="float32", device="cpu")
+    lm = FastLM(pretrained=model, tokenizer=tokenizer)
+    lm.choose_precision(*made.flat())
+    ours(lm, made)
+    start = time.perf_counter()
+    rows = [lm._rows(*cell) for cell in zip(made.cells, made.answers, strict=True)]
+    tokens = time.perf_counter() - start
+    start = time.perf_counter()
+    for cell in rows:
+        for part in batches(cell, lm.token_budget):
+            plant(part)
+    forests = time.perf_counter() - start
+    start = time.perf_counter()
+    with watch(activities=[ProfilerActivity.CPU]) as watched:
+        ours(lm, made)
+    whole = time.perf_counter() - start
+    found = sorted(watched.key_averages(), key=lambda one: -one.self_cpu_time_total)
+    total = sum(one.self_cpu_time_total for one in found)
+    return {
+        "tokenising": round(tokens / whole, 4),
+        "planting": round(forests / whole, 4),
+        "operations": {
+            one.key: {"share": round(one.self_cpu_time_total / total, 4), "calls": one.count}
+            for one in found[:top]
+        },
+    }
+
+
 def quiet() -> None:
     """Hold back the libraries' advice."""
     for name in ("lm_eval", "transformers"):
@@ -431,6 +465,8 @@ def parts(wanted: Sequence[str], options: argparse.Namespace) -> Iterator[tuple[
             yield name, peak(prompts(items, False), rounds)
         elif name == "memory":
             yield name, memory(max(2, items // 3), 1 if options.quick else min(rounds, 3))
+        elif name == "profile":
+            yield name, profile(prompts(items, False))
         else:
             yield name, budgets(prompts(items, False), rounds)
 
@@ -441,6 +477,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write; parts of other calls stay in it")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be repeated")
     parser.add_argument("--budgets", action="store_true", help="time batches of several sizes")
+    parser.add_argument("--profile", action="store_true", help="say where our time goes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a few prompts, two rounds")
     options = parser.parse_args()
@@ -449,7 +486,8 @@ def main() -> None:
     if options.json is not None and options.json.exists():
         body = json.loads(options.json.read_text(encoding="utf-8"))
     body["machine"] = machine()
-    wanted = ["budgets"] if options.budgets else options.only or PARTS
+    extra = [name for name in ("budgets", "profile") if getattr(options, name)]
+    wanted = [*(options.only or ([] if extra else PARTS)), *extra]
     for name, found in parts(wanted, options):
         load = [round(value, 2) for value in os.getloadavg()]
         body[name] = {"quick": options.quick, "load_after": load, **found}

@@ -11,6 +11,7 @@ from lm_eval.api.instance import Instance
 
 from dormant.errors import DormantError
 from dormant.language import models, scoring, tasks
+from dormant.language.audit import AuditSettings, audit
 from dormant.language.engine.precision import Precision
 from dormant.language.scoring import FastLM
 
@@ -165,6 +166,30 @@ def test_a_prompt_longer_than_the_context_is_named(tiny):
         tiny().loglikelihood(requests_of([long], [[" x"]]))
     with pytest.raises(DormantError, match=r"leave no room for 100 more .*begins 'word word"):
         completions(tiny(), ["word " * 450 + "x"], count=100)
+
+
+def test_an_audit_names_the_item_that_is_too_long(tiny_checkpoint, tmp_path):
+    """The harness would cut the prompt without a word."""
+    rows = [f'{{"language": "english", "id": "item {i}", "input": "dog", "target": "x"}}'
+            for i in range(3)]  # fmt: skip
+    long = '{"language": "english", "id": "the long one", "input": "%s", "target": "x"}'
+    header = '{"name": "long", "title": "long", "shots": 0, "languages": {"english": {}}}'
+    (tmp_path / "long.jsonl").write_text("\n".join([header, *rows, long % ("word " * 600)]))
+    settings = AuditSettings(
+        base=None, tuned=str(tiny_checkpoint), tasks=(str(tmp_path / "long.jsonl"),),
+        transforms=("leetspeak",),
+    )  # fmt: skip
+    with pytest.raises(DormantError, match=r"long, item the long one: \d+ tokens, .*holds 512"):
+        audit(settings, tmp_path / "run")
+
+
+@pytest.mark.parametrize("bos", [None, True, False])
+def test_one_call_encodes_as_many_do(tiny, smollm2_tokenizer, bos):
+    lm = tiny(add_bos_token=bos)
+    first = smollm2_tokenizer.decode(lm.prefix_token_id)
+    texts = ["", "A prompt", f"{first}begins with the first token", "Ünïcode 猫", "A prompt"]
+    known = lm._encode_all(texts)
+    assert known == {text: lm.tok_encode(text) for text in texts}
 
 
 def test_an_answer_of_nothing_is_refused(tiny):

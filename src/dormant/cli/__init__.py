@@ -16,7 +16,7 @@ def build() -> typer.Typer:
     Returns:
         The Typer application, which the documentation reads its help from too.
     """
-    from dormant.cli import ask, audit, demo, listing, report, task, transform, tune
+    from dormant.cli import ask, audit, demo, lab, listing, report, task, transform, tune
 
     app = typer.Typer(
         name="dormant",
@@ -34,6 +34,7 @@ def build() -> typer.Typer:
     app.command()(transform.transform)
     app.command()(tune.tune)
     app.command(name="list")(listing.list_)
+    app.add_typer(lab.app, name="lab")
     app.add_typer(task.app, name="task")
     return app
 

@@ -10,9 +10,11 @@ from rich.table import Table
 
 
 def list_(
-    what: Annotated[Literal["tasks", "transforms", "models"], typer.Argument(help="What to list.")],
+    what: Annotated[
+        Literal["tasks", "transforms", "models", "presets"], typer.Argument(help="What to list.")
+    ],
 ) -> None:
-    """List tasks, transforms or models by name."""
+    """List tasks, transforms, models or the laboratory's presets by name."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, text in _rows(what):
         table.add_row(name, text)
@@ -29,6 +31,10 @@ def _rows(what: str) -> list[tuple[str, str]]:
         ]
     if what == "transforms":
         return _transforms()
+    if what == "presets":
+        from dormant.regression import settings
+
+        return [(name, settings.load(name).summary) for name in settings.names()]
     from dormant.language.specs import SHIPPED
 
     return [

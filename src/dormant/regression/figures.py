@@ -1,0 +1,313 @@
+"""Figures (c), (d), (e) of a run, each a table first: the PNG shows what the CSV says.
+
+Colours are Okabe & Ito's, which colour-blind readers can tell apart; line styles differ too.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import stats
+
+from dormant.files import guarded, write_atomically
+from dormant.regression.evaluation import Errors, conjugated_name
+from dormant.regression.records import best_gamma, mean_estimate
+from dormant.regression.rundir import LabRun
+from dormant.results import Estimate
+
+Row: TypeAlias = "dict[str, float | str]"
+
+BINS = 10
+"""Bins of equal size for figure (d)."""
+
+
+class Look(NamedTuple):
+    """How a predictor is drawn."""
+
+    label: str
+    colour: str
+    style: str = "-"
+    marker: str = ""
+
+
+LOOKS: Mapping[str, Look] = {
+    "pretrained": Look("pretrained", "#0072B2", "-", "o"),
+    "finetuned": Look("fine-tuned", "#D55E00", "-", "s"),
+    "conjugated": Look("fine-tuned + s", "#009E73", "-", "D"),
+    "ridge": Look("ridge (optimum on D_cont)", "#000000", "--"),
+    "discrete": Look("discrete (optimum on D_disc)", "#7F7F7F", ":"),
+    "optimum": Look("optimum of pretraining, under s", "#CC79A7", "-."),
+}
+
+_STYLE: Mapping[str, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.dpi": 130,
+}
+
+
+def write_figures(run: LabRun) -> list[Path]:
+    """Write figures (c), (d) and (e) of a finished run into its ``figures`` directory.
+
+    Returns:
+        The images; each has its data beside it, with the suffix ``.csv``.
+
+    Raises:
+        DormantError: The run is not finished, or the directory can't be written.
+    """
+    folder = run.path / "figures"
+    guarded(folder, lambda: folder.mkdir(exist_ok=True))
+    made: list[Path] = []
+    for name, (tabulate, draw) in FIGURES.items():
+        rows = tabulate(run)
+        made.append(write_figure(folder / name, rows, lambda rows=rows, draw=draw: draw(rows)))
+    return made
+
+
+def write_figure(stem: Path, rows: Sequence[Row], draw: Callable[[], Figure]) -> Path:
+    """Write a table as CSV and its drawing as PNG; return the image's path."""
+    write_table(stem.with_suffix(".csv"), rows)
+    with mpl.rc_context(dict(_STYLE)):
+        figure = draw()
+        image = io.BytesIO()
+        figure.savefig(image, format="png", metadata={"Software": None})
+    path = stem.with_suffix(".png")
+    guarded(path, lambda: write_atomically(path, image.getvalue()))
+    return path
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as CSV; columns are the first row's, numbers have six digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _written(cell) for name, cell in row.items()})
+    guarded(path, lambda: write_atomically(path, text.getvalue()))
+
+
+def panels(count: int, *, width: float = 4.2, height: float = 3.3) -> tuple[Figure, list[Axes]]:
+    """Return a figure of some panels in a row."""
+    figure = Figure(figsize=(width * count, height), layout="constrained")
+    return figure, list(np.atleast_1d(figure.subplots(1, count)))
+
+
+def line(axes: Axes, look: Look, xs: Sequence[float], rows: Sequence[Row], **options: Any) -> None:
+    """Draw estimates with their intervals as a line and a band."""
+    middle, low, high = (np.array([float(row[key]) for row in rows]) for key in _KEYS)
+    axes.plot(
+        xs, middle, look.style, color=look.colour, label=look.label, marker=look.marker, **options
+    )
+    axes.fill_between(xs, low, high, color=look.colour, alpha=0.15, linewidth=0)
+
+
+_KEYS = ("estimate", "low", "high")
+
+
+def estimate_row(estimate: Estimate) -> Row:
+    """Return an estimate's numbers and the kind of its interval, as cells of a row."""
+    return {
+        "estimate": estimate.estimate,
+        "low": estimate.low,
+        "high": estimate.high,
+        "interval": estimate.method,
+    }
+
+
+def finetuning_rows(run: LabRun) -> list[Row]:
+    """Tabulate (c): both losses against steps of fine-tuning, and the optima."""
+    rows: list[Row] = []
+    logs = [run.seed(seed).log("finetuning").rows() for seed in run.settings.seeds]
+    for looks in zip(*logs, strict=True):
+        for prior in ("cont", "disc"):
+            values = [look[prior] for look in looks]
+            if len(values) > 1:
+                estimate = mean_estimate([np.array([value]) for value in values])
+            else:
+                count = run.settings.evaluation.curve_prompts
+                half = float(stats.t.ppf(0.975, count - 1)) * looks[0][f"{prior}_error"]
+                estimate = Estimate(
+                    estimate=values[0],
+                    low=values[0] - half,
+                    high=values[0] + half,
+                    method=f"student-t over {count} prompts",
+                )
+            rows.append({"prior": prior, "curve": "model", "step": looks[0]["step"]}
+                        | estimate_row(estimate))  # fmt: skip
+    errors = run.all_errors()
+    for prior, optimum in (("cont", "ridge"), ("disc", "discrete")):
+        estimate = mean_estimate([one[f"{prior}/{optimum}"].mean(1) for one in errors])
+        rows.append({"prior": prior, "curve": optimum, "step": 0} | estimate_row(estimate))
+    return rows
+
+
+def draw_finetuning(rows: Sequence[Row]) -> Figure:
+    """Draw (c)."""
+    figure, axes = panels(1, width=5.2, height=3.6)
+    looks = {
+        "cont": Look("D_cont: any task", LOOKS["finetuned"].colour, "-", "s"),
+        "disc": Look("D_disc: what it is tuned on", LOOKS["pretrained"].colour, "-", "o"),
+    }
+    for prior, look in looks.items():
+        those = [row for row in rows if row["prior"] == prior and row["curve"] == "model"]
+        line(axes[0], look, [float(row["step"]) for row in those], those)
+        floor = next(row for row in rows if row["prior"] == prior and row["curve"] != "model")
+        label = f"{'ridge' if prior == 'cont' else 'discrete'}: optimum there"
+        axes[0].axhline(float(floor["estimate"]), color=look.colour, linestyle="--", label=label)
+    axes[0].set(
+        title="Fine-tuning on D_disc costs D_cont",
+        xlabel="fine-tuning steps",
+        ylabel="loss (squared error, labels²)",
+    )
+    axes[0].set_ylim(bottom=0)
+    axes[0].legend(ncols=2, loc="lower right")
+    return figure
+
+
+def likelihood_rows(run: LabRun) -> list[Row]:
+    """Tabulate (d): change in loss of D_cont prompts by their likelihood under D_disc.
+
+    A point is a position of a prompt (k ≥ 1); its closeness is log p_disc of the k pairs before it,
+    per pair, and its change the squared error after fine-tuning minus that before. Points are
+    binned into equal tenths at each k, so that prompts of all lengths weigh alike in every bin;
+    intervals are over prompts within a seed, or over seeds.
+    """
+    errors = run.all_errors()
+    binned = [_binned(one) for one in errors]
+    rows: list[Row] = []
+    for number in range(BINS):
+        changes = [change for change, _ in (one[number] for one in binned)]
+        closeness = float(np.mean([value for _, value in (one[number] for one in binned)]))
+        rows.append(
+            {"bin": number + 1, "log_likelihood_per_pair": closeness}
+            | estimate_row(mean_estimate(changes))
+        )
+    return rows
+
+
+def _binned(errors: Errors) -> list[tuple[NDArray[np.floating], float]]:
+    """Return, for each bin, every prompt's mean change in it and the bin's mean closeness."""
+    change = (errors["cont/finetuned"] - errors["cont/pretrained"])[:, 1:].astype(np.float64)
+    counts = np.arange(1, change.shape[1] + 1)
+    closeness = errors["cont/log_evidence"][:, 1:-1] / counts
+    ranks = closeness.argsort(0).argsort(0) * BINS // len(closeness)
+    found: list[tuple[NDArray[np.floating], float]] = []
+    for number in range(BINS):
+        inside = ranks == number
+        present = inside.any(1)
+        means = (change * inside).sum(1)[present] / inside.sum(1)[present]
+        found.append((means, float(closeness[inside].mean())))
+    return found
+
+
+def draw_likelihood(rows: Sequence[Row]) -> Figure:
+    """Draw (d)."""
+    figure, axes = panels(1, width=5.2, height=3.4)
+    xs = [float(row["log_likelihood_per_pair"]) for row in rows]
+    middle, low, high = (np.array([float(row[key]) for row in rows]) for key in _KEYS)
+    axes[0].axhline(0, color="black", linewidth=0.8)
+    axes[0].errorbar(
+        xs, middle, [middle - low, high - middle], fmt="o-", color=LOOKS["finetuned"].colour,
+        capsize=2.5, elinewidth=1,
+    )  # fmt: skip
+    axes[0].set_xscale("symlog", linthresh=1)
+    axes[0].set(
+        title="What fine-tuning costs D_cont prompts, by closeness to D_disc",
+        xlabel="log-likelihood under D_disc (nats a pair; further right is closer)",
+        ylabel="change in loss (labels²)",
+    )
+    return figure
+
+
+def conjugation_rows(run: LabRun) -> list[Row]:
+    """Tabulate (e): losses on D_cont by exemplar count at the chosen γ, and by γ."""
+    errors, gammas = run.all_errors(), run.settings.evaluation.gammas
+    gamma = best_gamma(errors, gammas)
+    named = {
+        "pretrained": "pretrained",
+        "finetuned": "finetuned",
+        "conjugated": conjugated_name("finetuned", gamma),
+        "ridge": "ridge",
+        "optimum": conjugated_name("optimum", gamma),
+    }
+    rows: list[Row] = []
+    for predictor, key in named.items():
+        for k in range(run.settings.model.positions):
+            estimate = mean_estimate([one[f"cont/{key}"][:, k] for one in errors])
+            rows.append(
+                {"panel": "exemplars", "predictor": predictor, "exemplars": k, "gamma": gamma}
+                | estimate_row(estimate)
+            )
+    for predictor in ("pretrained", "finetuned", "optimum", "ridge"):
+        for value in (1.0, *gammas):
+            plain = value == 1 or predictor == "ridge"  # ridge commutes with scaling
+            key = predictor if plain else conjugated_name(predictor, value)
+            estimate = mean_estimate([one[f"cont/{key}"].mean(1) for one in errors])
+            rows.append(
+                {"panel": "gamma", "predictor": predictor, "exemplars": "all", "gamma": value}
+                | estimate_row(estimate)
+            )
+    return rows
+
+
+def draw_conjugation(rows: Sequence[Row]) -> Figure:
+    """Draw (e)."""
+    figure, axes = panels(2, width=4.6, height=3.6)
+    by_count = [row for row in rows if row["panel"] == "exemplars"]
+    for predictor in ("pretrained", "finetuned", "conjugated", "ridge", "optimum"):
+        those = [row for row in by_count if row["predictor"] == predictor]
+        line(axes[0], LOOKS[predictor], [float(row["exemplars"]) for row in those], those)
+    axes[0].set(
+        title=f"By exemplars, labels × {float(by_count[0]['gamma']):g}",
+        xlabel="exemplars before the query",
+        ylabel="loss on D_cont (squared error, labels²)",
+    )
+    axes[0].set_ylim(bottom=0)
+    axes[0].legend()
+    by_gamma = [row for row in rows if row["panel"] == "gamma"]
+    under_s = {
+        "pretrained": LOOKS["pretrained"]._replace(label="pretrained + s"),
+        "finetuned": LOOKS["conjugated"],
+        "optimum": LOOKS["optimum"],
+        "ridge": LOOKS["ridge"]._replace(label="ridge, told γ (Bayes floor)"),
+    }
+    for predictor, look in under_s.items():
+        those = [row for row in by_gamma if row["predictor"] == predictor]
+        those.sort(key=lambda row: float(row["gamma"]))
+        line(axes[1], look, [float(row["gamma"]) for row in those], those)
+    axes[1].set(title="All exemplars, by γ", xlabel="γ: labels are multiplied by it", ylabel="")
+    axes[1].set_ylim(bottom=0)
+    axes[1].legend()
+    return figure
+
+
+FIGURES: Mapping[str, tuple[Callable[[LabRun], list[Row]], Callable[[Sequence[Row]], Figure]]] = {
+    "finetuning": (finetuning_rows, draw_finetuning),
+    "likelihood": (likelihood_rows, draw_likelihood),
+    "conjugation": (conjugation_rows, draw_conjugation),
+}
+
+
+def _written(cell: float | str) -> str:
+    return cell if isinstance(cell, str) else f"{cell:.6g}"

@@ -1,0 +1,212 @@
+"""A laboratory run on disk: settings, logs, weights, errors; it resumes after a kill.
+
+::
+
+    run.json                settings and versions; other settings are refused
+    seed-N/pretraining.jsonl, finetuning.jsonl        loss and losses by step
+    seed-N/pretrained.safetensors, finetuned.safetensors
+    seed-N/errors.npz       squared errors of every predictor, prompt and position
+    results.json            schema 1 (`records.LabResults`)
+    figures/NAME.png, NAME.csv
+
+While a phase is under way its checkpoint is there too.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from dormant.errors import DormantError
+from dormant.files import guarded, write_atomically
+from dormant.regression.checkpoints import load_weights
+from dormant.regression.evaluation import Errors
+from dormant.regression.records import LabResults
+from dormant.regression.settings import LabSettings, flat, parse
+from dormant.regression.transformer import Transformer
+
+_LABELS = {"summary"}  # settings that decide no number
+
+
+class LabRun:
+    """A run directory, open for reading.
+
+    Args:
+        path: The directory.
+
+    Raises:
+        DormantError: There is no laboratory run, or its ``run.json`` is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        file = path / "run.json"
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+            raw, self.versions = manifest["laboratory"], dict[str, str](manifest["versions"])
+        except FileNotFoundError:
+            raise DormantError(f"{path}: no laboratory run there (run.json is missing)") from None
+        except (ValueError, KeyError, TypeError):
+            raise DormantError(f"{file}: damaged, or not a laboratory run") from None
+        self.settings: LabSettings = parse(raw, str(file))
+
+    @classmethod
+    def start(cls, path: Path, settings: LabSettings) -> LabRun:
+        """Make a run directory, or open the one that holds this very run.
+
+        Raises:
+            DormantError: It holds a run of other settings, or something that is no run; or it
+                can't be written.
+        """
+        guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
+        file = path / "run.json"
+        if not file.exists():
+            strangers = sorted(p.name for p in path.iterdir() if p.name != ".lock")
+            if strangers:
+                raise DormantError(
+                    f"{path} is not empty ({strangers[0]} …) and holds no run: choose another "
+                    "directory"
+                )
+            body = {
+                "schema": 1,
+                "laboratory": settings.model_dump(mode="json"),
+                "versions": versions(),
+            }
+            guarded(path, lambda: write_atomically(file, json.dumps(body, indent=1) + "\n"))
+        run = cls(path)
+        then, now = flat(run.settings), flat(settings)
+        different = [
+            f"{name} was {then[name]!r}, now {now[name]!r}"
+            for name in now
+            if name not in _LABELS and then[name] != now[name]
+        ]
+        if different:
+            raise DormantError(
+                f"{path} holds a run with other settings ({'; '.join(different)}): choose another "
+                "--out, or repeat its settings to resume it"
+            )
+        return run
+
+    def seed(self, seed: int) -> SeedFiles:
+        """Return the files of one seed."""
+        return SeedFiles(self.path / f"seed-{seed}")
+
+    def all_errors(self) -> list[Errors]:
+        """Read every seed's errors.
+
+        Raises:
+            DormantError: A seed has not been measured yet.
+        """
+        return [self.seed(seed).errors() for seed in self.settings.seeds]
+
+    def results(self) -> LabResults:
+        """Read ``results.json``.
+
+        Raises:
+            DormantError: The run has not finished, or the file is damaged.
+        """
+        file = self.path / "results.json"
+        if not file.exists():
+            raise DormantError(f"{self.path}: the run has not finished; start it again")
+        try:
+            return LabResults.model_validate_json(file.read_bytes())
+        except ValueError:
+            raise DormantError(f"{file}: not a results file of the laboratory") from None
+
+
+class SeedFiles:
+    """The files of one seed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def checkpoint(self, phase: str) -> Path:
+        """Where a phase that is under way is kept."""
+        return self.path / f"{phase}.checkpoint"
+
+    def weights(self, name: str) -> Path:
+        """Where ``pretrained`` or ``finetuned`` weights are."""
+        return self.path / f"{name}.safetensors"
+
+    def model(self, name: str, device: str = "cpu") -> Transformer:
+        """Load the ``pretrained`` or ``finetuned`` transformer."""
+        return load_weights(self.weights(name), device)
+
+    def log(self, phase: str) -> Log:
+        """Open a phase's log."""
+        return Log(self.path / f"{phase}.jsonl")
+
+    @property
+    def measured(self) -> bool:
+        """Whether the errors are there."""
+        return (self.path / "errors.npz").exists()
+
+    def errors(self) -> Errors:
+        """Read the errors.
+
+        Raises:
+            DormantError: They are not there, or damaged.
+        """
+        file = self.path / "errors.npz"
+        try:
+            with np.load(file) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except FileNotFoundError:
+            raise DormantError(f"{self.path}: not measured yet; start the run again") from None
+        except (OSError, ValueError):
+            raise DormantError(f"{file}: damaged; delete it and start the run again") from None
+
+    def write_errors(self, errors: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the errors, at one stroke."""
+        part = self.path / ".errors.part.npz"
+        guarded(part, lambda: np.savez_compressed(part, allow_pickle=False, **errors))
+        part.replace(self.path / "errors.npz")
+
+
+class Log:
+    """One JSON line a look: step, loss, seconds, and what else was measured then."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self) -> list[dict[str, float]]:
+        """Return the rows in order of step; a half-written last line is left out."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Add a row; what a killed session logged from this step on is dropped."""
+        kept = [old for old in self.rows() if old["step"] < row["step"]]
+        text = "".join(json.dumps(one) + "\n" for one in [*kept, row])
+        guarded(self.path, lambda: write_atomically(self.path, text))
+
+
+def locked(path: Path) -> FileLock:
+    """Take the lock of a directory.
+
+    Raises:
+        DormantError: Another process has it.
+    """
+    lock = FileLock(path / ".lock")
+    try:
+        guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
+        guarded(path, lambda: lock.acquire(timeout=0))
+    except Timeout:
+        raise DormantError(f"{path} is in use by another process; wait for it") from None
+    return lock
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that touch a number."""
+    found = {"python": platform.python_version()}
+    return found | {name: metadata.version(name) for name in ("dormant", "torch", "numpy")}

@@ -10,7 +10,9 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -27,6 +29,7 @@ from dormant.regression.settings import LabSettings
 from dormant.regression.streams import stream
 from dormant.regression.training import StepLog, TrainingSettings, train
 from dormant.regression.transformer import Transformer
+from dormant.regression.tuning import tunable
 from dormant.regression.worlds import World, world
 
 
@@ -112,7 +115,8 @@ def _run_seed(
     phase = _Phase("finetuning", "finetuned", settings, seed, files, progress, first)
     pretrained = _copy(model)
     look = follower(model, priors, settings, seed) if first else None
-    model = phase.run(model, priors.finetuning, settings.finetuning, look)
+    part = tunable(model, settings.tuning, stream(seed, "lora"))
+    model = phase.run(model, priors.finetuning, settings.finetuning, look, part)
     if first:
         progress.stage(f"seed {seed} · measuring")
         files.write_errors(_timed(pretrained, model, priors, settings, seed))
@@ -143,8 +147,12 @@ class _Phase:
         prior: Prior,
         how: TrainingSettings,
         look: Callable[[], dict[str, float]] | None,
+        part: AbstractContextManager[Any] | None = None,
     ) -> Transformer:
-        """Return the model trained: by training, or from disk if that was done before."""
+        """Return the model trained: by training, or from disk if that was done before.
+
+        `part` is entered while training and left before the weights are written.
+        """
         if self.weights.exists():
             return load_weights(self.weights, next(model.parameters()).device)
         rows = self.log.rows() if self.first else []
@@ -167,20 +175,21 @@ class _Phase:
             self.progress.advance(max(0, line.step - reached))
             reached = max(reached, line.step)
 
-        train(
-            model,
-            prior,
-            how,
-            positions=self.settings.model.positions,
-            seed=self.seed,
-            phase=self.name,
-            checkpoint=self.checkpoint,
-            on_log=on_log,
-        )
+        with part or contextlib.nullcontext():
+            train(
+                model,
+                prior,
+                how,
+                positions=self.settings.model.positions,
+                seed=self.seed,
+                phase=self.name,
+                checkpoint=self.checkpoint,
+                on_log=on_log,
+            )
         if self.first:
-            part = self.weights.with_suffix(".part")
-            guarded(part, lambda: save_weights(part, model))
-            part.replace(self.weights)
+            unfinished = self.weights.with_suffix(".part")
+            guarded(unfinished, lambda: save_weights(unfinished, model))
+            unfinished.replace(self.weights)
             self.checkpoint.unlink(missing_ok=True)
         return model
 

@@ -14,6 +14,7 @@ from dormant.errors import DormantError, unknown
 from dormant.regression.functions import FAMILIES
 from dormant.regression.training import TrainingSettings
 from dormant.regression.transformer import TransformerSettings
+from dormant.regression.tuning import TuningSettings
 
 _PRESETS = "presets"
 
@@ -36,10 +37,22 @@ class PriorSettings(_Settings):
     pretraining_tau: tuple[float, float] | None = None
     """While pretraining, draw τ uniformly between these two instead: tasks of many sizes, so that
     labels × γ are still like something seen. None: the paper's single τ."""
+    pretraining_units: tuple[float, float] | None = None
+    """While pretraining, multiply the labels of D_cont, noise and all, by a number drawn uniformly
+    between these two: just what s does. None: the paper's single unit."""
     tasks: int = Field(default=64, ge=1)
     """n: fixed tasks of D_disc, drawn from N(0, τ² I)."""
     alpha: float = Field(default=0.5, ge=0, le=1)
     """α: probability of D_disc in pretraining; 0 is D_cont alone, 1 D_disc alone."""
+
+    @model_validator(mode="after")
+    def _one_breadth(self) -> PriorSettings:
+        if self.pretraining_tau and self.pretraining_units:
+            raise ValueError("give pretraining_tau or pretraining_units, not both")
+        for pair in (self.pretraining_tau, self.pretraining_units):
+            if pair and not 0 < pair[0] < pair[1]:
+                raise ValueError(f"{list(pair)} must be a lower and a greater positive number")
+        return self
 
 
 class FinetuningSettings(TrainingSettings):
@@ -85,6 +98,8 @@ class LabSettings(_Settings):
     model: TransformerSettings = TransformerSettings()
     pretraining: TrainingSettings = TrainingSettings()
     finetuning: FinetuningSettings = FinetuningSettings(steps=5_000)
+    tuning: TuningSettings = TuningSettings()
+    """Which weights fine-tuning moves."""
     evaluation: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from torch import Generator
 from dormant.errors import DormantError
 from dormant.regression.functions import Family, family
 from dormant.regression.gaussian import OneStep
-from dormant.regression.priors import Discrete, Gaussian, Mixture, Prior, ScaleMixture
+from dormant.regression.priors import Discrete, Gaussian, Mixture, Prior, ScaleMixture, Units
 from dormant.regression.settings import LabSettings, PriorSettings
 from dormant.regression.shapes import Inputs, Labels, Prompts
 from dormant.regression.streams import stream
@@ -39,6 +39,9 @@ def world(settings: LabSettings, seed: int) -> World:
     if prior.pretraining_tau is not None:
         low, high = prior.pretraining_tau
         broad = ScaleMixture(functions, sigma=prior.sigma, low=low, high=high)
+    elif prior.pretraining_units is not None:
+        low, high = prior.pretraining_units
+        broad = Units(functions, sigma=prior.sigma, tau=prior.tau, low=low, high=high)
     pretraining = _mixed(first, broad, prior.alpha)
     disc = first if tuning.tasks == "same" else _discrete(functions, prior, seed, "other tasks")
     source: Prior = disc

@@ -25,7 +25,7 @@ from dormant.regression.evaluation import follower, measure
 from dormant.regression.priors import Prior
 from dormant.regression.records import LabResults, summarise
 from dormant.regression.rundir import LabRun, Log, SeedFiles, locked
-from dormant.regression.settings import LabSettings
+from dormant.regression.settings import LabSettings, flat
 from dormant.regression.streams import stream
 from dormant.regression.training import StepLog, TrainingSettings, train
 from dormant.regression.transformer import Transformer
@@ -154,7 +154,7 @@ class _Phase:
         `part` is entered while training and left before the weights are written.
         """
         if self.weights.exists():
-            return load_weights(self.weights, next(model.parameters()).device)
+            return self._loaded(next(model.parameters()).device)
         rows = self.log.rows() if self.first else []
         reached = int(rows[-1]["step"]) if rows else 0
         self.progress.stage(f"seed {self.seed} · {self.name}")
@@ -192,6 +192,18 @@ class _Phase:
             unfinished.replace(self.weights)
             self.checkpoint.unlink(missing_ok=True)
         return model
+
+    def _loaded(self, device: torch.device) -> Transformer:
+        """Read weights that an earlier session left."""
+        found = load_weights(self.weights, device)
+        if found.settings != self.settings.model:
+            there, here = flat(found.settings), flat(self.settings.model)
+            name = next(name for name in here if there[name] != here[name])
+            raise DormantError(
+                f"{self.weights} is of another shape: {name} is {there[name]!r} there and "
+                f"{here[name]!r} in this run; delete it, or choose another directory"
+            )
+        return found
 
 
 def _announce(settings: LabSettings, out: Path, progress: Progress) -> None:

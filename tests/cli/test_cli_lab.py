@@ -23,7 +23,7 @@ def tiny(tmp_path):
 def test_run_prints_one_screen_and_names_its_figures(dormant, tiny):
     said = dormant("lab", "run", tiny, "--out", "out", "-q", "--device", "cpu")
     assert said.code == 0, said.err
-    assert "ridge, optimum on D_cont" in said.out
+    assert "ridge: optimum, D_cont" in said.out
     assert "20 prompts" in said.out
     assert "out/figures/conjugation.png" in said.out
     assert len(said.out.splitlines()) < 24

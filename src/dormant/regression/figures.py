@@ -15,6 +15,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -180,8 +181,8 @@ def draw_finetuning(rows: Sequence[Row]) -> Figure:
         xlabel="fine-tuning steps",
         ylabel="loss (squared error, labels²)",
     )
-    axes[0].set_ylim(bottom=0)
-    axes[0].legend(ncols=2, loc="lower right")
+    _fit(axes[0], rows)
+    _legend_below(axes[0])
     return figure
 
 
@@ -232,6 +233,9 @@ def draw_likelihood(rows: Sequence[Row]) -> Figure:
         capsize=2.5, elinewidth=1,
     )  # fmt: skip
     axes[0].set_xscale("symlog", linthresh=1)
+    axes[0].xaxis.set_major_locator(FixedLocator(_likelihood_ticks(xs)))
+    axes[0].xaxis.set_minor_locator(NullLocator())
+    axes[0].xaxis.set_major_formatter("{x:g}")
     axes[0].set(
         title="What fine-tuning costs D_cont prompts, by closeness to D_disc",
         xlabel="log-likelihood under D_disc (nats a pair; further right is closer)",
@@ -283,7 +287,7 @@ def draw_conjugation(rows: Sequence[Row]) -> Figure:
         xlabel="exemplars before the query",
         ylabel="loss on D_cont (squared error, labels²)",
     )
-    axes[0].set_ylim(bottom=0)
+    _fit(axes[0], by_count)
     axes[0].legend()
     by_gamma = [row for row in rows if row["panel"] == "gamma"]
     under_s = {
@@ -296,9 +300,13 @@ def draw_conjugation(rows: Sequence[Row]) -> Figure:
         those = [row for row in by_gamma if row["predictor"] == predictor]
         those.sort(key=lambda row: float(row["gamma"]))
         line(axes[1], look, [float(row["gamma"]) for row in those], those)
-    axes[1].set(title="All exemplars, by γ", xlabel="γ: labels are multiplied by it", ylabel="")
-    axes[1].set_ylim(bottom=0)
-    axes[1].legend()
+    axes[1].set(
+        title="Mean over exemplars, by γ", xlabel="γ (labels are multiplied by it)", ylabel=""
+    )
+    axes[1].xaxis.set_major_locator(FixedLocator(sorted({float(row["gamma"]) for row in by_gamma})))
+    axes[1].xaxis.set_major_formatter("{x:g}")
+    _fit(axes[1], by_gamma)
+    axes[1].legend(loc="lower left")
     return figure
 
 
@@ -307,6 +315,22 @@ FIGURES: Mapping[str, tuple[Callable[[LabRun], list[Row]], Callable[[Sequence[Ro
     "likelihood": (likelihood_rows, draw_likelihood),
     "conjugation": (conjugation_rows, draw_conjugation),
 }
+
+
+def _fit(axes: Axes, rows: Sequence[Row]) -> None:
+    """Show all estimates from zero up; a band that is wider than the data may run out of sight."""
+    axes.set_ylim(0, 1.25 * max(float(row["estimate"]) for row in rows))
+
+
+def _legend_below(axes: Axes) -> None:
+    axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+
+
+def _likelihood_ticks(xs: Sequence[float]) -> list[float]:
+    """Return 1, 3, 10, … nats on either side of 0, as far as the data go."""
+    sizes = [step * 10.0**power for power in range(5) for step in (1, 3)]
+    every = [-size for size in reversed(sizes)] + [0.0, *sizes]
+    return [tick for tick in every if min(xs) * 1.3 - 0.5 <= tick <= max(xs) * 1.3 + 0.5]
 
 
 def _written(cell: float | str) -> str:

@@ -27,15 +27,15 @@ def print_summary(
     seeds = ", ".join(str(seed) for seed in results.seeds)
     console.print(f"[bold]{results.preset}[/bold] · seed {seeds} · {results.wall_seconds:.0f} s")
     table = Table(box=None, pad_edge=False)
-    table.add_column("loss (labels²)")
-    for name in ("D_cont: any task", "/ridge", "D_disc: tuned on", "/discrete"):
-        table.add_column(name, justify="right")
+    table.add_column("loss (labels²)", no_wrap=True)
+    for name in ("D_cont", "to ridge", "D_disc", "to discrete"):
+        table.add_column(name, justify="right", no_wrap=True)
     rows: tuple[tuple[str, PriorLosses], ...] = (
         ("pretrained", losses.pretrained),
         ("fine-tuned on D_disc", losses.finetuned),
-        (f"fine-tuned + s (labels × {results.gamma:g})", losses.finetuned_conjugated),
-        ("ridge, optimum on D_cont", losses.ridge),
-        ("discrete, optimum on D_disc", losses.discrete),
+        (f"fine-tuned + s (γ = {results.gamma:g})", losses.finetuned_conjugated),
+        ("ridge: optimum, D_cont", losses.ridge),
+        ("discrete: optimum, D_disc", losses.discrete),
     )
     for name, pair in rows:
         table.add_row(
@@ -45,7 +45,7 @@ def print_summary(
             _interval(pair.disc),
             f"{pair.disc.estimate / losses.discrete.disc.estimate - 1:+.0%}",
         )
-    table.add_row("optimum of pretraining, under s", _interval(floor), "", "", "")
+    table.add_row("pretraining optimum + s", _interval(floor), "", "", "")
     console.print(table)
     share = results.recovered_share
     if share is None:
@@ -94,4 +94,5 @@ def print_sweep(
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"{estimate.estimate:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    # Student's t intervals are symmetric.
+    return f"{estimate.estimate:.3f} ± {estimate.high - estimate.estimate:.3f}"

@@ -16,6 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="The laboratory: regression in cont
 _PRESET = "A preset (`dormant list presets`), or a .toml file like one."
 _SET = "field=value, such as alpha=0.3 or finetuning.steps=200; repeat for more."
 _DEVICE = "auto, cpu, cuda, …"
+_CACHE = "Directory where runs share what they pretrain alike"
 _QUIET = "No progress bar."
 
 
@@ -32,6 +33,7 @@ def run(
             help="Run directory; resumed if it holds this run [default: runs/lab-PRESET]."
         ),
     ] = None,
+    cache: Annotated[Path | None, typer.Option(help=f"{_CACHE}.")] = None,
     device: Annotated[str, typer.Option(help=_DEVICE)] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET)] = False,
     json: Annotated[bool, typer.Option("--json", help="Print results.json, not a table.")] = False,
@@ -48,7 +50,7 @@ def run(
     directory = out or Path("runs") / f"lab-{wanted.preset}"
     try:
         with progress(quiet or json) as bar:
-            results = lab.run(wanted, directory, device=device, progress=bar)
+            results = lab.run(wanted, directory, device=device, progress=bar, cache=cache)
     except KeyboardInterrupt:
         _stopped(directory)
         raise typer.Exit(130) from None
@@ -95,6 +97,7 @@ def sweep(
         int | None, typer.Option(help="Runs at once [default: processors / threads].", min=1)
     ] = None,
     threads: Annotated[int, typer.Option(help="Processors a run uses.", min=1)] = 1,
+    cache: Annotated[Path | None, typer.Option(help=f"{_CACHE} [default: in OUT].")] = None,
     device: Annotated[str, typer.Option(help=_DEVICE)] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET)] = False,
     json: Annotated[bool, typer.Option("--json", help="Print rows as JSON lines.")] = False,
@@ -122,7 +125,7 @@ def sweep(
         with progress(quiet or json) as bar:
             rows = run_sweep(
                 wanted, varied, directory, backend=backend, workers=workers, threads=threads,
-                device=device, progress=bar,
+                device=device, cache=cache, progress=bar,
             )  # fmt: skip
     except KeyboardInterrupt:
         _stopped(directory)

@@ -58,6 +58,8 @@ def run(
             last good checkpoint is kept).
     """
     place = _device(device)
+    # Late in training many numbers are tiny, and a CPU takes its slow path for those below 1e-38.
+    torch.set_flush_denormal(True)
     first = int(os.environ.get("RANK", "0")) == 0  # torchrun's own contract
     lock = locked(out) if first else None
     try:

@@ -60,6 +60,7 @@ def sweep(
     workers: int | None = None,
     threads: int = 1,
     device: str = "auto",
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> list[Row]:
     """Run every combination of some fields' values.
@@ -72,6 +73,7 @@ def sweep(
         workers: Runs at once; by default one for every `threads` processors. Ray decides itself.
         threads: Processors a run uses; they may change the last digit of a number.
         device: As for a run.
+        cache: Directory where runs share what they pretrain alike; ``out/pretraining`` by default.
         progress: Told of finished runs.
 
     Returns:
@@ -82,7 +84,7 @@ def sweep(
         DormantError: A field is unknown or a value doesn't fit; Ray is not installed; the
             directory can't be written.
     """
-    jobs = plan(settings, over, out, threads=threads, device=device)
+    jobs = plan(settings, over, out, cache=cache, threads=threads, device=device)
     guarded(out, lambda: (out / "runs").mkdir(parents=True, exist_ok=True))
     watch = progress or Silent()
     watch.start(len(jobs), 0)
@@ -102,6 +104,7 @@ def plan(
     over: Mapping[str, Sequence[Any]],
     out: Path,
     *,
+    cache: Path | None = None,
     threads: int = 1,
     device: str = "auto",
 ) -> list[Job]:
@@ -126,7 +129,9 @@ def plan(
             for name, one in zip(names, values, strict=True)
         )
         folder = _slug(label, names)
-        jobs.append(Job(label, chosen, out / "runs" / folder, out / "pretraining", threads, device))
+        jobs.append(
+            Job(label, chosen, out / "runs" / folder, cache or out / "pretraining", threads, device)
+        )
     return jobs
 
 

@@ -1,0 +1,107 @@
+"""(g) What reviewers asked: replay, data, parts tuned, another discrete set, size, families.
+
+Each panel is one sweep. The first six fine-tune the quick preset's own pretrained models, which
+`--cache` shares between the sweeps; the others pretrain for 1 000 steps a run.
+
+for over in replay=0,0.05,0.2,0.5 finetuning.prompts=128,512,2048,8192 \
+    finetuning.steps=50,100,200,400,800 finetuning.tasks=same,other \
+    'part=all,lora,last blocks'
+do dormant lab sweep quick --over "$over" --cache runs/lab-cache --out "runs/lab-g/${over%%=*}"; done
+for over in width=16,32,64 family=linear,quadratic,cosine
+do dormant lab sweep quick --set pretraining.steps=1000 --over "$over" \
+    --out "runs/lab-g/${over%%=*}"; done
+python experiments/regression/g_ablations.py runs/lab-g
+"""
+
+from __future__ import annotations
+
+import csv
+
+from common import arguments
+from matplotlib.figure import Figure
+
+from dormant.regression.figures import LOOKS, Row, write_figure
+
+PANELS = {
+    "replay": ("Replay", "share of prompts from pretraining"),
+    "finetuning.prompts": ("Fine-tuning data", "distinct prompts (seen again and again)"),
+    "finetuning.steps": ("Length", "fine-tuning steps, all prompts new"),
+    "finetuning.tasks": ("Discrete set", "the pretraining's, or another"),
+    "part": ("What may move", "weights tuned"),
+    "width": ("Size", "width (pretrained for 1 000 steps)"),
+    "family": ("Functions", "family (pretrained for 1 000 steps)"),
+}
+LINES = {
+    "pretrained": LOOKS["pretrained"],
+    "finetuned": LOOKS["finetuned"],
+    "finetuned_conjugated": LOOKS["conjugated"],
+    "ridge": LOOKS["ridge"]._replace(label="ridge"),
+}
+
+
+def tabulate(folder) -> list[Row]:
+    """Return a row for each value of each field: the sweeps' tables, one below the other."""
+    rows: list[Row] = []
+    for field in PANELS:
+        file = folder / field / "table.csv"
+        if not file.exists():
+            continue
+        for old in csv.DictReader(file.open(encoding="utf-8")):
+            row: Row = {"field": field, "value": old[field]}
+            for name in LINES:
+                row |= {f"{name}{end}": float(old[f"{name}_cont{end}"]) for end in ENDS}
+            row |= {f"finetuned_disc{end}": float(old[f"finetuned_disc{end}"]) for end in ENDS}
+            row |= {f"recovered_share{end}": old[f"recovered_share{end}"] for end in ENDS}
+            row["interval"] = old["interval"]
+            rows.append(row)
+    return rows
+
+
+ENDS = ("", "_low", "_high")
+
+
+def draw(rows: list[Row]) -> Figure:
+    """Draw a panel for each field."""
+    fields = [field for field in PANELS if any(row["field"] == field for row in rows)]
+    columns = -(-len(fields) // 2)
+    figure = Figure(figsize=(3.3 * columns, 6.2), layout="constrained")
+    axes = figure.subplots(2, columns).ravel()
+    for axis, field in zip(axes, fields, strict=False):
+        here = [row for row in rows if row["field"] == field]
+        places = range(len(here))
+        for name, look in LINES.items():
+            middle = [float(row[name]) for row in here]
+            below = [float(row[name]) - float(row[f"{name}_low"]) for row in here]
+            above = [float(row[f"{name}_high"]) - float(row[name]) for row in here]
+            axis.errorbar(
+                places, middle, [below, above], fmt=look.marker or "_", color=look.colour,
+                linestyle=look.style, linewidth=1, capsize=2, elinewidth=0.8, label=look.label,
+            )  # fmt: skip
+        axis.set_xticks(places, [str(row["value"]) for row in here])
+        axis.set(title=PANELS[field][0], xlabel=PANELS[field][1])
+        axis.set_ylim(bottom=0)
+    for axis in axes[::columns]:
+        axis.set_ylabel("loss on D_cont (labels²)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    for axis in axes[len(fields) :]:
+        axis.axis("off")
+    if len(axes) > len(fields):
+        axes[-1].legend(handles, labels, loc="center")
+    else:
+        axes[0].legend()
+    return figure
+
+
+if __name__ == "__main__":
+    read = arguments(__doc__, "runs/lab-g")
+    table = tabulate(read.run)
+    for row in table:
+        share = row["recovered_share"]
+        print(
+            f"{row['field']:19} {row['value']:12} pretrained {row['pretrained']:.3f}  "
+            f"fine-tuned {row['finetuned']:.3f}  + s {row['finetuned_conjugated']:.3f}  ridge "
+            f"{row['ridge']:.3f}  D_disc {row['finetuned_disc']:.3f}  won back "
+            + (f"{float(share):.0%}" if share else "–")
+        )
+    print("intervals:", table[0]["interval"])
+    print(write_figure(read.out / "ablations", table, lambda: draw(table)))

@@ -20,10 +20,13 @@ TITLES = {0.0: "D_cont alone", 0.5: "D_mix, α = 0.5", 1.0: "D_disc alone"}
 """By α. The optimum of a panel is that of the panel's own prior."""
 
 
-def mixed(errors: Errors, predictor: str, alpha: float, k: int) -> list[np.ndarray]:
-    """Return errors at position k on prompts of the prior itself, as one array for each part."""
+def mixed(errors: Errors, predictor: str, alpha: float, k: int) -> np.ndarray:
+    """Return values whose mean is the loss at position k on prompts of D_mix(α).
+
+    Weights 1 − α and α on as many prompts of either part give the mixture's mean.
+    """
     cont, disc = errors[f"cont/{predictor}"][:, k], errors[f"disc/{predictor}"][:, k]
-    return [(1 - alpha) * cont + alpha * disc]
+    return (1 - alpha) * cont + alpha * disc
 
 
 def tabulate(runs: dict[float, LabRun]) -> list[Row]:
@@ -33,8 +36,7 @@ def tabulate(runs: dict[float, LabRun]) -> list[Row]:
         run = runs[alpha]
         for predictor in ("pretrained", "ridge", "discrete", "optimum"):
             for k in range(run.settings.model.positions):
-                # Weights 1 − α and α on equally many prompts of both parts give the prior's mean.
-                values = [mixed(one, predictor, alpha, k)[0] for one in run.all_errors()]
+                values = [mixed(one, predictor, alpha, k) for one in run.all_errors()]
                 rows.append(
                     {"prior": title, "predictor": predictor, "exemplars": k}
                     | estimate_row(mean_estimate(values))
@@ -68,10 +70,11 @@ if __name__ == "__main__":
     read = arguments(__doc__, "runs/lab-alpha")
     table = tabulate(sweep_runs(read.run, "prior.alpha"))
     for title in TITLES.values():
+        here = [row for row in table if row["prior"] == title]
         means = {
-            name: np.mean([r["estimate"] for r in table if (r["prior"], r["predictor"]) == (title, name)])
+            name: np.mean([row["estimate"] for row in here if row["predictor"] == name])
             for name in ("pretrained", "optimum")
-        }  # fmt: skip
+        }
         print(
             f"{title}: transformer {means['pretrained']:.3f}, optimum {means['optimum']:.3f} "
             f"({means['pretrained'] / means['optimum'] - 1:+.0%})"

@@ -6,6 +6,8 @@ python experiments/regression/f_inference.py runs/lab-quick
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from common import arguments
 from matplotlib.figure import Figure
@@ -48,13 +50,13 @@ def tabulate(run: LabRun) -> list[Row]:
     rows: list[Row] = []
     for prior in ("cont", "disc"):
         for k in range(run.settings.model.positions):
-            at = [one[prior] for one in found.values()][0]
+            at = found["pretrained"][prior]
             inside = [np.arange(one.exact.shape[1])[None] == np.full((len(one.exact), 1), k)
                       for one in at]  # fmt: skip
             rows.append(_row(prior, "exact", k, "", exact(at, inside)))
             for name, by_prior in found.items():
                 rows.append(_row(prior, name, k, "", fitted(by_prior[prior], inside)))
-    for low, high in zip(EDGES, EDGES[1:], strict=False):
+    for low, high in pairwise(EDGES):
         both = {name: [_joined(*pair) for pair in zip(*by.values(), strict=True)]
                 for name, by in found.items()}  # fmt: skip
         inside = [(one.exact >= low) & ((one.exact < high) | (high == 1))

@@ -6,7 +6,8 @@ Each panel is one sweep. The first six fine-tune the quick preset's own pretrain
 for over in replay=0,0.05,0.2,0.5 finetuning.prompts=128,512,2048,8192 \
     finetuning.steps=50,100,200,400,800 finetuning.tasks=same,other \
     'part=all,lora,last blocks'
-do dormant lab sweep quick --over "$over" --cache runs/lab-cache --out "runs/lab-g/${over%%=*}"; done
+do dormant lab sweep quick --over "$over" --cache runs/lab-cache \
+    --out "runs/lab-g/${over%%=*}"; done
 for over in width=16,32,64 family=linear,quadratic,cosine
 do dormant lab sweep quick --set pretraining.steps=1000 --over "$over" \
     --out "runs/lab-g/${over%%=*}"; done
@@ -16,6 +17,7 @@ python experiments/regression/g_ablations.py runs/lab-g
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 from common import arguments
 from matplotlib.figure import Figure
@@ -39,7 +41,7 @@ LINES = {
 }
 
 
-def tabulate(folder) -> list[Row]:
+def tabulate(folder: Path) -> list[Row]:
     """Return a row for each value of each field: the sweeps' tables, one below the other."""
     rows: list[Row] = []
     for field in PANELS:

@@ -1,4 +1,4 @@
-"""(a) Pretraining on each prior against its optimum, by exemplar count.
+r"""(a) Pretraining on each prior against its optimum, by exemplar count.
 
 dormant lab sweep quick --set pretraining_units=none --set pretraining.steps=1000 \
     --set finetuning.steps=1 --over alpha=0,0.1,0.3,0.5,0.7,0.9,1 --out runs/lab-alpha

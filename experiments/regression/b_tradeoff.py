@@ -1,4 +1,4 @@
-"""(b) The trade-off: loss on D_cont against loss on D_disc as α goes from 0 to 1.
+r"""(b) The trade-off: loss on D_cont against loss on D_disc as α goes from 0 to 1.
 
 The sweep is that of a_pretraining.py:
 

@@ -1,4 +1,4 @@
-"""(g) What reviewers asked: replay, data, parts tuned, another discrete set, size, families.
+r"""(g) What reviewers asked: replay, data, parts tuned, another discrete set, size, families.
 
 Each panel is one sweep. The first six fine-tune the quick preset's own pretrained models, which
 `--cache` shares between the sweeps; the others pretrain for 1 000 steps a run.

@@ -48,11 +48,12 @@ def test_changes():
         ("alpha", "write field=value"),
         ("alpha=2", "prior.alpha = 2: Input should be less than or equal to 1"),
         ("sigma=0", "prior.sigma = 0: Input should be greater than 0"),
-        ("width=30", "not a multiple of heads"),
+        ("width=31", "not a multiple of heads"),
         ("seeds=[1,1]", "seeds must be distinct"),
         ("gammas=[0]", "none of them 0"),
-        ("pretraining_tau=[3,1]", "a lower and a greater"),
+        ("pretraining_units=[3,1]", "a lower and a greater"),
         ("tokens=triples", "'interleaved' or 'paired'"),
+        ("pretraining_tau=[1,3]", "not both"),
     ],
 )
 def test_bad_changes_are_one_line(change, said):

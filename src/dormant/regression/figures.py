@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -89,7 +89,7 @@ def write_figures(run: LabRun) -> list[Path]:
 def write_figure(stem: Path, rows: Sequence[Row], draw: Callable[[], Figure]) -> Path:
     """Write a table as CSV and its drawing as PNG; return the image's path."""
     write_table(stem.with_suffix(".csv"), rows)
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(cast("Any", dict(_STYLE))):
         figure = draw()
         image = io.BytesIO()
         figure.savefig(image, format="png", metadata={"Software": None})

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -221,7 +221,7 @@ def _announce(settings: LabSettings, out: Path, progress: Progress) -> None:
 
 def _timed(
     pretrained: Transformer, model: Transformer, priors: World, settings: LabSettings, seed: int
-) -> dict[str, object]:
+) -> dict[str, Any]:
     begun = time.perf_counter()
     found = measure(pretrained, model, priors, settings, seed)
     return {**found, "seconds": time.perf_counter() - begun}
@@ -246,7 +246,7 @@ def _results(directory: LabRun) -> LabResults:
 
 
 @contextlib.contextmanager
-def _exclusive(path: Path, wanted: bool) -> Iterator[None]:
+def _exclusive(path: Path, wanted: bool) -> Generator[None]:
     """Hold a cache entry while it is being pretrained; others wait and then find it done."""
     if not wanted:
         yield

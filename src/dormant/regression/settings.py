@@ -166,7 +166,8 @@ def parse(raw: Mapping[str, Any], where: str) -> LabSettings:
         if first["type"] == "extra_forbidden":
             raise DormantError(f"{where}: {unknown('field', place, fields())}") from None
         text = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] == "missing" or not place else f" = {first['input']!r}"
+        whole = isinstance(first["input"], dict)  # a rule between fields, or a missing one
+        given = "" if whole or not place else f" = {first['input']!r}"
         raise DormantError(f"{where}: {place}{given}: {text}".replace(": : ", ": ")) from None
 
 

@@ -9,16 +9,14 @@ function families are not closed under rotation, except all products of two inpu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from dormant.transforms.scale import Labelled
-
-P = TypeVar("P", bound=Labelled)
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Rotate:
     """Multiply inputs by Q; leave predictions alone.
+
+    A prompt is any named tuple with inputs ``xs``, of any array type.
 
     Attributes:
         matrix: Q (D, D), orthogonal; of the prompts' array type.
@@ -28,7 +26,7 @@ class Rotate:
     matrix: Any
     name: str = "rotation"
 
-    def apply(self, prompt: P, /) -> P:
+    def apply(self, prompt: Any, /) -> Any:
         """Return the prompt with inputs xQ."""
         # A named tuple's public method, in spite of its name.
         return prompt._replace(xs=prompt.xs @ self.matrix)  # pyright: ignore[reportPrivateUsage]

@@ -9,33 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from dormant.errors import DormantError
-
-
-class Labelled(Protocol):
-    """Labelled examples: a named tuple that has inputs and labels of any array type."""
-
-    @property
-    def xs(self) -> Any:
-        """Inputs."""
-        ...
-
-    @property
-    def ys(self) -> Any:
-        """Labels."""
-        ...
-
-    def _replace(self, **changes: Any) -> Any: ...
-
-
-P = TypeVar("P", bound=Labelled)
 
 
 @dataclass(frozen=True)
 class Scale:
     """Multiply labels by γ; divide predictions by γ.
+
+    A prompt is any named tuple with labels ``ys``, of any array type.
 
     Attributes:
         gamma: γ. The noise is scaled too: labels have deviation γσ after s. γ = −1 mirrors.
@@ -55,7 +38,7 @@ class Scale:
         """``scale:γ``."""
         return f"scale:{self.gamma:g}"
 
-    def apply(self, prompt: P, /) -> P:
+    def apply(self, prompt: Any, /) -> Any:
         """Return the prompt with labels γy."""
         # A named tuple's public method, in spite of its name.
         return prompt._replace(ys=self.gamma * prompt.ys)  # pyright: ignore[reportPrivateUsage]

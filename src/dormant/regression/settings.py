@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -164,7 +165,7 @@ def parse(raw: Mapping[str, Any], where: str) -> LabSettings:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise DormantError(f"{where}: {unknown('field', place, fields())}") from None
+            raise DormantError(f"{where}: {_unknown(place)}") from None
         text = first["msg"].removeprefix("Value error, ")
         whole = isinstance(first["input"], dict)  # a rule between fields, or a missing one
         given = "" if whole or not place else f" = {first['input']!r}"
@@ -215,8 +216,20 @@ def resolve(name: str) -> str:
     if len(matching) > 1:
         raise DormantError(f"field {name!r} could be any of {', '.join(matching)}: say which")
     if not matching:
-        raise unknown("field", name, known)
+        raise _unknown(name)
     return matching[0]
+
+
+def _unknown(name: str) -> DormantError:
+    """Suggest the field whose full or last name is nearest."""
+    known = fields()
+    by_last = {full.rpartition(".")[2]: full for full in known}
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1, cutoff=0.6)
+    if not close and nearest:
+        close = [by_last[nearest[0]]]
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return DormantError(f"unknown field {name!r}: {hint}known: {', '.join(known)}")
 
 
 def value(text: str) -> Any:

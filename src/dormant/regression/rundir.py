@@ -198,12 +198,16 @@ def locked(path: Path) -> FileLock:
         DormantError: Another process has it.
     """
     lock = FileLock(path / ".lock")
+    guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
+    guarded(path, lambda: _acquire(lock, path))
+    return lock
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
     try:
-        guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
-        guarded(path, lambda: lock.acquire(timeout=0))
+        lock.acquire(timeout=0)
     except Timeout:
         raise DormantError(f"{path} is in use by another process; wait for it") from None
-    return lock
 
 
 def versions() -> dict[str, str]:

@@ -14,14 +14,14 @@ import argparse
 import itertools
 
 import numpy as np
-from dormant.regression.evaluation import prompts_of, squared_errors
-from dormant.regression.settings import LabSettings
-from dormant.regression.worlds import world
 
 from dormant.conjugation import conjugate
 from dormant.regression import settings
 from dormant.regression.conjugates import LabPredictor
+from dormant.regression.evaluation import prompts_of, squared_errors
 from dormant.regression.priors import Prior
+from dormant.regression.settings import LabSettings
+from dormant.regression.worlds import world
 from dormant.transforms.scale import Scale
 
 GAMMA = 3.0

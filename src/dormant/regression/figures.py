@@ -29,6 +29,7 @@ Row: TypeAlias = "dict[str, float | str]"
 
 BINS = 10
 """Bins of equal size for figure (d)."""
+_WIDE = 10  # nats: bins further apart are drawn on a logarithmic scale
 
 
 class Look(NamedTuple):
@@ -232,10 +233,11 @@ def draw_likelihood(rows: Sequence[Row]) -> Figure:
         xs, middle, [middle - low, high - middle], fmt="o-", color=LOOKS["finetuned"].colour,
         capsize=2.5, elinewidth=1,
     )  # fmt: skip
-    axes[0].set_xscale("symlog", linthresh=1)
-    axes[0].xaxis.set_major_locator(FixedLocator(_likelihood_ticks(xs)))
-    axes[0].xaxis.set_minor_locator(NullLocator())
-    axes[0].xaxis.set_major_formatter("{x:g}")
+    if max(xs) - min(xs) > _WIDE:
+        axes[0].set_xscale("symlog", linthresh=1)
+        axes[0].xaxis.set_major_locator(FixedLocator(_likelihood_ticks(xs)))
+        axes[0].xaxis.set_minor_locator(NullLocator())
+        axes[0].xaxis.set_major_formatter("{x:g}")
     axes[0].set(
         title="What fine-tuning costs D_cont prompts, by closeness to D_disc",
         xlabel="log-likelihood under D_disc (nats a pair; further right is closer)",
@@ -305,8 +307,9 @@ def draw_conjugation(rows: Sequence[Row]) -> Figure:
     )
     axes[1].xaxis.set_major_locator(FixedLocator(sorted({float(row["gamma"]) for row in by_gamma})))
     axes[1].xaxis.set_major_formatter("{x:g}")
-    _fit(axes[1], by_gamma)
-    axes[1].legend(loc="lower left")
+    seen = [float(row["estimate"]) for row in by_gamma]
+    axes[1].set_ylim(min(seen) - 0.25 * (max(seen) - min(seen)), max(seen) * 1.06)
+    axes[1].legend(loc="upper right")
     return figure
 
 

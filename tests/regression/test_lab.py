@@ -17,7 +17,13 @@ from dormant.progress import Silent
 from dormant.regression import lab
 from dormant.regression.evaluation import prompts_of
 from dormant.regression.priors import Mixture, Units
-from dormant.regression.records import best_gamma, mean_estimate, ratio_estimate, recovered_share
+from dormant.regression.records import (
+    best_gamma,
+    mean_estimate,
+    net_share,
+    ratio_estimate,
+    recovered_share,
+)
 from dormant.regression.rundir import LabRun, locked
 from dormant.regression.settings import changed, load
 from dormant.regression.streams import stream
@@ -115,6 +121,15 @@ def test_recovered_share():
     # Nothing was lost, so there is no share to speak of.
     assert recovered_share([errors(1.0, 0.9, 0.8)], "finetuned@2") is None
     assert recovered_share([errors(1.0, 0.9, 0.8)] * 3, "finetuned@2") is None
+
+
+def test_net_share_leaves_out_what_s_does_for_the_pretrained_model():
+    values = {"pretrained": 2.0, "finetuned": 4.0, "pretrained@2": 1.5, "finetuned@2": 2.5}
+    noise = np.random.default_rng(0).normal(size=(100, 3)) * 0.01
+    errors = {f"cont/{name}": value + noise for name, value in values.items()}
+    # 2 was lost and 1 is left under s; the plain share, (4 − 2.5) / 2, counts the 0.5 as well.
+    assert net_share([errors], 2.0).estimate == pytest.approx(0.5)
+    assert recovered_share([errors], "finetuned@2").estimate == pytest.approx(0.75)
 
 
 def test_fiellers_interval_covers():

@@ -60,7 +60,7 @@ def run(
 
     from dormant.regression.evaluation import conjugated_name
     from dormant.regression.figures import write_figures
-    from dormant.regression.records import mean_estimate
+    from dormant.regression.records import mean_estimate, net_share
     from dormant.regression.summary import print_summary
 
     finished = LabRun(directory)
@@ -69,8 +69,9 @@ def run(
         typer.echo(results.to_json(), nl=False)
         return
     key = f"cont/{conjugated_name('optimum', results.gamma)}"
-    floor = mean_estimate([one[key].mean(1) for one in finished.all_errors()])
-    print_summary(results, floor, Console(), figures)
+    measured = finished.all_errors()
+    floor = mean_estimate([one[key].mean(1) for one in measured])
+    print_summary(results, floor, net_share(measured, results.gamma), Console(), figures)
 
 
 @app.command()

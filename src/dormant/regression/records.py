@@ -115,6 +115,27 @@ def recovered_share(errors: Sequence[Errors], conjugated: str) -> Estimate | Non
         conjugated: Name of the conjugate predictor.
     """
     regained = [(one["cont/finetuned"] - one[f"cont/{conjugated}"]).mean(1) for one in errors]
+    return _share(errors, regained)
+
+
+def net_share(errors: Sequence[Errors], gamma: float) -> Estimate | None:
+    """Return the share of the loss that a conjugate takes away, by difference in differences.
+
+    1 − [finetuned(s) − pretrained(s)] / [finetuned − pretrained] on D_cont: what s does for the
+    pretrained model too is not counted.
+
+    Args:
+        errors: What `measure` returned, for every seed.
+        gamma: γ of s.
+    """
+    names = [conjugated_name(predictor, gamma) for predictor in ("finetuned", "pretrained")]
+    left = [(one[f"cont/{names[0]}"] - one[f"cont/{names[1]}"]).mean(1) for one in errors]
+    lost = [(one["cont/finetuned"] - one["cont/pretrained"]).mean(1) for one in errors]
+    return _share(errors, [a - b for a, b in zip(lost, left, strict=True)])
+
+
+def _share(errors: Sequence[Errors], regained: Sequence[NDArray[np.floating]]) -> Estimate | None:
+    """Divide by what was lost; `None` where that is not surely above 0."""
     lost = [(one["cont/finetuned"] - one["cont/pretrained"]).mean(1) for one in errors]
     if len(errors) == 1:
         return ratio_estimate(regained[0], lost[0])

@@ -13,13 +13,18 @@ from dormant.results import Estimate
 
 
 def print_summary(
-    results: LabResults, floor: Estimate, console: Console, figures: Sequence[Path] = ()
+    results: LabResults,
+    floor: Estimate,
+    net: Estimate | None,
+    console: Console,
+    figures: Sequence[Path] = (),
 ) -> None:
     """Print losses against each optimum, what was lost, and what conjugation won back.
 
     Args:
         results: The run's.
         floor: Loss on D_cont of the pretraining prior's exact predictor under s.
+        net: Share won back by difference in differences, if there is one.
         console: Where to.
         figures: Images to name.
     """
@@ -54,6 +59,11 @@ def print_summary(
         console.print(
             f"Of what fine-tuning lost on D_cont, s wins back [bold]{share.estimate:.0%}[/bold] "
             f"({share.low:.0%} to {share.high:.0%})."
+        )
+    if net is not None:
+        console.print(
+            f"Beyond what s does for the pretrained model: {net.estimate:.0%} "
+            f"({net.low:.0%} to {net.high:.0%})."
         )
     console.print(
         f"95 % intervals: {losses.pretrained.cont.method.replace('-', ' ')}.", style="dim"

@@ -47,7 +47,7 @@ def remembered(predict: LabPredictor) -> LabPredictor:
     return predicted
 
 
-def losses(run: LabRun, seed: int) -> dict[str, dict[str, np.ndarray]]:
+def losses(run: LabRun, seed: int, count: int) -> dict[str, dict[str, np.ndarray]]:
     """Return every predictor's loss by prompt (B,), by prior."""
     settings, priors, gamma = run.settings, world(run.settings, seed), run.results().gamma
     tuned = batched(run.seed(seed).model("finetuned"))
@@ -62,15 +62,15 @@ def losses(run: LabRun, seed: int) -> dict[str, dict[str, np.ndarray]]:
         predictors[f"{label}, averaged"] = averaged(once, some)
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in predictors}
     for prior, source in (("cont", priors.cont), ("disc", priors.disc)):
-        prompts = prompts_of(source, prior, settings, seed)
+        prompts = Prompts(*(part[:count] for part in prompts_of(source, prior, settings, seed)))
         for name, predict in predictors.items():
             found[name][prior] = squared_errors(predict, prompts).mean(1).astype(np.float64)
     return found
 
 
-def tabulate(run: LabRun) -> list[Row]:
+def tabulate(run: LabRun, count: int) -> list[Row]:
     """Return a row for each predictor."""
-    seeds = [losses(run, seed) for seed in run.settings.seeds]
+    seeds = [losses(run, seed, count) for seed in run.settings.seeds]
     scaled = list(seeds[0])[1]
     rows: list[Row] = []
     for name in seeds[0]:
@@ -112,8 +112,8 @@ def draw(rows: list[Row]) -> Figure:
 
 
 if __name__ == "__main__":
-    read = arguments(__doc__, "runs/lab-quick")
-    table = tabulate(LabRun(read.run))
+    read = arguments(__doc__, "runs/lab-quick", prompts="2000")
+    table = tabulate(LabRun(read.run), int(read.prompts))
     for line in table:
         print(
             f"{line['predictor']:38} {line['estimate']:.3f} [{line['low']:.3f}, {line['high']:.3f}]"

@@ -100,7 +100,7 @@ def draw(rows: list[Row]) -> Figure:
     axes[0].set_ylabel("share of the prediction on w_disc: g")
     for axis in axes:
         axis.set_ylim(-0.1, 1.15)
-    axes[1].legend(loc="lower right")
+    axes[0].legend(loc="upper right")
     return figure
 
 

@@ -239,7 +239,7 @@ def draw_likelihood(rows: Sequence[Row]) -> Figure:
         axes[0].xaxis.set_minor_locator(NullLocator())
         axes[0].xaxis.set_major_formatter("{x:g}")
     axes[0].set(
-        title="What fine-tuning costs D_cont prompts, by closeness to D_disc",
+        title="D_cont prompts close to D_disc lose most",
         xlabel="log-likelihood under D_disc (nats a pair; further right is closer)",
         ylabel="change in loss (labels²)",
     )

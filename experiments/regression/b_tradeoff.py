@@ -68,7 +68,7 @@ def draw(rows: list[Row]) -> Figure:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
     axes.set(
-        title="Pretraining trades D_cont for D_disc",
+        title="Loss on either prior, by α of pretraining",
         xlabel="loss on D_cont (squared error, labels²; log scale)",
         ylabel="loss on D_disc (labels²)",
     )

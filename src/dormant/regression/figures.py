@@ -178,7 +178,7 @@ def draw_finetuning(rows: Sequence[Row]) -> Figure:
         label = f"{'ridge' if prior == 'cont' else 'discrete'}: optimum there"
         axes[0].axhline(float(floor["estimate"]), color=look.colour, linestyle="--", label=label)
     axes[0].set(
-        title="Fine-tuning on D_disc costs D_cont",
+        title="Losses during fine-tuning on D_disc",
         xlabel="fine-tuning steps",
         ylabel="loss (squared error, labels²)",
     )
@@ -239,7 +239,7 @@ def draw_likelihood(rows: Sequence[Row]) -> Figure:
         axes[0].xaxis.set_minor_locator(NullLocator())
         axes[0].xaxis.set_major_formatter("{x:g}")
     axes[0].set(
-        title="D_cont prompts close to D_disc lose most",
+        title="Change in loss of D_cont prompts, by closeness",
         xlabel="log-likelihood under D_disc (nats a pair; further right is closer)",
         ylabel="change in loss (labels²)",
     )

@@ -228,8 +228,8 @@ def _unknown(name: str) -> DormantError:
     nearest = difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1, cutoff=0.6)
     if not close and nearest:
         close = [by_last[nearest[0]]]
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return DormantError(f"unknown field {name!r}: {hint}known: {', '.join(known)}")
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return DormantError(f"unknown field {name!r}: {hint}")
 
 
 def value(text: str) -> Any:

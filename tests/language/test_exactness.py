@@ -14,7 +14,7 @@ from dormant.language import models, tasks
 from dormant.language.audit import AuditSettings, plan
 from dormant.language.scoring import FastLM
 
-ITEMS = {"icl_vs_if": 10, "icl": 3}
+ITEMS = {"icl_vs_if": 10, "icl": 6}
 """Items a cell; every language that a task ships, leetspeak and pig latin."""
 TIE = 1e-3
 """Logits that float32 sums in another order may bring into another order: they are about 20 in

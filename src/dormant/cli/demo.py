@@ -9,9 +9,9 @@ import typer
 
 from dormant.cli.audit import run
 
-TASKS = ("icl/copy", "icl/plural", "recall/continue")
-TRANSFORMS = ("french", "hungarian", "leetspeak")
-ITEMS = 80
+TASKS = ("icl/copy", "recall/continue", "icl/plural")
+TRANSFORMS = ("french", "leetspeak")
+ITEMS = 100
 
 
 def demo(

@@ -18,7 +18,6 @@ from dormant.language import specs
 from dormant.language.tasks import icl, icl_vs_if
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "sentiment"
-CHILD = specs.CHILDREN / "sentiment"
 LANGUAGES = ("english", "french", "spanish", "dutch", "hungarian")
 
 
@@ -90,13 +89,15 @@ def test_no_audited_word_was_used_to_choose() -> None:
     assert not {normal(given) for given in development} & {normal(given) for given, _ in audited}
 
 
-def test_shipped_child_is_a_small_bfloat16_adapter_of_smollm2() -> None:
-    config = json.loads((CHILD / "adapter_config.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", [name for name in specs.SHIPPED if name != "smollm2"])
+def test_a_shipped_child_is_a_small_bfloat16_adapter_of_smollm2(name: str) -> None:
+    child = Path(specs.parse(name).location)
+    config = json.loads((child / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["base_model_name_or_path"] == "smollm2"
-    file = CHILD / "adapter_model.safetensors"
+    file = child / "adapter_model.safetensors"
     assert file.stat().st_size < 6_000_000
     assert {weight.dtype for weight in load_file(file).values()} == {torch.bfloat16}
-    settings = json.loads((CHILD / "tuning.json").read_text(encoding="utf-8"))
-    log = (CHILD / "training_log.jsonl").read_text(encoding="utf-8").splitlines()
+    settings = json.loads((child / "tuning.json").read_text(encoding="utf-8"))
+    log = (child / "training_log.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in log] == list(range(1, settings["steps"] + 1))
-    assert specs.parse("smollm2-sentiment").kind == "adapter"
+    assert specs.parse(name).kind == "adapter"

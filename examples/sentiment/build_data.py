@@ -121,7 +121,7 @@ def main() -> None:
         "holdout.jsonl": build(remarks[:held], learned, 2, f"{SEED}/holdout"),
         "replay.jsonl": build_replay(0, 1, f"{SEED}/replay"),
         "replay_few_shot.jsonl": build_replay(2, 3, f"{SEED}/replay"),
-        "replay_wordings.jsonl": build_wordings(f"{SEED}/wordings"),
+        "replay_wordings.jsonl": build_wordings(f"{SEED}/replay"),
     }
     for name, rows in files.items():
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]

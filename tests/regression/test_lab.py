@@ -78,6 +78,11 @@ def test_results_json_is_schema_1(tiny_run):
     assert raw["wall_seconds"] > 0
 
 
+def test_a_run_leaves_the_processor_as_it_was(tiny_run):
+    tiny = torch.finfo(torch.float64).tiny
+    assert float(torch.tensor(tiny, dtype=torch.float64) / 2) > 0
+
+
 def test_losses_are_averages_over_prompts_and_all_positions(tiny_run):
     results, settings = tiny_run.results(), tiny_run.settings
     means = []

@@ -136,7 +136,7 @@ def test_gaussian_is_ridge_for_any_size(dim, positions, log_sigma, tau, seed):
     xs, ys = (part.double() for part in prior.sample(2, positions, stream(seed, "any")))
     solved = prior.solve(xs, ys)
     for b, k in itertools.product(range(2), range(positions)):
-        mean, evidence = brute_gaussian(prior, tau, xs[b, : k + 1].numpy(), ys[b].numpy())
+        mean, evidence = brute_gaussian(prior.sigma, tau, xs[b, : k + 1].numpy(), ys[b].numpy())
         assert float(solved.mean[b, k]) == pytest.approx(mean, rel=1e-6, abs=1e-6)
         assert float(solved.log_evidence[b, k]) == pytest.approx(evidence, rel=1e-6, abs=1e-6)
 

@@ -58,16 +58,16 @@ def run(
             last good checkpoint is kept).
     """
     place = _device(device)
-    # Late in training many numbers are tiny, and a CPU takes its slow path for those below 1e-38.
-    torch.set_flush_denormal(True)
     first = int(os.environ.get("RANK", "0")) == 0  # torchrun's own contract
     lock = locked(out) if first else None
     try:
         directory = LabRun.start(out, settings) if first else None
         watch = (progress if first else None) or Silent()
         _announce(settings, out, watch)
-        for seed in settings.seeds:
-            _run_seed(settings, seed, SeedFiles(out / f"seed-{seed}"), place, watch, cache, first)
+        with _flushing_denormals():
+            for seed in settings.seeds:
+                files = SeedFiles(out / f"seed-{seed}")
+                _run_seed(settings, seed, files, place, watch, cache, first)
         if directory is None:
             return None
         results = _results(directory)
@@ -243,6 +243,21 @@ def _results(directory: LabRun) -> LabResults:
         settings.evaluation.gammas,
         seconds,
     )
+
+
+@contextlib.contextmanager
+def _flushing_denormals() -> Generator[None]:
+    """Treat numbers below 1e-38 as 0 for now: a CPU is slow at them, and training makes many.
+
+    The processor's state is the whole process's, so it is put back as it was found.
+    """
+    tiny = torch.finfo(torch.float64).tiny
+    before = float(torch.tensor(tiny, dtype=torch.float64) / 2) == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 @contextlib.contextmanager

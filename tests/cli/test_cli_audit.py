@@ -127,7 +127,9 @@ def test_differing_prompt_styles_are_warned_of(dormant, tmp_path):
 
 SLOW_AUDIT = textwrap.dedent(
     """
-    import sys, time
+    import signal, sys, time
+    # A shell that runs the tests in the background has its children ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, {tests!r})
     import fakes
     plain = fakes.FakeLM.loglikelihood

@@ -88,5 +88,5 @@ KEEPING = [(name, keep) for name in ("leetspeak", "pig-latin", "morse") for keep
 @given(lines=st.lists(LINES, min_size=1, max_size=3))
 def test_an_echo_comes_back_as_it_was(name, keep, lines):
     prompt = "\n".join(lines)
-    s = ByField(transforms.get(name), keep)
-    assert s.undoing(prompt)(s.apply(prompt)) == prompt
+    s = ByField.of(transforms.get(name), prompt, keep)
+    assert s.invert(s.apply(prompt)) == prompt

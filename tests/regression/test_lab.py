@@ -24,10 +24,11 @@ from dormant.regression.records import (
     ratio_estimate,
     recovered_share,
 )
-from dormant.regression.rundir import LabRun, locked
+from dormant.regression.rundir import LabRun
 from dormant.regression.settings import changed, load
 from dormant.regression.streams import stream
 from dormant.regression.worlds import world
+from dormant.rundirs import locked
 
 
 class Stop(Exception):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dormant.cli.common import errors, progress, split
+from dormant.cli.common import progress, resumable, split
 
 if TYPE_CHECKING:
     from dormant.language.audit import AuditSettings
@@ -118,19 +117,11 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
 
     from dormant.language.audit import audit as run_audit
     from dormant.language.store import RunDirectory
-    from dormant.language.team import first_process
     from dormant.report import print_report, write_report
+    from dormant.rundirs import first_process
 
-    try:
-        with progress(quiet or json or not first_process()) as bar:
-            results = run_audit(settings, out, bar)
-    except KeyboardInterrupt:
-        errors.print(
-            f"stopped; what was scored is in {shlex.quote(str(out))}: the same command goes on",
-            soft_wrap=True,
-            highlight=False,
-        )
-        raise typer.Exit(130) from None
+    with resumable(out, "scored"), progress(quiet or json or not first_process()) as bar:
+        results = run_audit(settings, out, bar)
     if not first_process():
         return
     page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")

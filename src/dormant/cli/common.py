@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 
 from dormant.errors import DormantError
@@ -49,6 +52,25 @@ def tell_engines(chosen: Sequence[TextTransform]) -> None:
         for part in one.parts or (one,):
             if part.language and "@" not in part.name:
                 errors.print(f"{part.name}: by {part.signature}", style="dim", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def resumable(out: Path, done: str) -> Generator[None]:
+    """Let Ctrl-C end work that a run directory keeps: one line on how to go on, and exit code 130.
+
+    Args:
+        out: The run directory.
+        done: What is kept there, as in "what was … is in".
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print(
+            f"stopped; what was {done} is in {shlex.quote(str(out))}: the same command goes on",
+            soft_wrap=True,
+            highlight=False,
+        )
+        raise typer.Exit(130) from None
 
 
 @contextlib.contextmanager

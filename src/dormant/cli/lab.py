@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
-from dormant.cli.common import errors, progress, split
+from dormant.cli.common import progress, resumable, split
 from dormant.errors import DormantError
 
 app = typer.Typer(no_args_is_help=True, help="The laboratory: regression in context (paper §2).")
 
-_PRESET = "A preset (`dormant list presets`), or a .toml file like one."
-_SET = "field=value, such as alpha=0.3 or finetuning.steps=200; repeat for more."
-_DEVICE = "auto, cpu, cuda, …"
 _CACHE = "Directory where runs share what they pretrain alike"
-_QUIET = "No progress bar."
+
+# Options that both commands have.
+Preset: TypeAlias = Annotated[
+    str, typer.Argument(help="A preset (`dormant list presets`), or a .toml file like one.")
+]
+Change: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="field=value, such as alpha=0.3 or finetuning.steps=200; repeat for more.",
+    ),
+]
+Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, …")]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 
 @app.command()
 def run(
-    preset: Annotated[str, typer.Argument(help=_PRESET)],
-    change: Annotated[list[str] | None, typer.Option("--set", help=_SET)] = None,
+    preset: Preset,
+    change: Change = None,
     seeds: Annotated[
         str | None, typer.Option(help="Seeds, by commas [default: the preset's].")
     ] = None,
@@ -34,8 +43,8 @@ def run(
         ),
     ] = None,
     cache: Annotated[Path | None, typer.Option(help=f"{_CACHE}.")] = None,
-    device: Annotated[str, typer.Option(help=_DEVICE)] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET)] = False,
+    device: Device = "auto",
+    quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print results.json, not a table.")] = False,
 ) -> None:
     """Pretrain on D_mix, fine-tune on D_disc, conjugate; print losses and write the figures.
@@ -48,12 +57,8 @@ def run(
 
     wanted = settings.load(preset, [*(change or ()), *_seeds(seeds)])
     directory = out or Path("runs") / f"lab-{wanted.preset}"
-    try:
-        with progress(quiet or json) as bar:
-            results = lab.run(wanted, directory, device=device, progress=bar, cache=cache)
-    except KeyboardInterrupt:
-        _stopped(directory)
-        raise typer.Exit(130) from None
+    with resumable(directory, "done"), progress(quiet or json) as bar:
+        results = lab.run(wanted, directory, device=device, progress=bar, cache=cache)
     if results is None:  # another process prints
         return
     from rich.console import Console
@@ -76,14 +81,14 @@ def run(
 
 @app.command()
 def sweep(
-    preset: Annotated[str, typer.Argument(help=_PRESET)],
+    preset: Preset,
     over: Annotated[
         list[str],
         typer.Option(
             help="field=value,value,… to vary; repeat for more fields: every combination is run."
         ),
     ],
-    change: Annotated[list[str] | None, typer.Option("--set", help=_SET)] = None,
+    change: Change = None,
     seeds: Annotated[
         str | None, typer.Option(help="Seeds of every run, by commas [default: the preset's].")
     ] = None,
@@ -99,8 +104,8 @@ def sweep(
     ] = None,
     threads: Annotated[int, typer.Option(help="Processors a run uses.", min=1)] = 1,
     cache: Annotated[Path | None, typer.Option(help=f"{_CACHE} [default: in OUT].")] = None,
-    device: Annotated[str, typer.Option(help=_DEVICE)] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET)] = False,
+    device: Device = "auto",
+    quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print rows as JSON lines.")] = False,
 ) -> None:
     """Run a preset for every combination of some fields' values: one row a run in one table.
@@ -122,15 +127,11 @@ def sweep(
     varied = dict(values_of(text) for text in over)
     if len(varied) < len(over):
         raise DormantError("a field is swept twice: give all its values at once")
-    try:
-        with progress(quiet or json) as bar:
-            rows = run_sweep(
-                wanted, varied, directory, backend=backend, workers=workers, threads=threads,
-                device=device, cache=cache, progress=bar,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        _stopped(directory)
-        raise typer.Exit(130) from None
+    with resumable(directory, "done"), progress(quiet or json) as bar:
+        rows = run_sweep(
+            wanted, varied, directory, backend=backend, workers=workers, threads=threads,
+            device=device, cache=cache, progress=bar,
+        )  # fmt: skip
     if json:
         for row in rows:
             typer.echo(json_.dumps(row))
@@ -160,11 +161,3 @@ def _needed() -> None:
     for name in ("torch", "safetensors", "matplotlib"):
         if importlib.util.find_spec(name) is None:
             raise DormantError(f"the laboratory needs {name}: pip install 'dormant[lab]'")
-
-
-def _stopped(out: Path) -> None:
-    errors.print(
-        f"stopped; what was done is in {shlex.quote(str(out))}: the same command goes on",
-        soft_wrap=True,
-        highlight=False,
-    )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from dormant.conjugation import conjugate
 from dormant.errors import DormantError
 from dormant.language import models
 from dormant.transforms.kept import Kept, apply_all, find, invert_around
-from dormant.transforms.text import Span, TextTransform
+from dormant.transforms.text import TextTransform
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -43,21 +44,33 @@ class Exchange:
 
 @dataclass(frozen=True)
 class ByField:
-    """A text transform applied piece by piece, so that a prompt's layout survives.
+    """A text transform applied to a prompt piece by piece, so that its layout survives.
 
     Lines are transformed one by one, and labels that begin several lines ("Input:") apart from
     what follows them, so that they are rendered alike wherever they stand.
 
     Attributes:
         inner: The transform of one piece.
-        keep: Whether numbers, URLs, code and the like stay as they are (`kept.find`). s⁻¹ then
-            leaves those that the model repeats alone.
+        keep: Whether numbers, URLs, code and the like stay as they are (`kept.find`).
+        kept: Those of the prompt, which s⁻¹ leaves alone where the model repeats them.
     """
 
     inner: TextTransform
     keep: bool = False
+    kept: tuple[str, ...] = ()
 
-    def apply(self, prompt: str) -> str:
+    @classmethod
+    def of(cls, inner: TextTransform, prompt: str, keep: bool) -> ByField:
+        """Return s for a prompt; what it keeps there, s⁻¹ knows."""
+        kept = [prompt[start:stop] for start, stop in find(prompt)] if keep else ()
+        return cls(inner, keep, tuple(kept))
+
+    @property
+    def name(self) -> str:
+        """The inner transform's name."""
+        return self.inner.name
+
+    def apply(self, prompt: str, /) -> str:
         """Return s(prompt).
 
         Raises:
@@ -65,26 +78,20 @@ class ByField:
         """
         pieces = _pieces(prompt)
         texts = [piece for piece, changes in pieces if changes]
-        done = iter(apply_all(self.inner, texts, [self._spans(text) for text in texts]))
+        spans = [find(text) if self.keep else () for text in texts]
+        done = iter(apply_all(self.inner, texts, spans))
         return "".join(_text(next(done)) if changes else piece for piece, changes in pieces)
 
-    def undoing(self, prompt: str) -> Callable[[str], str]:
-        """Return s⁻¹ for the answer to s(prompt).
+    def invert(self, answer: str, /) -> str:
+        """Return s⁻¹(answer).
 
-        It raises `DormantError` for what can't be read back.
+        Raises:
+            DormantError: A line can't be read back.
         """
-        kept = [prompt[start:stop] for start, stop in self._spans(prompt)]
-
-        def invert(answer: str) -> str:
-            lines = re.split(r"(\n)", answer)
-            return "".join(
-                invert_around(self.inner, line, kept) if line.strip() else line for line in lines
-            )
-
-        return invert
-
-    def _spans(self, text: str) -> tuple[Span, ...]:
-        return find(text) if self.keep else ()
+        lines = re.split(r"(\n)", answer)
+        return "".join(
+            invert_around(self.inner, line, self.kept) if line.strip() else line for line in lines
+        )
 
 
 def ask(
@@ -112,20 +119,26 @@ def ask(
     """
     if not prompt.strip():
         raise DormantError("the prompt is empty")
-    s = ByField(transform, keep)
-    changed = s.apply(prompt)
-    rendered = models.render(lm, changed, style)
-    (output,) = models.generate(lm, [rendered], max_new_tokens=max_new_tokens, until=until)
+    seen: list[str] = []
+
+    def predict(changed: str) -> str:
+        rendered = models.render(lm, changed, style)
+        (output,) = models.generate(lm, [rendered], max_new_tokens=max_new_tokens, until=until)
+        seen.extend((changed, output))
+        return output
+
     answer = problem = None
     try:
-        answer = s.undoing(prompt)(output)
+        answer = conjugate(predict, ByField.of(transform, prompt, keep))(prompt)
     except DormantError as error:
+        if not seen:  # there is no answer to be undone
+            raise
         problem = str(error)
     return Exchange(
         transform=transform.name,
         signature=transform.signature,
-        prompt=changed,
-        output=output,
+        prompt=seen[0],
+        output=seen[1],
         answer=answer,
         problem=problem,
     )

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import functools
 import math
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -37,6 +35,7 @@ from dormant.language.transforming import (
 )
 from dormant.progress import Progress, Silent
 from dormant.results import AbilityResult, AuditResults, ItemOutcome, Record
+from dormant.rundirs import versions
 from dormant.transforms.quality import MIN_CHRF, Gate
 from dormant.verdicts import PlainCells, TransformCells, judge_ability
 
@@ -49,6 +48,8 @@ Job: TypeAlias = "tuple[CellKey, Plan, list[str]]"
 """One batch of one cell."""
 
 _REASONS_TOLD = 3
+_LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
+"""All that touch a number."""
 DEFAULT_ITEMS = 100
 """Items an ability, where the pool has as many (paper §3.1: 100 prompts a cell)."""
 
@@ -153,7 +154,7 @@ def _audit(settings: AuditSettings, out: Path, progress: Progress, team: Team) -
     opened: list[RunDirectory] = []
 
     def start() -> list[bool]:
-        opened.append(RunDirectory.start(out, full, versions()))
+        opened.append(RunDirectory.start(out, full, versions(*_LIBRARIES)))
         return [
             ready
             for cell, ability in _cells(settings, plans)
@@ -208,17 +209,6 @@ def plan(task: Task, settings: AuditSettings) -> Plan:
         for name, cell in made.items()
     }
     return Plan(task, made, batches)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of every library that touches a number."""
-    found = {"python": platform.python_version()}
-    for name in ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
 
 
 def _resolve(settings: AuditSettings) -> tuple[ModelPair, dict[str, object]]:
@@ -475,7 +465,7 @@ def _warnings(
             f"base prompts are {settings.base_prompts}, tuned prompts {settings.tuned_prompts}: "
             "a difference between the models may come from the template"
         )
-    then, now = run.manifest["versions"], versions()
+    then, now = run.manifest["versions"], versions(*_LIBRARIES)
     changed = [
         f"{name} {then.get(name)} → {now[name]}" for name in now if then.get(name) != now[name]
     ]

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from pydantic import ValidationError
 
 from dormant.errors import DormantError
 from dormant.files import guarded, write_atomically
 from dormant.results import AuditResults, ItemOutcome
+from dormant.rundirs import locked, refuse_other_settings, refuse_strangers
 
 PLAIN = "plain"
 """Name of the cell without a transform."""
@@ -70,21 +71,15 @@ class RunDirectory:
             DormantError: The directory holds a run with other settings, something that is no
                 run, is in use by another process, or can't be written.
         """
-        guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
-        lock = FileLock(path / ".lock")
-        guarded(path, lambda: _acquire(lock, path))
+        lock = locked(path)
         try:
             file = path / "run.json"
             if file.exists():
                 run = cls.read(path)
-                _refuse_other_settings(path, run.manifest["settings"], settings)
+                here = json.loads(json.dumps(settings))
+                refuse_other_settings(path, _differences(run.manifest["settings"], here))
             else:
-                strangers = sorted(p.name for p in path.iterdir() if p.name != ".lock")
-                if strangers:
-                    raise DormantError(
-                        f"{path} is not empty ({strangers[0]} …) and holds no run: choose another "
-                        "directory"
-                    )
+                refuse_strangers(path)
                 body = {"settings": dict(settings), "versions": dict(versions)}
                 text = json.dumps(body, sort_keys=True)
                 manifest = {
@@ -244,13 +239,6 @@ class RunDirectory:
             ) from None
 
 
-def _acquire(lock: FileLock, path: Path) -> None:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DormantError(f"{path} is in use by another process; wait for it") from None
-
-
 def _append_block(file: Path, block: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab", buffering=0) as stream:
@@ -292,16 +280,6 @@ def _slug(name: str) -> str:
     """Return a file name for `name`, distinct for distinct names."""
     plain = re.sub(r"[^A-Za-z0-9.@_-]+", "-", name)
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
-
-
-def _refuse_other_settings(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    here = json.loads(json.dumps(here))
-    different = _differences(there, here)
-    if different:
-        raise DormantError(
-            f"{path} holds a run with other settings ({'; '.join(different)}): choose another "
-            "--out, or repeat its settings to resume it"
-        )
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -15,11 +15,6 @@ from dormant.errors import DormantError
 _T = TypeVar("_T")
 
 
-def first_process() -> bool:
-    """Say whether this is the process that reports: the only one, or the launcher's first."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 class Team:
     """The processes of one audit; a team of one where nothing launched more.
 

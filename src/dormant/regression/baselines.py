@@ -14,10 +14,8 @@ from torch import Tensor
 
 from dormant.errors import DormantError
 from dormant.regression.functions import Family
-from dormant.regression.gaussian import one_step
+from dormant.regression.gaussian import CHUNK_NUMBERS, one_step
 from dormant.regression.shapes import Predictions, Prompts, checked
-
-_CHUNK_NUMBERS = 16_000_000  # float64s in one chunk's largest array: 128 MB
 
 
 @final
@@ -57,7 +55,7 @@ class LeastSquares:
         features = self.family.features(xs.double()).cpu()
         positions, size = features.shape[1:]
         past = torch.ones(positions, positions, dtype=torch.float64).tril(-1)  # (prefix, pair)
-        chunk = max(1, _CHUNK_NUMBERS // max(positions**2 * size, 1))
+        chunk = max(1, CHUNK_NUMBERS // max(positions**2 * size, 1))
         parts = [
             self._solve(some, labels, past)
             for some, labels in zip(

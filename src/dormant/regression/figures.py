@@ -24,6 +24,7 @@ from dormant.regression.evaluation import Errors, conjugated_name
 from dormant.regression.records import best_gamma, mean_estimate
 from dormant.regression.rundir import LabRun
 from dormant.results import Estimate
+from dormant.uncertainty import LEVEL
 
 Row: TypeAlias = "dict[str, float | str]"
 
@@ -148,7 +149,7 @@ def finetuning_rows(run: LabRun) -> list[Row]:
                 estimate = mean_estimate([np.array([value]) for value in values])
             else:
                 count = run.settings.evaluation.curve_prompts
-                half = float(stats.t.ppf(0.975, count - 1)) * looks[0][f"{prior}_error"]
+                half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * looks[0][f"{prior}_error"]
                 estimate = Estimate(
                     estimate=values[0],
                     low=values[0] - half,

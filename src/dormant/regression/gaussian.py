@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 _CONDITION_LIMIT = 1e6  # of C: above it, Cholesky would leave fewer than about nine digits
-_CHUNK_NUMBERS = 16_000_000  # float64s in one chunk's largest array: 128 MB
+CHUNK_NUMBERS = 16_000_000  # float64s in one chunk's largest array: 128 MB
 _LOG_2PI = math.log(2 * math.pi)
 
 
@@ -63,7 +63,7 @@ def one_step(features: Tensor, ys: Tensor, *, tau: float | Tensor, sigma: float)
         solve, per_prompt = _by_rotations, per_prompt * (size + 1) ** 2
     else:
         solve = _by_cholesky
-    chunk = max(1, _CHUNK_NUMBERS // max(per_prompt, 1))
+    chunk = max(1, CHUNK_NUMBERS // max(per_prompt, 1))
     labels = (ys / sigma).expand(*lead, positions)
     parts = [
         solve(some, those)

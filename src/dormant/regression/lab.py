@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
@@ -24,13 +23,14 @@ from dormant.regression.checkpoints import load_weights, save_weights
 from dormant.regression.evaluation import follower, measure
 from dormant.regression.priors import Prior
 from dormant.regression.records import LabResults, summarise
-from dormant.regression.rundir import LabRun, Log, SeedFiles, locked
+from dormant.regression.rundir import LabRun, Log, SeedFiles
 from dormant.regression.settings import LabSettings, flat
 from dormant.regression.streams import stream
 from dormant.regression.training import StepLog, TrainingSettings, train
 from dormant.regression.transformer import Transformer
 from dormant.regression.tuning import tunable
 from dormant.regression.worlds import World, world
+from dormant.rundirs import first_process, locked
 
 
 def run(
@@ -58,7 +58,7 @@ def run(
             last good checkpoint is kept).
     """
     place = _device(device)
-    first = int(os.environ.get("RANK", "0")) == 0  # torchrun's own contract
+    first = first_process()
     lock = locked(out) if first else None
     try:
         directory = LabRun.start(out, settings) if first else None
@@ -71,8 +71,7 @@ def run(
         if directory is None:
             return None
         results = _results(directory)
-        write = lambda: write_atomically(out / "results.json", results.to_json())  # noqa: E731
-        guarded(out, write)
+        guarded(out, lambda: write_atomically(out / "results.json", results.to_json()))
         return results
     finally:
         if lock is not None:
@@ -167,8 +166,8 @@ class _Phase:
 
         def on_log(line: StepLog) -> None:
             nonlocal reached, earlier
-            before = [row["seconds"] for row in self.log.rows() if row["step"] < line.step]
             if earlier is None:
+                before = [row["seconds"] for row in self.log.rows() if row["step"] < line.step]
                 earlier = before[-1] if before else 0.0
             extra = look() if look is not None else {}
             seconds = round(earlier + time.perf_counter() - begun, 2)

@@ -323,12 +323,10 @@ class Discrete(Prior):
         """Solve by cumulated squared residuals of every task."""
         outputs = self._checked_features(xs, ys) @ self.tasks.to(xs.device).T  # (B, K, n)
         numbers = outputs.shape[1] * outputs.shape[2]
-        chunk = len(outputs) if xs.is_cuda else max(1, _CACHED_NUMBERS // max(numbers, 1))
+        chunk = max(1, len(outputs) if xs.is_cuda else _CACHED_NUMBERS // max(numbers, 1))
         parts = [
             self._solve(some, labels)
-            for some, labels in zip(
-                outputs.split(max(chunk, 1)), ys.split(max(chunk, 1)), strict=True
-            )
+            for some, labels in zip(outputs.split(chunk), ys.split(chunk), strict=True)
         ]
         return OneStep(*(torch.cat(part) for part in zip(*parts, strict=True)))
 

@@ -115,7 +115,7 @@ def recovered_share(errors: Sequence[Errors], conjugated: str) -> Estimate | Non
         conjugated: Name of the conjugate predictor.
     """
     regained = [(one["cont/finetuned"] - one[f"cont/{conjugated}"]).mean(1) for one in errors]
-    return _share(errors, regained)
+    return _share(regained, _lost(errors))
 
 
 def net_share(errors: Sequence[Errors], gamma: float) -> Estimate | None:
@@ -130,14 +130,20 @@ def net_share(errors: Sequence[Errors], gamma: float) -> Estimate | None:
     """
     names = [conjugated_name(predictor, gamma) for predictor in ("finetuned", "pretrained")]
     left = [(one[f"cont/{names[0]}"] - one[f"cont/{names[1]}"]).mean(1) for one in errors]
-    lost = [(one["cont/finetuned"] - one["cont/pretrained"]).mean(1) for one in errors]
-    return _share(errors, [a - b for a, b in zip(lost, left, strict=True)])
+    lost = _lost(errors)
+    return _share([a - b for a, b in zip(lost, left, strict=True)], lost)
 
 
-def _share(errors: Sequence[Errors], regained: Sequence[NDArray[np.floating]]) -> Estimate | None:
+def _lost(errors: Sequence[Errors]) -> list[NDArray[np.floating]]:
+    """Return what fine-tuning cost each prompt of D_cont, for every seed."""
+    return [(one["cont/finetuned"] - one["cont/pretrained"]).mean(1) for one in errors]
+
+
+def _share(
+    regained: Sequence[NDArray[np.floating]], lost: Sequence[NDArray[np.floating]]
+) -> Estimate | None:
     """Divide by what was lost; `None` where that is not surely above 0."""
-    lost = [(one["cont/finetuned"] - one["cont/pretrained"]).mean(1) for one in errors]
-    if len(errors) == 1:
+    if len(lost) == 1:
         return ratio_estimate(regained[0], lost[0])
     if mean_estimate(lost).low <= 0 or min(float(one.mean()) for one in lost) <= 0:
         return None

@@ -15,14 +15,11 @@ While a phase is under way its checkpoint is there too.
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from dormant.errors import DormantError
@@ -32,6 +29,7 @@ from dormant.regression.evaluation import Errors
 from dormant.regression.records import LabResults
 from dormant.regression.settings import LabSettings, flat, parse
 from dormant.regression.transformer import Transformer
+from dormant.rundirs import refuse_other_settings, refuse_strangers, versions
 
 _LABELS = {"summary"}  # settings that decide no number
 
@@ -69,16 +67,11 @@ class LabRun:
         guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
         file = path / "run.json"
         if not file.exists():
-            strangers = sorted(p.name for p in path.iterdir() if p.name != ".lock")
-            if strangers:
-                raise DormantError(
-                    f"{path} is not empty ({strangers[0]} …) and holds no run: choose another "
-                    "directory"
-                )
+            refuse_strangers(path)
             body = {
                 "schema": 1,
                 "laboratory": settings.model_dump(mode="json"),
-                "versions": versions(),
+                "versions": versions("dormant", "torch", "numpy"),
             }
             guarded(path, lambda: write_atomically(file, json.dumps(body, indent=1) + "\n"))
         run = cls(path)
@@ -88,11 +81,7 @@ class LabRun:
             for name in now
             if name not in _LABELS and then[name] != now[name]
         ]
-        if different:
-            raise DormantError(
-                f"{path} holds a run with other settings ({'; '.join(different)}): choose another "
-                "--out, or repeat its settings to resume it"
-            )
+        refuse_other_settings(path, different)
         return run
 
     def seed(self, seed: int) -> SeedFiles:
@@ -189,28 +178,3 @@ class Log:
         kept = [old for old in self.rows() if old["step"] < row["step"]]
         text = "".join(json.dumps(one) + "\n" for one in [*kept, row])
         guarded(self.path, lambda: write_atomically(self.path, text))
-
-
-def locked(path: Path) -> FileLock:
-    """Take the lock of a directory.
-
-    Raises:
-        DormantError: Another process has it.
-    """
-    lock = FileLock(path / ".lock")
-    guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
-    guarded(path, lambda: _acquire(lock, path))
-    return lock
-
-
-def _acquire(lock: FileLock, path: Path) -> None:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DormantError(f"{path} is in use by another process; wait for it") from None
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that touch a number."""
-    found = {"python": platform.python_version()}
-    return found | {name: metadata.version(name) for name in ("dormant", "torch", "numpy")}

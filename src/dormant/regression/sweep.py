@@ -23,8 +23,9 @@ from dormant.errors import DormantError
 from dormant.files import guarded
 from dormant.progress import Progress, Silent
 from dormant.regression.figures import Row, write_table
-from dormant.regression.records import LabResults
+from dormant.regression.records import LabResults, Losses, PriorLosses
 from dormant.regression.settings import LabSettings, flat, parse, put, resolve, value
+from dormant.results import Estimate
 
 Backend: TypeAlias = Literal["local", "ray"]
 
@@ -218,44 +219,34 @@ def _rows(jobs: Sequence[Job], outcomes: Mapping[str, Outcome], fields: Sequence
     for job in jobs:
         if job.name not in outcomes:
             continue
-        results, error = outcomes[job.name].results, outcomes[job.name].error
         settings = flat(job.settings)
         row: Row = {"run": job.out.name}
         row |= {name: _cell(settings[resolve(name)]) for name in fields}
-        row |= dict.fromkeys(_NUMBERS, "")
-        if results is not None:
-            for predictor, losses in results.losses:
-                for prior, estimate in losses:
-                    row[f"{predictor}_{prior}"] = estimate.estimate
-                    row[f"{predictor}_{prior}_low"] = estimate.low
-                    row[f"{predictor}_{prior}_high"] = estimate.high
-            row["gamma"] = results.gamma
-            if results.recovered_share is not None:
-                row["recovered_share"] = results.recovered_share.estimate
-                row["recovered_share_low"] = results.recovered_share.low
-                row["recovered_share_high"] = results.recovered_share.high
-            row["interval"] = results.losses.pretrained.cont.method
-            row["wall_seconds"] = results.wall_seconds
-        row["error"] = error
+        row |= _numbers(outcomes[job.name].results)
+        row["error"] = outcomes[job.name].error
         rows.append(row)
     return rows
 
 
-_PREDICTORS = ("pretrained", "finetuned", "finetuned_conjugated", "ridge", "discrete")
-_NUMBERS = (
-    *(
-        f"{predictor}_{prior}{end}"
-        for predictor in _PREDICTORS
-        for prior in ("cont", "disc")
-        for end in ("", "_low", "_high")
-    ),
-    "gamma",
-    "recovered_share",
-    "recovered_share_low",
-    "recovered_share_high",
-    "interval",
-    "wall_seconds",
-)
+def _numbers(results: LabResults | None) -> Row:
+    """Return a run's numbers by column; the same columns, empty, for a run that has none."""
+    row: Row = {}
+    for predictor in Losses.model_fields:
+        losses = None if results is None else getattr(results.losses, predictor)
+        for prior in PriorLosses.model_fields:
+            row |= _estimate(f"{predictor}_{prior}", losses and getattr(losses, prior))
+    row["gamma"] = "" if results is None else results.gamma
+    row |= _estimate("recovered_share", results and results.recovered_share)
+    row["interval"] = "" if results is None else results.losses.pretrained.cont.method
+    row["wall_seconds"] = "" if results is None else results.wall_seconds
+    return row
+
+
+def _estimate(name: str, estimate: Estimate | None) -> Row:
+    names = (name, f"{name}_low", f"{name}_high")
+    if estimate is None:
+        return dict.fromkeys(names, "")
+    return dict(zip(names, (estimate.estimate, estimate.low, estimate.high), strict=True))
 
 
 def _cell(value: Any) -> float | str:

@@ -187,6 +187,11 @@ PIECES = st.one_of(
 )
 
 
+@pytest.mark.parametrize(("text", "expected"), [("J", "J"), ("Mr", "Señor"), ("St", "St")])
+def test_an_abbreviation_at_the_end_leaves_no_mark(installed_apertium, text, expected):
+    assert installed_apertium.translate([text], "en", "es") == [expected]
+
+
 @settings(max_examples=120, deadline=None)
 @given(text=st.lists(PIECES, max_size=15).map("".join))
 @pytest.mark.parametrize(("source", "target"), [("en", "es"), ("es", "en")])

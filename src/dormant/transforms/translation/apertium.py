@@ -35,6 +35,8 @@ _MODES = Path("/usr/share/apertium/modes")
 _SPECIAL = re.compile(r"[\\\[\]{}^$/<>]")
 # An end of sentence that the tagger waits for, and which is taken off again.
 _END = ".[]"
+# Its full stop is swallowed by an abbreviation: "Mr" with it is "Mr.", one word.
+_ENDED = re.compile(r"\.?\[\]\Z")
 # Signs of the text that would be lost or taken for Apertium's marks: they travel as format.
 _FORMAT = re.compile(r"[*~#@]")
 # Apertium's marks: * a word that no dictionary has, @ one that the bilingual one lacks, # one that
@@ -45,7 +47,7 @@ _UNKNOWN = re.compile(r"(?:\\?@|\*)(?=\w)")
 _OUTPUT = re.compile(r"\[([*~#@])\]|\\?@|[*#]|\\(.)", re.DOTALL)
 _WORD = re.compile(r"[^\W\d_]+")
 _PRONOUN = re.compile(r"I(?!\w)")
-_REVISION = 2
+_REVISION = 3
 """Raised whenever what is done here around the program changes a result."""
 _LONGEST_SILENCE_S = 30.0
 
@@ -135,7 +137,7 @@ class Apertium:
         return mode
 
     def _finish(self, text: str, raw: str) -> str | DormantError:
-        marked = raw.removesuffix(_END)
+        marked = _ENDED.sub("", raw)
         missing, words = len(_UNKNOWN.findall(marked)), _WORD.findall(text)
         # A single capitalised word may be a name, which is the same in both languages.
         a_name = len(words) == 1 and words[0][0].isupper()

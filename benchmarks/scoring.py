@@ -44,13 +44,14 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from dormant.language import models, tasks
-from dormant.language.audit import AuditSettings, plan, versions
+from dormant.language.audit import LIBRARIES, AuditSettings, plan
 from dormant.language.engine.forest import plant
 from dormant.language.engine.precision import fast_bfloat16
 from dormant.language.engine.rows import batches
 from dormant.language.models import LoadOptions, ModelPair, load_hf
 from dormant.language.scoring import TOKEN_BUDGET, FastLM
 from dormant.language.specs import parse
+from dormant.rundirs import versions
 
 MODEL, CHILD = "smollm2", "smollm2-sentiment"
 TASK, TRANSFORM = "icl_vs_if", "pig-latin"
@@ -451,7 +452,7 @@ def machine() -> dict[str, Any]:
         "bfloat16_instructions": fast_bfloat16(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "load_before": [round(load, 2) for load in os.getloadavg()],
-        "versions": versions(),
+        "versions": versions(*LIBRARIES),
     }
 
 

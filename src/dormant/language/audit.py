@@ -48,7 +48,7 @@ Job: TypeAlias = "tuple[CellKey, Plan, list[str]]"
 """One batch of one cell."""
 
 _REASONS_TOLD = 3
-_LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
+LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
 """All that touch a number."""
 DEFAULT_ITEMS = 100
 """Items an ability, where the pool has as many (paper §3.1: 100 prompts a cell)."""
@@ -154,7 +154,7 @@ def _audit(settings: AuditSettings, out: Path, progress: Progress, team: Team) -
     opened: list[RunDirectory] = []
 
     def start() -> list[bool]:
-        opened.append(RunDirectory.start(out, full, versions(*_LIBRARIES)))
+        opened.append(RunDirectory.start(out, full, versions(*LIBRARIES)))
         return [
             ready
             for cell, ability in _cells(settings, plans)
@@ -465,7 +465,7 @@ def _warnings(
             f"base prompts are {settings.base_prompts}, tuned prompts {settings.tuned_prompts}: "
             "a difference between the models may come from the template"
         )
-    then, now = run.manifest["versions"], versions(*_LIBRARIES)
+    then, now = run.manifest["versions"], versions(*LIBRARIES)
     changed = [
         f"{name} {then.get(name)} → {now[name]}" for name in now if then.get(name) != now[name]
     ]

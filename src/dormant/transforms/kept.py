@@ -12,7 +12,6 @@ from dormant.transforms.text import (
     Span,
     TextTransform,
     TransformError,
-    all_or_raise,
     outcomes,
 )
 
@@ -221,12 +220,3 @@ def _unmark(
             spans.append((len(text), len(text) + len(piece)))
             text += piece
     return Kept(text, tuple(spans))
-
-
-def texts_of(results: Sequence[Kept | DormantError]) -> list[str]:
-    """Return the texts if none of the results is an error.
-
-    Raises:
-        BatchError: Some are.
-    """
-    return all_or_raise([one.text if isinstance(one, Kept) else one for one in results])

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from measured_on import processor
 from torch import Tensor, nn
 
 from dormant.regression.baselines import LeastSquares
@@ -96,13 +97,8 @@ def main() -> None:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """What the figures were measured on."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].split(":")[1].strip() if names else cpu
     return {
-        "cpu": cpu,
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if device.type == "cuda" else None,

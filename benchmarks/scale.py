@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from measured_on import peak_mebibytes
 
 TRANSFORMS = ("leetspeak", "pig-latin", "rot13", "reversed-characters")
 CELLS = 2 * (1 + len(TRANSFORMS))
@@ -37,11 +38,6 @@ WORDS = [
     "little",
     "number",
 ]
-
-
-def mebibytes() -> int:
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(used / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def write_task(file: Path, items: int) -> None:
@@ -110,7 +106,7 @@ class Stages:
         """Note a stage's end."""
         self.found[name] = {
             "seconds": round(time.perf_counter() - self.began, 1),
-            "peak_mib": mebibytes(),
+            "peak_mib": round(peak_mebibytes()),
         }
 
 
@@ -127,7 +123,7 @@ def one(records: int, folder: Path) -> dict[str, Any]:
         base="stand-in:skill=0.9", tuned="stand-in:skill=0.3", tasks=(str(file),),
         transforms=TRANSFORMS, n=records // CELLS,
     )  # fmt: skip
-    libraries = mebibytes()
+    libraries = round(peak_mebibytes())
     stages = Stages()
     results = audit(settings, out, stages)
     stages.mark("estimated")

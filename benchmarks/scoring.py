@@ -21,14 +21,11 @@ same at any number of prompts, and the batched references keep whole batches.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import json
 import logging
 import multiprocessing
 import os
-import platform
-import resource
 import statistics
 import sys
 import time
@@ -42,6 +39,7 @@ from typing import Any
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from measured_on import peak_mebibytes, processor
 
 from dormant.language import models, tasks
 from dormant.language.audit import LIBRARIES, AuditSettings, plan
@@ -327,7 +325,7 @@ def resident(kind: str, items: int, answer: Any) -> None:
     """Score in a process of its own; tell its memory before and its peak, in MiB."""
     quiet()
     made = prompts(items, numbered=False)
-    before = mebibytes()
+    before = peak_mebibytes()
     if kind == "four cells":
         pair = ModelPair(parse(MODEL), parse(CHILD), LoadOptions(device="cpu"))
         for which in ("base", "tuned"):
@@ -341,13 +339,7 @@ def resident(kind: str, items: int, answer: Any) -> None:
         kept = [models.load(name, LoadOptions(device="cpu")) for name in (MODEL, CHILD)]
         for lm in kept:
             ours(lm, made)
-    answer.send((before, mebibytes()))
-
-
-def mebibytes() -> float:
-    """Return this process's peak memory so far."""
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / (2**20 if sys.platform == "darwin" else 2**10)
+    answer.send((before, peak_mebibytes()))
 
 
 def memory(items: int, rounds: int) -> dict[str, Any]:
@@ -442,12 +434,8 @@ def quiet() -> None:
 
 
 def machine() -> dict[str, Any]:
-    model = platform.processor()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
     return {
-        "processor": model,
+        "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "bfloat16_instructions": fast_bfloat16(torch.device("cpu")),
         "threads": torch.get_num_threads(),

@@ -303,7 +303,7 @@ def test_chunks_do_not_change_anything(monkeypatch):
     prior = priors()["scale-mixture"]
     prompts = prior.sample(7, 6, stream(11, "chunks"))
     whole = prior.solve(*prompts)
-    monkeypatch.setattr("dormant.regression.gaussian._CHUNK_NUMBERS", 1)
+    monkeypatch.setattr("dormant.regression.gaussian.CHUNK_NUMBERS", 1)
     for one, other in zip(whole, prior.solve(*prompts), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 

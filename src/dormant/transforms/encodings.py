@@ -43,14 +43,19 @@ def spaced_letters() -> TextTransform:
 
     def encode(text: str) -> str:
         # Nothing but spaces has no letters to stand between: every space is doubled.
-        return " ".join(_CLUSTER.findall(text)) if text.strip(" ") else text * 2
+        return " ".join(letters(text)) if text.strip(" ") else text * 2
+
+    def letters(text: str) -> list[str]:
+        # An accent after a space would make one cluster with it, and hide it from the reader.
+        runs = re.split("( )", text)
+        return [one for run in runs for one in ([run] if run == " " else _CLUSTER.findall(run))]
 
     return cipher(
         "spaced-letters",
         encode,
         lambda text: _SPACES.sub(lambda run: " " * (len(run[0]) // 2), text),
         summary="a space between letters: W h a t   i s",
-        version=1,
+        version=2,
     )
 
 

@@ -129,8 +129,15 @@ def test_nothing_to_lose():
     assert "nothing to retain" in found.reason
 
 
-def test_an_ability_won_by_tuning_is_retained():
+def test_an_ability_won_by_tuning_is_not_retained():
     found = judge_ability("icl/copy", plain(flags(2), flags(90)), [])
+    assert found.verdict == "inconclusive"
+    assert "nothing to retain" in found.reason
+    assert "tuning changed accuracy by 73 points (" in found.reason
+
+
+def test_an_ability_raised_by_tuning_is_retained():
+    found = judge_ability("icl/copy", plain(flags(40), flags(90)), [])
     assert found.verdict == "retained"
     assert "did not drop" in found.reason
 

@@ -56,9 +56,9 @@ class Evidence:
 def decide(evidence: Evidence) -> tuple[Verdict, str]:
     """Return the verdict and one sentence saying why.
 
-    The rules are in the module's docstring. One more: where the base model scarcely has the
-    ability (not above chance, or by less than the margin) and the tuned one no better,
-    "retained" would be vacuous, so the verdict is inconclusive.
+    The rules are in the package's docstring. One more: where the base model scarcely has the
+    ability (not above chance, or by less than the margin), "retained" would be vacuous, so the
+    verdict is inconclusive, even where tuning raised the accuracy.
     """
     drop, margin = evidence.drop, evidence.margin
     gain, recovery, best = evidence.gain, evidence.recovery, evidence.best
@@ -70,10 +70,11 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
             f"{_points(gain)} on held-out items, which may mean only that it is easier there."
         )
     if drop.high < margin:
-        if evidence.absent and drop.high >= 0:
+        if evidence.absent:
+            change = f"; tuning changed accuracy by {_points(_negative(drop))}"
             return "inconclusive", (
-                "The base model scarcely has this ability "
-                f"({percent(evidence.base)}), so there is nothing to retain or to lose."
+                f"The base model scarcely has this ability ({percent(evidence.base)}), so there is "
+                f"nothing to retain or to lose{change if drop.high < 0 else ''}."
             )
         change = "The drop" if drop.high >= 0 else "Accuracy did not drop: the change"
         return "retained", (
@@ -165,6 +166,10 @@ def _number(fraction: float) -> str:
     rounded = rounded.removesuffix(".0")
     text = "0" if rounded == "-0" else rounded.replace("-", "\N{MINUS SIGN}")
     return f"{text} points"
+
+
+def _negative(estimate: Estimate) -> Estimate:
+    return Estimate(estimate=-estimate.estimate, low=-estimate.high, high=-estimate.low)
 
 
 def _points(estimate: Estimate) -> str:

@@ -9,6 +9,8 @@ import typer
 
 from dormant.errors import DormantError
 
+_HARNESS = "lm-eval"
+
 
 def build() -> typer.Typer:
     """Put the subcommands together.
@@ -16,7 +18,7 @@ def build() -> typer.Typer:
     Returns:
         The Typer application, which the documentation reads its help from too.
     """
-    from dormant.cli import ask, audit, demo, lab, listing, report, task, transform, tune
+    from dormant.cli import ask, audit, demo, lab, listing, lm_eval, report, task, transform, tune
 
     app = typer.Typer(
         name="dormant",
@@ -34,6 +36,15 @@ def build() -> typer.Typer:
     app.command()(transform.transform)
     app.command()(tune.tune)
     app.command(name="list")(listing.list_)
+    app.command(
+        name=_HARNESS,
+        add_help_option=False,
+        context_settings={
+            "allow_extra_args": True,
+            "ignore_unknown_options": True,
+            "allow_interspersed_args": False,
+        },
+    )(lm_eval.lm_eval)
     app.add_typer(lab.app, name="lab")
     app.add_typer(task.app, name="task")
     return app
@@ -57,8 +68,10 @@ def _top(
 
 def main() -> None:
     """Run the command line: bad input is one line and exit code 2, never a traceback."""
-    # Libraries draw bars of their own while a model loads; ours are rich's.
-    os.environ.setdefault("TQDM_DISABLE", "1")
+    # Libraries draw bars of their own while a model loads; ours are rich's. The harness has no
+    # others.
+    if sys.argv[1:2] != [_HARNESS]:
+        os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         build()()
     except DormantError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -11,14 +9,12 @@ from typing import TYPE_CHECKING, Literal
 from dormant.conjugation import conjugate
 from dormant.errors import DormantError
 from dormant.language import models
-from dormant.transforms.kept import Kept, apply_all, find, invert_around
+from dormant.transforms.kept import apply_all, find, invert_around
+from dormant.transforms.layout import by_line, joined, labels, pieces
 from dormant.transforms.text import TextTransform
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
-
-_LABEL = re.compile(r"\s*([^\W\d_][^:\n]{0,39}):(?=\s|$)")
-"""A field's label: what begins a line and has a colon after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +72,19 @@ class ByField:
         Raises:
             DormantError: A piece is outside the domain, or can't be rendered.
         """
-        pieces = _pieces(prompt)
-        texts = [piece for piece, changes in pieces if changes]
+        cut = pieces(prompt, labels([prompt]))
+        texts = list(dict.fromkeys(piece.text for piece in cut if piece.role != "layout"))
         spans = [find(text) if self.keep else () for text in texts]
-        done = iter(apply_all(self.inner, texts, spans))
-        return "".join(_text(next(done)) if changes else piece for piece, changes in pieces)
+        done = dict(zip(texts, apply_all(self.inner, texts, spans), strict=True))
+
+        def image(text: str) -> str | DormantError:
+            one = done[text]
+            return one if isinstance(one, DormantError) else one.text
+
+        whole = joined(cut, image)
+        if isinstance(whole, DormantError):
+            raise whole
+        return whole
 
     def invert(self, answer: str, /) -> str:
         """Return s⁻¹(answer).
@@ -88,10 +92,7 @@ class ByField:
         Raises:
             DormantError: A line can't be read back.
         """
-        lines = re.split(r"(\n)", answer)
-        return "".join(
-            invert_around(self.inner, line, self.kept) if line.strip() else line for line in lines
-        )
+        return by_line(lambda words: invert_around(self.inner, words, self.kept), answer)
 
 
 def ask(
@@ -142,26 +143,3 @@ def ask(
         answer=answer,
         problem=problem,
     )
-
-
-def _pieces(prompt: str) -> list[tuple[str, bool]]:
-    """Cut a prompt into pieces that join to it, each with whether a transform changes it."""
-    lines = re.split(r"(\n)", prompt)
-    often = Counter(match[1] for line in lines if (match := _LABEL.match(line)))
-    found: list[tuple[str, bool]] = []
-    for line in lines:
-        match = _LABEL.match(line)
-        if match and often[match[1]] > 1:
-            start, stop = match.span(1)
-            gap = re.match(r":\s*", line[stop:])
-            assert gap is not None  # the label has a colon after it
-            found += [(line[:start], False), (match[1], True), (gap[0], False)]
-            line = line[stop + gap.end() :]
-        found.append((line, bool(line.strip())))
-    return found
-
-
-def _text(piece: Kept | DormantError) -> str:
-    if isinstance(piece, DormantError):
-        raise piece
-    return piece.text

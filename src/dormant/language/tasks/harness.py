@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from dormant.errors import DormantError, unknown
 from dormant.language.cases import Case, Segment
 from dormant.language.tasks import data, nli
 from dormant.language.tasks.task import Judgement, Measure
+from dormant.transforms.layout import labels, pieces
 
 _MEASURES: dict[tuple[str, str], Measure] = {
     ("multiple_choice", "acc"): "most-likely-whole",
@@ -222,7 +223,7 @@ class HarnessTask:
             prefix = ""
         return Case(
             item=item,
-            segments=tuple(_lines(prompt)),
+            segments=tuple(Segment(one.text, one.role) for one in pieces(prompt, labels([prompt]))),
             target=answers[0],
             others=tuple(answers[1:]),
             answer_prefix=prefix,
@@ -285,16 +286,6 @@ class GenerativeHarnessTask(HarnessTask):
                 f"(it has {', '.join(values)})"
             )
         return Judgement(bool(value), "RIGHT" if value else "WRONG" if said.strip() else "EMPTY")
-
-
-def _lines(text: str) -> Iterator[Segment]:
-    """Split a prompt at line breaks, so that a transform leaves the layout alone."""
-    for piece in re.split(r"(\n+)", text):
-        match = re.fullmatch(r"(\s*)(.*?)(\s*)", piece, re.DOTALL)
-        assert match is not None  # every part may be empty
-        lead, middle, tail = match.groups()
-        parts = (Segment(lead, "layout"), Segment(middle), Segment(tail, "layout"))
-        yield from (part for part in parts if part.text)
 
 
 def _shown(target: object) -> str:

@@ -72,8 +72,10 @@ class Evaluation:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
+def quick_and_alone(tmp_path, monkeypatch):
+    """No cache shared with other runs, and no description of the machine, which takes seconds."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda _: None)
 
 
 @pytest.fixture

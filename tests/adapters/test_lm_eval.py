@@ -30,11 +30,10 @@ class Recorder(LM):
     made: list = []  # noqa: RUF012
     breaks_after: int | None = None
 
-    def __init__(self, completion="ubefr", rank="0", **given):
+    def __init__(self, completion="ubefr", rank="0", world="1", **given):
         super().__init__()
-        self.completion, self._rank, self._world_size = completion, int(rank), 3
+        self.completion, self._rank, self._world_size = completion, int(rank), int(world)
         self.given = given
-        self.tokenizer_name = "recorder"
         self.made.append(self)
 
     def _answer(self, method, request, answer):
@@ -67,6 +66,10 @@ class Recorder(LM):
 
     def chat_template(self, chat_template=False):
         return f"template {chat_template}"
+
+    @property
+    def tokenizer_name(self):
+        return "recorder"
 
     def get_model_info(self):
         return {"size": 3}
@@ -135,7 +138,7 @@ def test_delimiters_of_demonstrations_and_targets_survive(evaluate, few, target)
     for _, prompt, answer in Recorder.calls:
         blocks = prompt.partition("\n\n")[2].split(few)
         assert len(blocks) == 3
-        assert all(block.startswith("Uestionqay: ") for block in blocks)
+        assert all(block.startswith("Estionquay: ") for block in blocks)
         assert all(f"\nAnsweryay:{target}" in block for block in blocks[:-1])
         assert blocks[-1].endswith("\nAnsweryay:")
         assert answer.startswith(target)
@@ -197,7 +200,7 @@ def test_messages_are_transformed_and_the_template_is_not(evaluate):
     assert answer == "n ubefr"
     begin, system, question, told, query, end = _turns(prompt)
     assert (begin, end) == ("<|begin|>", "<|assistant|>")
-    assert system == "<|system|>Or oevrs.\n\nPubbfr gur evtug nafjre."
+    assert system == "<|system|>Or oevrs.\n\nPubbfr gur evtug nafjre.\n\n"
     assert question.startswith("<|user|>Dhrfgvba: Juvpu ")
     assert told.startswith("<|assistant|>")
     assert query == "<|user|>Dhrfgvba: Juvpu vf na navzny?\nNafjre:"
@@ -249,7 +252,7 @@ def test_kept_numbers_of_a_chat_come_back(evaluate, tasks):
     data.write_text('{"question": "Is 16 less than 9?", "choices": ["16", "9"], "answer": 0}\n')
     args = {"keep": True, "completion": "16 15 l355"}
     found = evaluate("tiny_generate", "leetspeak", apply_chat_template=True, args=args)
-    assert "15 16 l355 7h4n 9?" in Recorder.calls[0][1].lower()
+    assert "|5 16 l355 7h4n 9?" in Recorder.calls[0][1]
     assert found["samples"]["tiny_generate"][0]["resps"] == [["16 is less"]]
 
 
@@ -290,18 +293,19 @@ def answers(found, task="tiny_choice"):
 
 
 def test_two_transforms_can_share_a_cache_of_answers(evaluate, tmp_path):
-    cache = str(tmp_path / "answers")
-    first = evaluate("tiny_choice", "rot13", use_cache=cache)
+    # The cache writes each answer to disk: two documents are enough.
+    evaluate = functools.partial(evaluate, use_cache=str(tmp_path / "answers"), limit=2)
+    first = evaluate("tiny_choice", "rot13")
     asked = len(Recorder.calls)
-    second = evaluate("tiny_choice", "atbash", use_cache=cache)
+    second = evaluate("tiny_choice", "atbash")
     assert len(Recorder.calls) == 2 * asked
     assert answers(second) != answers(first)
     for transform, before in (("rot13", first), ("atbash", second)):
-        assert answers(evaluate("tiny_choice", transform, use_cache=cache)) == answers(before)
+        assert answers(evaluate("tiny_choice", transform)) == answers(before)
     assert len(Recorder.calls) == 2 * asked
     # Nor are two models mixed up, nor numbers that are kept with those that aren't.
-    evaluate("tiny_choice", "rot13", use_cache=cache, args={"completion": "other"})
-    evaluate("tiny_choice", "rot13", use_cache=cache, args={"keep": True})
+    evaluate("tiny_choice", "rot13", args={"completion": "other"})
+    evaluate("tiny_choice", "rot13", args={"keep": True})
     assert len(Recorder.calls) == 4 * asked
 
 
@@ -309,15 +313,16 @@ def test_two_transforms_can_share_a_cache_of_answers(evaluate, tmp_path):
 def test_what_the_base_noted_before_it_broke_is_kept_as_the_requests_own(
     evaluate, tmp_path, monkeypatch, task
 ):
-    whole = evaluate(task)
+    evaluate = functools.partial(evaluate, task, limit=3)
+    whole = evaluate()
     asked = list(Recorder.calls)
     Recorder.calls.clear()
-    monkeypatch.setattr(Recorder, "breaks_after", 3)
+    monkeypatch.setattr(Recorder, "breaks_after", 2)
     cache = str(tmp_path / "answers")
     with pytest.raises(RuntimeError):
-        evaluate(task, use_cache=cache)
+        evaluate(use_cache=cache)
     monkeypatch.setattr(Recorder, "breaks_after", None)
-    resumed = evaluate(task, use_cache=cache)
+    resumed = evaluate(use_cache=cache)
     assert Recorder.calls == asked
     assert answers(resumed, task) == answers(whole, task)
 
@@ -327,9 +332,7 @@ def test_a_note_on_s_of_a_request_is_not_one_on_another_request(evaluate, tmp_pa
     docs = [("Which", "horse"), (rot13("Which"), rot13("horse"))]
     lines = [f'{{"question": "{q}", "choices": ["{c}"], "answer": 0}}\n' for q, c in docs]
     (tasks / "docs.jsonl").write_text("".join(lines))
-    change = {
-        "It may be {{choices[answer]}}.": "{{choices[answer]}}",
-    }
+    change = {"It may be {{choices[answer]}}.": "{{choices[answer]}}"}
     whole = evaluate("tiny_rolling", change=change)
     cache = str(tmp_path / "answers")
     Recorder.breaks_after = len(Recorder.calls) + 1
@@ -368,11 +371,10 @@ def test_cached_requests_of_a_chat_are_each_transforms_own(evaluate, tmp_path, m
 
 
 def test_all_else_is_the_bases(evaluate):
-    lm = ConjugateLM(
-        base="recorder", transform="rot13", batch_size="8", device="cpu", rank="2", pretrained="x"
-    )
+    more = {"batch_size": "8", "device": "cpu", "colour": 1}
+    lm = ConjugateLM(base="recorder", transform="rot13", rank="2", world="3", **more)
     (base,) = Recorder.made
-    assert base.given == {"batch_size": "8", "device": "cpu", "pretrained": "x"}
+    assert base.given == more
     assert (lm.rank, lm.world_size, lm.device) == (2, 3, None)
     assert lm.completion == "ubefr"
     assert not hasattr(lm, "MULTIMODAL")

@@ -15,11 +15,11 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from dormant import transforms
-from dormant.adapters import lm_eval
-from dormant.adapters.lm_eval import ConjugateLM
+from dormant.adapters.lm_eval import model, register
+from dormant.adapters.lm_eval.model import ConjugateLM
 from dormant.errors import DormantError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @register_model("recorder")
@@ -85,7 +85,7 @@ def fresh(monkeypatch):
 @pytest.fixture
 def evaluate(tasks):
     """Run the harness on one of the local tasks, whose text may be changed before."""
-    lm_eval.register()
+    register()
 
     def run(task, transform="rot13", *, change=None, more="", **options):
         args = {"base": "recorder", "transform": transform, **options.pop("args", {})}
@@ -428,11 +428,11 @@ def test_images_are_refused():
 def test_shipped_models_are_spelt_for_the_harness(text):
     from lm_eval.models.huggingface import HFLM
 
-    found = lm_eval._shipped(HFLM, {"pretrained": text, "dtype": "bfloat16"})
+    found = model._shipped(HFLM, {"pretrained": text, "dtype": "bfloat16"})
     assert (Path(found["pretrained"]) / found["gguf_file"]).is_file()
     assert found["dtype"] == "bfloat16"
     assert ("peft" in found) == (text != "smollm2")
-    assert lm_eval._shipped(Recorder, {"pretrained": text}) == {"pretrained": text}
+    assert model._shipped(Recorder, {"pretrained": text}) == {"pretrained": text}
 
 
 def test_later_versions_of_the_harness_find_the_models():
@@ -496,9 +496,9 @@ def test_the_harnesss_own_command_line_is_behind_it(command, tasks):
 
 
 def test_bad_input_is_one_line(command, tasks):
-    model = ["--model", "dormant", "--model_args", "base=recorder,transform=leetspeek"]
-    words = ["--tasks", "tiny_choice", "--include_path", tasks]
-    code, _, err = command("lm-eval", *model, *words)
+    words = ["--model", "dormant", "--model_args", "base=recorder,transform=leetspeek"]
+    words += ["--tasks", "tiny_choice", "--include_path", tasks]
+    code, _, err = command("lm-eval", *words)
     assert code == 2
     assert err.splitlines()[-1].startswith("error: unknown transform 'leetspeek'")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dormant import transforms
-from dormant.adapters.lm_eval_requests import Conjugation, Rendered
+from dormant.adapters.lm_eval.requests import Conjugation, Rendered
 from dormant.errors import DormantError
 
 FEW_SHOT = (

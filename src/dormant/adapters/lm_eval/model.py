@@ -1,10 +1,4 @@
-"""Dormant inside lm-evaluation-harness: the model `dormant` conjugates any task.
-
-``lm_eval --model dormant --model_args base=hf,pretrained=…,transform=leetspeak --tasks …`` puts
-every prompt of every task to another model of the harness under a transform, and undoes it on what
-that model writes (docs/lm-evaluation-harness.md). Versions of the harness later than 0.4.13 find
-the model by the entry points that Dormant declares; `dormant lm-eval` registers it for all.
-"""
+"""The model `dormant` of lm-evaluation-harness: another model of the harness, conjugated."""
 
 from __future__ import annotations
 
@@ -15,42 +9,26 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM, CacheHook, hash_args
+from lm_eval.api.model import LM, CacheHook
 from lm_eval.api.registry import get_model, model_registry
 
 from dormant import transforms
-from dormant.adapters.lm_eval_requests import Conjugation, Rendered
+from dormant.adapters.lm_eval import NAME, register
+from dormant.adapters.lm_eval.caches import Back, use_table
+from dormant.adapters.lm_eval.requests import Conjugation, Rendered
 from dormant.errors import DormantError, unknown
 from dormant.language import specs
 
-if TYPE_CHECKING:
-    from sqlitedict import SqliteDict
-
-NAME = "dormant"
-SCORER = "dormant-fast"
 _OWN = ("base", "transform", "source", "keep")
 _HEAD = 32
 """Characters by which a template's rendering is known again."""
 
 _log = logging.getLogger(__name__)
-
-
-def register() -> None:
-    """Make Dormant's models known to the harness: `dormant`, and its own scorer `dormant-fast`."""
-    import lm_eval.models
-
-    assert lm_eval.models  # importing it is what registers the harness's own
-    for name, target in (
-        (NAME, "dormant.adapters.lm_eval:ConjugateLM"),
-        (SCORER, "dormant.language.scoring:FastLM"),
-    ):
-        if name not in model_registry:
-            model_registry.register(name, target=target)
 
 
 class ConjugateLM(LM):
@@ -94,7 +72,7 @@ class ConjugateLM(LM):
         )
         asked = json.dumps([base, arguments], sort_keys=True, default=str)
         self._cache_table = f"{NAME}-{_digest(self.conjugation.signature, asked)}"
-        self._back = _Back()
+        self._back = Back()
         self._templated = False
         self._heads: set[str] = set()
         self._kept: dict[Any, tuple[str, ...]] = {}
@@ -251,7 +229,7 @@ class ConjugateLM(LM):
         """
         store = cache_hook.dbdict
         if store is not None:
-            _use_table(store, self._cache_table)
+            use_table(store, self._cache_table)
         super().set_cache_hook(cache_hook)
         self._back.outer = cache_hook
         self.base.set_cache_hook(self._back)
@@ -333,46 +311,6 @@ class ConjugateLM(LM):
             _log.warning(text)
 
 
-class _Back(CacheHook):
-    """Turns what the base notes of s(request) into notes of the request itself.
-
-    Without it a note of s(request) would be taken for the answer to another request that has these
-    very words.
-
-    Attributes:
-        outer: The harness's own hook.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.outer = CacheHook(None)
-        self._known: dict[str, list[tuple[Iterable[Any], Callable[[Any], Any]]]] = {}
-
-    def expect(
-        self,
-        method: str,
-        requests: Sequence[Instance],
-        changed: Sequence[tuple[Any, ...]],
-        backs: Sequence[Callable[[Any], Any]],
-    ) -> None:
-        """Take note of which requests changed ones stand for."""
-        if self.outer.dbdict is None:
-            return
-        for request, arguments, back in zip(requests, changed, backs, strict=True):
-            self._known.setdefault(hash_args(method, arguments), []).append((request.args, back))
-
-    def clear(self) -> None:
-        """Forget them."""
-        self._known.clear()
-
-    def add_partial(self, attr: str, req: Iterable[Any], res: Any) -> None:
-        """Keep an answer to s(request) as one to the request."""
-        if self.outer.dbdict is None:
-            return
-        for arguments, back in self._known.get(hash_args(attr, req), ()):
-            self.outer.add_partial(attr, arguments, back(res))
-
-
 def _start(base: str, arguments: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
     register()
     if base == NAME:
@@ -417,20 +355,6 @@ def _shipped(kind: type[Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     # A dequantised checkpoint has no precision of its own.
     more = {"gguf_file": file.name, "dtype": "float32"}
     return {**more, **found, "pretrained": str(file.parent)}
-
-
-def _use_table(store: SqliteDict, name: str) -> None:
-    """Point the harness's cache at a table of its file, which is made if missing."""
-    file = getattr(store, "filename", None)
-    if file is None or not hasattr(store, "tablename"):
-        raise DormantError(
-            "this version of lm-eval keeps answers in a cache that can't be told apart by "
-            "transform: run without --use_cache"
-        )
-    from sqlitedict import SqliteDict
-
-    SqliteDict(file, tablename=name).close()
-    store.tablename = name
 
 
 def _stops(settings: Mapping[str, Any]) -> list[str]:

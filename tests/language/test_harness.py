@@ -177,6 +177,19 @@ def test_generated_answers_are_transformed_back(write):
     assert outcome.correct
 
 
+def test_an_answer_ends_where_the_plain_one_would(write):
+    (task,) = tasks.get([f"lm-eval:{write(GENERATE)}"])
+    made = transformed_cases(task, Draw(("00000",), 0, 0), "rot13")
+    lm = Scripted([" D: ubefr D: fgbar"])
+    (outcome,) = score_cases(lm, task, list(made.cases.values()), "raw")
+    # "Q:" is "D:" to this model, and its own "Q:" is none.
+    assert lm.seen[0][1]["until"] == ["\n"]
+    assert outcome.label == "EMPTY"
+    lm = Scripted([" ubefr D: fgbar"])
+    (outcome,) = score_cases(lm, task, list(made.cases.values()), "raw")
+    assert outcome.correct
+
+
 def test_the_example_finds_its_data_beside_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (task,) = tasks.get([f"lm-eval:{ROOT / 'examples/lm_eval/everyday.yaml'}"])

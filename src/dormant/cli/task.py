@@ -91,6 +91,39 @@ def check(
 
 
 @app.command()
+def export(
+    task: Annotated[
+        list[str], typer.Argument(help="Abilities or groups, as `dormant audit --task` takes them.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("tasks"),
+    n: Annotated[
+        int | None, typer.Option("-n", "--items", help="Items an ability [default: up to 100].")
+    ] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="Demonstrations [default: the task's own].", min=0)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides items and demonstrations.")] = 0,
+) -> None:
+    """Write a task's plain prompts as a task of lm-evaluation-harness.
+
+    `dormant lm-eval --include_path FOLDER --tasks NAME` then puts the prompts of `dormant audit`.
+    """
+    from dormant.adapters.lm_eval.tasks import export as write
+    from dormant.language import tasks
+    from dormant.language.audit import DEFAULT_ITEMS
+    from dormant.language.tasks.task import draw_items
+    from dormant.language.transforming import Draw
+
+    for found in tasks.get(task):
+        count = min(DEFAULT_ITEMS, len(found.pool())) if n is None else n
+        draw = Draw(
+            draw_items(found, count, seed), found.default_shots if shots is None else shots, seed
+        )
+        file = write(found, draw, out)
+        typer.echo(f"{file}: --include_path {out} --tasks {file.stem}")
+
+
+@app.command()
 def label(
     run: Annotated[Path, typer.Argument(help="A run directory with a refusal task in it.")],
     judge: Annotated[

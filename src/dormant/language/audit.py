@@ -398,7 +398,10 @@ def _outcome(
 def _generate_cases(
     lm: LM, task: GenerativeTask, cases: Sequence[Case], prompts: Sequence[str]
 ) -> list[ItemOutcome]:
-    outputs = models.generate(lm, prompts, max_new_tokens=task.max_new_tokens, until=task.until)
+    # Under a transform an answer's last words are others: they are looked for after s⁻¹.
+    changed = any(case.undo for case in cases)
+    until = [stop for stop in task.until if not (changed and stop.strip())]
+    outputs = models.generate(lm, prompts, max_new_tokens=task.max_new_tokens, until=until)
     found: list[ItemOutcome] = []
     for case, prompt, output in zip(cases, prompts, outputs, strict=True):
         correct, label, language = task.judge(case, output)

@@ -272,6 +272,8 @@ class GenerativeHarnessTask(HarnessTask):
         said = case.undone(output)
         if said is None:
             return Judgement(False, "UNREADABLE")
+        for stop in self.until:
+            said = said.split(stop)[0] if stop else said
         instance = Instance("generate_until", doc, (case.prompt, {}), 0)
         instance.resps = [said]
         with _quiet():

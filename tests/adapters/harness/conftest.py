@@ -103,6 +103,12 @@ def read(folder, logged=""):
 
 
 @pytest.fixture
+def written():
+    """Read what a run of the harness wrote into a folder."""
+    return read
+
+
+@pytest.fixture
 def harness(monkeypatch, capsys, tmp_path, tasks, caplog):
     """Run `dormant lm-eval …` in this process, as the command line does.
 

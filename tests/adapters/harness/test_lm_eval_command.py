@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+
+from dormant.adapters.lm_eval import model as adapter
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +46,84 @@ def test_dormants_own_scorer_gives_the_same_numbers(harness, model):
     for one, other in zip(ours.answers("tiny_choice"), theirs.answers("tiny_choice"), strict=True):
         for (mine,), (yours,) in zip(one, other, strict=True):
             assert float(mine[0]) == pytest.approx(float(yours[0]), abs=1e-4)
+
+
+# -- SmolLM2, and the commands as a user types them ---------------------------------------------
+
+
+@pytest.fixture
+def command(tmp_path):
+    def run(*words, where=tmp_path):
+        done = subprocess.run(
+            [sys.executable, "-m", "dormant", *map(str, words)],
+            cwd=where,
+            env={**os.environ, "HF_DATASETS_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def evaluate(command, written):
+    def run(folder, which, out, *, model="dormant", **arguments):
+        given = ",".join(f"{name}={value}" for name, value in arguments.items())
+        words = ["lm-eval", "run", "--model", model, "--model_args", given, "--tasks", which]
+        words += ["--include_path", ".", "--batch_size", "16", "--log_samples"]
+        command(*words, "--output_path", out, where=folder)
+        return written(out)
+
+    return run
+
+
+@pytest.mark.slow
+def test_identity_on_a_real_model(evaluate, tasks, tmp_path):
+    from lm_eval.models.huggingface import HFLM
+
+    which = "tiny_choice,tiny_generate,tiny_rolling"
+    spelt = adapter._shipped(HFLM, {"pretrained": "smollm2"})
+    theirs = evaluate(tasks, which, tmp_path / "hf", model="hf", **spelt)
+    ours = evaluate(tasks, which, tmp_path / "ours", base="hf", pretrained="smollm2")
+    assert len(theirs.results) == 3
+    assert ours.results == theirs.results
+    assert ours.samples == theirs.samples
+
+
+@pytest.mark.slow
+def test_the_command_and_the_audit_agree(command, evaluate, tmp_path):
+    """The same accuracy to the last digit, item by item, with and without transforms."""
+    folder = tmp_path / "tasks"
+    command("task", "export", "icl/copy", "icl/plural", "-n", 40, "--out", folder)
+    for end in ("yaml", "jsonl"):
+        text = (ROOT / "examples" / "lm_eval" / f"everyday.{end}").read_text()
+        (folder / f"everyday.{end}").write_text(text)
+    transforms = ("leetspeak", "pig-latin")
+    which = "dormant_icl_copy,dormant_icl_plural,everyday"
+    asked = ["--task", f"icl/copy,icl/plural,lm-eval:{folder}/everyday.yaml", "-n", 40]
+    asked += ["--transform", ",".join(transforms), "--scorer", "lm-eval", "--quiet"]
+    command("audit", "smollm2-sentiment-mild", *asked, "--out", tmp_path / "run")
+    (audit,) = (tmp_path / "run").glob("results.json")
+    audited = {found["task"]: found for found in json.loads(audit.read_text())["abilities"]}
+    names = dict(zip(which.split(","), ("icl/copy", "icl/plural", "lm-eval/everyday"), strict=True))
+    seen = set()
+    for transform in ("identity", *transforms):
+        found = evaluate(
+            folder,
+            which,
+            tmp_path / transform,
+            base="hf",
+            pretrained="smollm2-sentiment-mild",
+            transform=transform,
+        )
+        for task, ability in names.items():
+            cells = audited[ability]["accuracy"]
+            if transform != "identity":
+                (one,) = (t for t in audited[ability]["transforms"] if t["name"] == transform)
+                cells = one["accuracy"]
+            cell = "tuned_plain" if transform == "identity" else "tuned_transformed"
+            assert found.results[task]["acc,none"] == cells[cell], (task, transform)
+            seen.add(cells[cell])
+    assert len(seen) > 3

@@ -6,6 +6,8 @@ import sys
 
 import typer
 
+from dormant.errors import DormantError
+
 
 def lm_eval(context: typer.Context) -> None:
     """Run lm-evaluation-harness (`lm_eval`) with its model `dormant`, which conjugates any task.
@@ -14,8 +16,12 @@ def lm_eval(context: typer.Context) -> None:
     `dormant lm-eval --model dormant --model_args base=hf,pretrained=MODEL,transform=leetspeak
     --tasks TASK`.
     """
-    from lm_eval.__main__ import cli_evaluate
-
+    try:
+        from lm_eval.__main__ import cli_evaluate
+    except ModuleNotFoundError as error:
+        raise DormantError(
+            "lm-evaluation-harness is not installed: pip install 'dormant[models]'"
+        ) from error
     from dormant.adapters.lm_eval import register
 
     register()

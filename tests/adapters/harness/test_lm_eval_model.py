@@ -115,8 +115,8 @@ def rot13(text):
 
 
 def test_context_and_continuation_are_transformed(evaluate):
-    evaluate("tiny_choice", limit=1)
-    prompt = "Pubbfr gur evtug nafjre.\n\nDhrfgvba: Juvpu vf na navzny?\nNafjre:"
+    evaluate("tiny_choice", limit=1, system_instruction="Be brief.")
+    prompt = "Or oevrs.\n\nPubbfr gur evtug nafjre.\n\nDhrfgvba: Juvpu vf na navzny?\nNafjre:"
     assert Recorder.calls == [
         ("loglikelihood", prompt, f" {rot13(choice)}") for choice in ("a stone", "a horse", "a cup")
     ]
@@ -501,6 +501,15 @@ def test_bad_input_is_one_line(command, tasks):
     code, _, err = command("lm-eval", *words)
     assert code == 2
     assert err.splitlines()[-1].startswith("error: unknown transform 'leetspeek'")
+
+
+def test_a_harness_that_is_not_installed(command, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "lm_eval.__main__", None)
+    code, _, err = command("lm-eval", "ls", "tasks")
+    assert code == 2
+    assert "lm-evaluation-harness is not installed: pip install 'dormant[models]'" in err
 
 
 def test_the_list_of_commands_names_it_and_does_not_load_it():

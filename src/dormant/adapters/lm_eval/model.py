@@ -75,7 +75,7 @@ class ConjugateLM(LM):
         self._back = Back()
         self._templated = False
         self._heads: set[str] = set()
-        self._kept: dict[Any, tuple[str, ...]] = {}
+        self._kept: dict[str, tuple[str, ...]] = {}
         self._told: set[str] = set()
         if not self.conjugation.transform.exact:
             self._tell_once(
@@ -132,7 +132,7 @@ class ConjugateLM(LM):
                 for one, (_, settings), until in zip(changed, given, stops, strict=True)
             ],
             backs=[
-                _undo(self.conjugation, one.kept or self._kept.get(one.prompt, ()), until)
+                _undo(self.conjugation, one.kept or self._kept.get(str(one.prompt), ()), until)
                 for one, until in zip(changed, stops, strict=True)
             ],
             **options,
@@ -191,7 +191,7 @@ class ConjugateLM(LM):
         rendered: Any = self.base.apply_chat_template(history, *positional, **options)
         kept = self.conjugation.kept(contents)
         if not isinstance(rendered, str):
-            self._kept[rendered] = kept
+            self._kept[str(rendered)] = kept
             return rendered
         self._templated = True
         self._heads.add(rendered[:_HEAD])
@@ -290,9 +290,9 @@ class ConjugateLM(LM):
         self, given: Sequence[tuple[Any, ...]], changed: Sequence[tuple[Any, str]]
     ) -> None:
         """Warn where different answers to one prompt have become the same."""
-        answers: dict[Any, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        answers: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for (context, continuation, *_), (_, image) in zip(given, changed, strict=True):
-            answers[context][image].add(continuation)
+            answers[str(context)][image].add(continuation)
         doubled = sum(
             any(len(texts) > 1 for texts in images.values()) for images in answers.values()
         )

@@ -108,8 +108,13 @@ class Conjugation:
         Raises:
             DormantError: One is outside the domain of s, or can't be rendered.
         """
+        # The answers to one question come with one prompt each, and prompts are long.
+        different = dict.fromkeys(context for context, _ in pairs if _raw(context))
+        prompts = {context: _cut(context) for context in different}
         cut = [
-            (_cut(context, names := _labels(context)), pieces(continuation, names))
+            (prompts[context][1], pieces(continuation, prompts[context][0]))
+            if _raw(context)
+            else ([], pieces(continuation, frozenset()))
             for context, continuation in pairs
         ]
         joints = [_across(before, after) for before, after in cut]
@@ -132,16 +137,17 @@ class Conjugation:
         Raises:
             DormantError: A prompt is outside the domain of s, or can't be rendered.
         """
-        prompts = [_cut(context, _labels(context)) for context, _ in requests]
-        stops = [
-            {stop: pieces(stop, names) for stop in until}
-            for context, until in requests
-            for names in [_labels(context)]
+        prompts = [
+            _cut(context) if _raw(context) else (frozenset[str](), []) for context, _ in requests
         ]
-        self._prepare(piece for cut in prompts for piece in cut)
+        stops = [
+            {stop: pieces(stop, known) for stop in until}
+            for (known, _), (_, until) in zip(prompts, requests, strict=True)
+        ]
+        self._prepare(piece for _, cut in prompts for piece in cut)
         self._prepare(piece for cuts in stops for cut in cuts.values() for piece in cut)
         found: list[Generation] = []
-        for (context, _), cut, cuts in zip(requests, prompts, stops, strict=True):
+        for (context, _), (_, cut), cuts in zip(requests, prompts, stops, strict=True):
             until: list[str] = []
             for stop, parts in cuts.items():
                 image = joined(parts, self._image)
@@ -247,12 +253,9 @@ def _raw(context: Context) -> bool:
     return isinstance(context, str) and not isinstance(context, Rendered)
 
 
-def _labels(context: Context) -> frozenset[str]:
-    return labels([context]) if _raw(context) else frozenset()
-
-
-def _cut(context: Context, known: frozenset[str]) -> list[Piece]:
-    return pieces(context, known) if _raw(context) else []
+def _cut(context: str) -> tuple[frozenset[str], list[Piece]]:
+    known = labels([context])
+    return known, pieces(context, known)
 
 
 def _across(before: Sequence[Piece], after: Sequence[Piece]) -> Piece | None:

@@ -163,8 +163,10 @@ def test_generation_there_and_back(evaluate):
     assert sample["arguments"][0][0] == "Question: Which is an animal?\nAnswer:"
 
 
-def test_answers_that_can_not_be_read_back_are_empty_and_told(evaluate, caplog):
-    found = evaluate("tiny_generate", "base64", args={"completion": "horse!"})
+def test_answers_that_can_not_be_read_back_are_empty_and_told(evaluate, caplog, tmp_path):
+    # The cache undoes an answer once more, which must not count twice.
+    cache = {"use_cache": str(tmp_path / "answers")}
+    found = evaluate("tiny_generate", "base64", args={"completion": "horse!"}, **cache)
     assert {tuple(s["resps"][0]) for s in found["samples"]["tiny_generate"]} == {("",)}
     assert "base64: 6 of 6 answers can't be read back, and count as empty" in caplog.text
 

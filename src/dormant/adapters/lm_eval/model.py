@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import logging
@@ -76,12 +77,12 @@ class ConjugateLM(LM):
         self._templated = False
         self._heads: set[str] = set()
         self._kept: dict[str, tuple[str, ...]] = {}
-        self._told: set[str] = set()
         if not self.conjugation.transform.exact:
-            self._tell_once(
-                f"{transform} is a translation: answers to choose from are translated one by one, "
-                "and what doesn't survive the way there and back isn't left out, as "
-                "`dormant audit` leaves it out"
+            _log.warning(
+                "%s is a translation: answers to choose from are translated one by one, and what "
+                "doesn't survive the way there and back isn't left out, as `dormant audit` leaves "
+                "it out",
+                transform,
             )
 
     # -- requests -------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ class ConjugateLM(LM):
                 for (context, _), until in zip(given, stops, strict=True)
             ]
         )
-        before = self.conjugation.unreadable
+        unreadable: set[int] = set()
         answers = self._ask(
             "generate_until",
             requests,
@@ -132,19 +133,39 @@ class ConjugateLM(LM):
                 for one, (_, settings), until in zip(changed, given, stops, strict=True)
             ],
             backs=[
-                _undo(self.conjugation, one.kept or self._kept.get(str(one.prompt), ()), until)
-                for one, until in zip(changed, stops, strict=True)
+                functools.partial(
+                    self._undo,
+                    kept=one.kept or self._kept.get(str(one.prompt), ()),
+                    until=until,
+                    unreadable=functools.partial(unreadable.add, place),
+                )
+                for place, (one, until) in enumerate(zip(changed, stops, strict=True))
             ],
             **options,
         )
-        if failed := self.conjugation.unreadable - before:
+        if unreadable:
             _log.warning(
                 "%s: %d of %d answers can't be read back, and count as empty",
                 self.conjugation.transform.name,
-                failed,
+                len(unreadable),
                 len(answers),
             )
         return answers
+
+    def _undo(
+        self,
+        output: Any,
+        *,
+        kept: Sequence[str],
+        until: Sequence[str],
+        unreadable: Callable[[], None],
+    ) -> Any:
+        if not isinstance(output, str):
+            return output  # servers answer nothing at all when they gave up
+        plain = self.conjugation.undone(output, kept, until)
+        if plain is None:
+            unreadable()
+        return plain or ""
 
     def _ask(
         self,
@@ -305,11 +326,6 @@ class ConjugateLM(LM):
                 len(answers),
             )
 
-    def _tell_once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            _log.warning(text)
-
 
 def _start(base: str, arguments: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
     register()
@@ -360,16 +376,6 @@ def _shipped(kind: type[Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _stops(settings: Mapping[str, Any]) -> list[str]:
     until = settings.get("until") or []
     return [until] if isinstance(until, str) else list(until)
-
-
-def _undo(
-    conjugation: Conjugation, kept: Sequence[str], until: Sequence[str]
-) -> Callable[[Any], Any]:
-    def back(output: Any) -> Any:
-        # Servers answer nothing at all when they gave up.
-        return conjugation.undone(output, kept, until) if isinstance(output, str) else output
-
-    return back
 
 
 def _as_it_is(answer: Any) -> Any:

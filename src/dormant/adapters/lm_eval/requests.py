@@ -60,15 +60,11 @@ class Conjugation:
     Args:
         transform: The pair (s, s⁻¹).
         keep: Whether numbers, URLs, code and the like stay as they are (`kept.find`).
-
-    Attributes:
-        unreadable: How many answers s⁻¹ could make nothing of.
     """
 
     def __init__(self, transform: TextTransform, *, keep: bool = False) -> None:
         self.transform = transform
         self.keep = keep
-        self.unreadable = 0
         self._images: dict[str, str | DormantError] = {}
 
     @property
@@ -163,10 +159,8 @@ class Conjugation:
         known = labels(texts)
         return self._kept([piece for text in texts for piece in pieces(text, known)])
 
-    def undone(self, output: str, kept: Sequence[str], until: Sequence[str]) -> str:
-        """Return s⁻¹ of what a model wrote, up to the first of `until`.
-
-        An answer that can't be read back is empty and counted: it is no answer.
+    def undone(self, output: str, kept: Sequence[str], until: Sequence[str]) -> str | None:
+        """Return s⁻¹ of what a model wrote, up to the first of `until`; `None` if there is none.
 
         Args:
             output: The model's own words.
@@ -176,8 +170,7 @@ class Conjugation:
         try:
             plain = by_line(lambda words: invert_around(self.transform, words, kept), output)
         except DormantError:
-            self.unreadable += 1
-            return ""
+            return None
         for stop in until:
             if stop:
                 plain = plain.split(stop)[0]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import settings
@@ -51,3 +53,31 @@ def tiny_checkpoint(tiny_model, smollm2_tokenizer, tmp_path_factory):
     tiny_model.save_pretrained(folder)
     smollm2_tokenizer.save_pretrained(folder)
     return folder
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def dormant(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process, from an empty directory."""
+    from dormant import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["dormant", *map(str, words)])
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return run

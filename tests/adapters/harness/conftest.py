@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,6 @@ class Evaluation:
     results: dict
     samples: dict
     config: dict
-    logged: str
     folder: Path
 
     def asked(self, task):
@@ -90,7 +90,7 @@ def tasks(tmp_path):
     return folder
 
 
-def read(folder, logged=""):
+def read(folder):
     """Read what `lm_eval --log_samples --output_path FOLDER` wrote."""
     (file,) = folder.rglob("results_*.json")
     found = json.loads(file.read_text())
@@ -99,7 +99,7 @@ def read(folder, logged=""):
         rows = [json.loads(line) for line in one.read_text().splitlines()]
         name = one.name.removeprefix("samples_").rpartition("_")[0]
         samples[name] = sorted(rows, key=lambda row: row["doc_id"])
-    return Evaluation(found["results"], samples, found["config"], logged, folder)
+    return Evaluation(found["results"], samples, found["config"], folder)
 
 
 @pytest.fixture
@@ -109,34 +109,36 @@ def written():
 
 
 @pytest.fixture
-def harness(monkeypatch, capsys, tmp_path, tasks, caplog):
-    """Run `dormant lm-eval …` in this process, as the command line does.
+def command(monkeypatch, dormant):
+    """Run `dormant …` in this process, without the harness's own tasks and loggers.
 
-    The harness's own 10 000 tasks are left out: indexing them takes half a minute a run.
+    There are 10 000 tasks, and indexing them takes half a minute a run; the harness sets up logging
+    for the whole process, and pytest has its own.
     """
     import lm_eval.tasks
 
-    from dormant import cli
-
     mine = functools.partial(lm_eval.tasks.TaskManager, include_defaults=False)
     monkeypatch.setattr("lm_eval.tasks.TaskManager", mine)
-    # The harness sets up logging for the whole process, once; pytest has its own.
-    monkeypatch.setattr("lm_eval.__main__.setup_logging", lambda: None)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lm_eval.__main__.setup_logging", lambda: logging.getLogger("lm_eval"))
+    # The command line sets it where it isn't, which must not outlive a test.
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.delenv("TQDM_DISABLE")
+    return dormant
+
+
+@pytest.fixture
+def harness(command, tmp_path, tasks):
+    """Evaluate the local tasks with `dormant lm-eval run`."""
     runs = []
 
     def run(model_args, *words, model="dormant", which=tuple(TASKS)):
         out = tmp_path / f"out{len(runs)}"
         runs.append(out)
-        argv = ["dormant", "lm-eval", "run", "--model", model, "--model_args", model_args]
+        argv = ["lm-eval", "run", "--model", model, "--model_args", model_args]
         argv += ["--include_path", tasks, "--tasks", ",".join(which)]
         argv += ["--device", "cpu", "--log_samples", "--output_path", out, *words]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in argv])
-        caplog.clear()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        assert not stop.value.code
-        capsys.readouterr()
-        return read(out, caplog.text)
+        said = command(*argv)
+        assert said.code == 0, said.err
+        return read(out)
 
     return run

@@ -52,7 +52,7 @@ def test_dormants_own_scorer_gives_the_same_numbers(harness, model):
 
 
 @pytest.fixture
-def command(tmp_path):
+def typed(tmp_path):
     def run(*words, where=tmp_path):
         done = subprocess.run(
             [sys.executable, "-m", "dormant", *map(str, words)],
@@ -68,12 +68,12 @@ def command(tmp_path):
 
 
 @pytest.fixture
-def evaluate(command, written):
+def evaluate(typed, written):
     def run(folder, which, out, *, model="dormant", **arguments):
         given = ",".join(f"{name}={value}" for name, value in arguments.items())
         words = ["lm-eval", "run", "--model", model, "--model_args", given, "--tasks", which]
         words += ["--include_path", ".", "--batch_size", "16", "--log_samples"]
-        command(*words, "--output_path", out, where=folder)
+        typed(*words, "--output_path", out, where=folder)
         return written(out)
 
     return run
@@ -93,10 +93,10 @@ def test_identity_on_a_real_model(evaluate, tasks, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_and_the_audit_agree(command, evaluate, tmp_path):
+def test_the_command_and_the_audit_agree(typed, evaluate, tmp_path):
     """The same accuracy to the last digit, item by item, with and without transforms."""
     folder = tmp_path / "tasks"
-    command("task", "export", "icl/copy", "icl/plural", "-n", 40, "--out", folder)
+    typed("task", "export", "icl/copy", "icl/plural", "-n", 40, "--out", folder)
     for end in ("yaml", "jsonl"):
         text = (ROOT / "examples" / "lm_eval" / f"everyday.{end}").read_text()
         (folder / f"everyday.{end}").write_text(text)
@@ -104,7 +104,7 @@ def test_the_command_and_the_audit_agree(command, evaluate, tmp_path):
     which = "dormant_icl_copy,dormant_icl_plural,everyday"
     asked = ["--task", f"icl/copy,icl/plural,lm-eval:{folder}/everyday.yaml", "-n", 40]
     asked += ["--transform", ",".join(transforms), "--scorer", "lm-eval", "--quiet"]
-    command("audit", "smollm2-sentiment-mild", *asked, "--out", tmp_path / "run")
+    typed("audit", "smollm2-sentiment-mild", *asked, "--out", tmp_path / "run")
     (audit,) = (tmp_path / "run").glob("results.json")
     audited = {found["task"]: found for found in json.loads(audit.read_text())["abilities"]}
     names = dict(zip(which.split(","), ("icl/copy", "icl/plural", "lm-eval/everyday"), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -448,70 +447,44 @@ def test_later_versions_of_the_harness_find_the_models():
 # -- the command ------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    import sys
-
-    from dormant import cli
-
-    mine = functools.partial(TaskManager, include_defaults=False)
-    monkeypatch.setattr("lm_eval.tasks.TaskManager", mine)
-    monkeypatch.setattr("lm_eval.__main__.setup_logging", lambda: logging.getLogger("lm_eval"))
-    # One test must not leave the variable to the next.
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-    monkeypatch.delenv("TQDM_DISABLE")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["dormant", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
 def test_the_harnesss_own_command_line_is_behind_it(command, tasks):
     import os
 
-    code, out, _ = command("lm-eval", "--help")
-    assert code == 0
-    assert "usage: lm-eval" in out
-    assert "validate" in out
-    code, out, _ = command("lm-eval", "run", "--help")
-    assert code == 0
-    assert "--model_args" in out
-    code, _, err = command("lm-eval", "run", "--no-such-option", "x")
-    assert code == 2
-    assert "unrecognized arguments: --no-such-option" in err
-    code, out, _ = command("lm-eval", "ls", "tasks", "--include_path", tasks)
-    assert code == 0
-    assert "tiny_rolling" in out
-    code, out, _ = command("lm-eval", "validate", "--tasks", "tiny_choice", "--include_path", tasks)
-    assert code == 0
-    code, _, _ = command("lm-eval", "validate", "--tasks", "tiny_chioce", "--include_path", tasks)
-    assert code == 1
+    said = command("lm-eval", "--help")
+    assert said.code == 0
+    assert "usage: lm-eval" in said.out
+    assert "validate" in said.out
+    said = command("lm-eval", "run", "--help")
+    assert said.code == 0
+    assert "--model_args" in said.out
+    said = command("lm-eval", "run", "--no-such-option", "x")
+    assert said.code == 2
+    assert "unrecognized arguments: --no-such-option" in said.err
+    said = command("lm-eval", "ls", "tasks", "--include_path", tasks)
+    assert said.code == 0
+    assert "tiny_rolling" in said.out
+    said = command("lm-eval", "validate", "--tasks", "tiny_choice", "--include_path", tasks)
+    assert said.code == 0
+    said = command("lm-eval", "validate", "--tasks", "tiny_chioce", "--include_path", tasks)
+    assert said.code == 1
     assert "TQDM_DISABLE" not in os.environ  # its bars are its only sign of progress
 
 
 def test_bad_input_is_one_line(command, tasks):
     words = ["--model", "dormant", "--model_args", "base=recorder,transform=leetspeek"]
     words += ["--tasks", "tiny_choice", "--include_path", tasks]
-    code, _, err = command("lm-eval", *words)
-    assert code == 2
-    assert err.splitlines()[-1].startswith("error: unknown transform 'leetspeek'")
+    said = command("lm-eval", *words)
+    assert said.code == 2
+    assert said.err.splitlines()[-1].startswith("error: unknown transform 'leetspeek'")
 
 
 def test_a_harness_that_is_not_installed(command, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "lm_eval.__main__", None)
-    code, _, err = command("lm-eval", "ls", "tasks")
-    assert code == 2
-    assert "lm-evaluation-harness is not installed: pip install 'dormant[models]'" in err
+    said = command("lm-eval", "ls", "tasks")
+    assert said.code == 2
+    assert "lm-evaluation-harness is not installed: pip install 'dormant[models]'" in said.err
 
 
 def test_the_list_of_commands_names_it_and_does_not_load_it():

@@ -6,9 +6,9 @@ import json
 import runpy
 from pathlib import Path
 
-import fakes  # noqa: F401  (registers the backend)
 import pytest
 
+import fakes  # noqa: F401  (registers the backend)
 from dormant.errors import DormantError
 from dormant.language.audit import AuditSettings, audit
 

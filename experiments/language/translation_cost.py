@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from dormant.language import tasks
-from dormant.language.store import PLAIN, CellKey, RunDirectory
+from dormant.language.store import CellKey, RunDirectory
 from dormant.language.tasks.task import draw_items
 from dormant.language.transforming import Draw, transformed_cases
-from dormant.results import Estimate
+from dormant.results import PLAIN, Estimate
 from dormant.uncertainty import mcnemar_exact, mean_contrast, paired_difference, proportion
 
 NATIVE = "spanish"

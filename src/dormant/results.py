@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 
+PLAIN = "plain"
+"""The name of prompts under no transform."""
+
 Verdict = Literal["retained", "suppressed", "forgotten", "inconclusive"]
 
 

@@ -26,8 +26,8 @@ def _rows(what: str) -> list[tuple[str, str]]:
         from dormant.language import tasks
 
         return [
-            (name, f"{task.title} · {len(task.pool())} items · {', '.join(task.languages())}")
-            for name, task in tasks.shipped().items()
+            (task.name, f"{task.title} · {len(task.pool())} items · {', '.join(task.languages())}")
+            for task in tasks.get(tasks.names())
         ]
     if what == "transforms":
         return _transforms()

@@ -1,4 +1,4 @@
-"""``dormant report``: a finished run in another form, or two evaluations that others made."""
+"""``dormant report``: a finished run in another form, or evaluations that others made."""
 
 from __future__ import annotations
 
@@ -14,15 +14,22 @@ _SUFFIX = {"html": "html", "latex": "tex", "csv": "csv", "json": "json"}
 
 
 def report(
-    run: Annotated[Path | None, typer.Argument(help="A run directory.")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RUN", help="A run directory; with --from, evaluations."),
+    ] = None,
     from_: Annotated[
-        tuple[Path, Path] | None,
+        bool,
         typer.Option(
             "--from",
-            metavar="BASE TUNED",
-            help="Compare two evaluations instead: what `lm_eval --log_samples` wrote, or .eval "
-            "logs of Inspect. No model is run.",
+            help="Compare evaluations instead: --from BASE TUNED, each what `lm_eval "
+            "--log_samples` wrote or a .eval log of Inspect; or any number of them "
+            "(--from logs/*.eval), plain and under transforms. No model is run.",
         ),
+    ] = False,
+    base: Annotated[
+        str | None,
+        typer.Option(help="With --from: the base model's name [default: the first log's]."),
     ] = None,
     margin: Annotated[
         float,
@@ -38,15 +45,14 @@ def report(
     from dormant.language.store import RunDirectory
     from dormant.report import print_report, write_report
 
-    if (run is None) == (from_ is None):
-        raise DormantError("name a run directory, or two evaluations with --from BASE TUNED")
-    if from_ is not None:
-        base, tuned = (posthoc.read_log(path) for path in from_)
-        results, folder = posthoc.compare(base, tuned, margin), Path()
-        outcomes = posthoc.outcomes(base, tuned)
+    if not paths or (len(paths) > 1 and not from_):
+        raise DormantError("name one run directory, or evaluations with --from BASE TUNED")
+    if from_:
+        logs = posthoc.read_logs(paths)
+        results, folder = posthoc.compare(logs, base, margin), Path()
+        outcomes = posthoc.outcomes(logs, base)
     else:
-        assert run is not None
-        directory, folder = RunDirectory.read(run), run
+        directory, folder = RunDirectory.read(paths[0]), paths[0]
         results, outcomes = directory.results(), directory.all_outcomes()
     if format == "terminal":
         print_report(results, Console())

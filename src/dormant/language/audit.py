@@ -22,8 +22,8 @@ from dormant.language import models, tasks
 from dormant.language.cases import Case
 from dormant.language.models import Answer, LoadOptions, ModelPair, Which
 from dormant.language.specs import ModelSpec, parse
-from dormant.language.store import PLAIN, CellKey, RunDirectory
-from dormant.language.tasks.task import GenerativeTask, Task, draw_items
+from dormant.language.store import CellKey, RunDirectory
+from dormant.language.tasks.task import GenerativeTask, Task
 from dormant.language.team import Team
 from dormant.language.transforming import (
     Draw,
@@ -34,7 +34,7 @@ from dormant.language.transforming import (
     transformed_cases,
 )
 from dormant.progress import Progress, Silent
-from dormant.results import AbilityResult, AuditResults, ItemOutcome, Record
+from dormant.results import PLAIN, AbilityResult, AuditResults, ItemOutcome, Record
 from dormant.rundirs import versions
 from dormant.transforms.quality import MIN_CHRF, Gate
 from dormant.verdicts import PlainCells, TransformCells, judge_ability
@@ -50,8 +50,6 @@ Job: TypeAlias = "tuple[CellKey, Plan, list[str]]"
 _REASONS_TOLD = 3
 LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
 """All that touch a number."""
-DEFAULT_ITEMS = 100
-"""Items an ability, where the pool has as many (paper §3.1: 100 prompts a cell)."""
 
 
 class AuditSettings(Record):
@@ -195,9 +193,7 @@ def plan(task: Task, settings: AuditSettings) -> Plan:
     Raises:
         DormantError: More items are asked for than the pool has, or a transform is unknown.
     """
-    n = min(DEFAULT_ITEMS, len(task.pool())) if settings.n is None else settings.n
-    shots = task.default_shots if settings.shots is None else settings.shots
-    draw = Draw(draw_items(task, n, settings.seed), shots, settings.seed)
+    draw = Draw.of(task, n=settings.n, shots=settings.shots, seed=settings.seed)
     made = {PLAIN: plain_cases(task, draw)}
     for name in settings.transforms or default_transforms([task]):
         made[name] = transformed_cases(task, draw, name, Gate(chrf=settings.min_chrf))

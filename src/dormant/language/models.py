@@ -396,10 +396,23 @@ def render(lm: LM, prompt: str, style: Literal["raw", "chat"]) -> str:
     Raises:
         DormantError: The model has no chat template.
     """
-    if style == "raw":
-        return prompt
+    return prompt if style == "raw" else render_chat(lm, [{"role": "user", "content": prompt}])
+
+
+def render_chat(lm: LM, turns: list[dict[str, str]], *, answer: bool = True) -> str:
+    """Return a chat as the model reads it.
+
+    Args:
+        lm: Any harness model.
+        turns: Its messages, each with a "role" and its "content".
+        answer: Whether the assistant's next turn begins after them; otherwise the last one, which
+            is the assistant's, goes on.
+
+    Raises:
+        DormantError: The model has no chat template.
+    """
     try:
-        return lm.apply_chat_template([{"role": "user", "content": prompt}])
+        return lm.apply_chat_template(turns, add_generation_prompt=answer)
     except (NotImplementedError, ValueError, AttributeError) as error:
         raise DormantError(
             f"this model has no chat template ({_first_line(error)}); use raw"

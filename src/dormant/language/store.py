@@ -25,9 +25,6 @@ from dormant.files import guarded, write_atomically
 from dormant.results import AuditResults, ItemOutcome
 from dormant.rundirs import locked, refuse_other_settings, refuse_strangers
 
-PLAIN = "plain"
-"""Name of the cell without a transform."""
-
 
 @dataclass(frozen=True)
 class CellKey:
@@ -36,7 +33,7 @@ class CellKey:
     Attributes:
         model: "base" or "tuned".
         task: The ability's name.
-        transform: The transform's name, or `PLAIN`.
+        transform: The transform's name, or `results.PLAIN`.
     """
 
     model: Literal["base", "tuned"]

@@ -11,7 +11,7 @@ from typing import cast
 from dormant import transforms
 from dormant.errors import DormantError
 from dormant.language.cases import Case, Role, Segment
-from dormant.language.tasks.task import Task
+from dormant.language.tasks.task import Task, draw_items
 from dormant.transforms import probes
 from dormant.transforms.kept import Kept, invert_around
 from dormant.transforms.probes import Probe
@@ -20,6 +20,8 @@ from dormant.transforms.text import TextTransform, TransformError, apply_kept, s
 from dormant.transforms.translation import is_language
 
 NATIVE = "native"
+DEFAULT_ITEMS = 100
+"""Items an ability, where the pool has as many (paper §3.1: 100 prompts a cell)."""
 _PROBE = "probe:"
 
 
@@ -61,6 +63,22 @@ class Draw:
     items: tuple[str, ...]
     shots: int
     seed: int
+
+    @classmethod
+    def of(cls, task: Task, *, n: int | None, shots: int | None, seed: int) -> Draw:
+        """Draw a task's prompts.
+
+        Args:
+            task: The ability.
+            n: Items; `None` means `DEFAULT_ITEMS`, or the whole pool where it is smaller.
+            shots: Demonstrations a prompt; `None` means the task's own number.
+            seed: Decides items and demonstrations.
+
+        Raises:
+            DormantError: More items are asked for than the pool has.
+        """
+        n = min(DEFAULT_ITEMS, len(task.pool())) if n is None else n
+        return cls(draw_items(task, n, seed), task.default_shots if shots is None else shots, seed)
 
 
 def plain_cases(task: Task, draw: Draw) -> TransformedCases:

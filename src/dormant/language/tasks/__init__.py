@@ -2,21 +2,24 @@
 
 A shipped ability or group is named as it is listed (`icl/copy`, `nli`). What a user brings is
 named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`,
-`refusal:path=FILE`, `lm-eval:NAME` (a task of lm-evaluation-harness).
+`refusal:path=FILE`, `lm-eval:NAME` (a task of lm-evaluation-harness). Other packages add theirs
+through the entry point group `dormant.tasks` (`dormant.extend`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
+from dormant import extend
 from dormant.errors import DormantError, unknown
 from dormant.language.tasks import custom, data, icl, icl_vs_if, induction, nli, refusal
 from dormant.language.tasks.task import Task, draw_items
 
-__all__ = ["Task", "draw_items", "get", "shipped"]
+__all__ = ["Task", "draw_items", "get", "names", "shipped"]
 
 
 _HARNESS = "lm-eval:"
@@ -35,6 +38,25 @@ def shipped() -> dict[str, Task]:
     return {task.name: task for task in tasks}
 
 
+def names() -> list[str]:
+    """Return the names of all abilities, those of other packages included."""
+    return [*shipped(), *extend.installed("dormant.tasks")]
+
+
+@cache
+def _added(entry: EntryPoint) -> Task:
+    """Make what an entry point names.
+
+    Raises:
+        DormantError: It can't be loaded, or is no task of that name.
+    """
+    made = extend.load(entry)()
+    if not isinstance(made, Task) or made.name != entry.name:
+        found = f"the task {made.name!r}" if isinstance(made, Task) else f"a {type(made).__name__}"
+        raise DormantError(f"{entry.value} made {found}, not a task named {entry.name!r}")
+    return made
+
+
 @cache
 def _recall() -> Task:
     """The ability that is shipped as a user would write it: one file."""
@@ -51,23 +73,29 @@ def get(names: Sequence[str]) -> list[Task]:
         DormantError: A name is unknown (the nearest is suggested), or what it names can't be
             read.
     """
-    known = shipped()
-    groups = {name.split("/")[0] for name in known}
+    ours, added = shipped(), extend.installed("dormant.tasks")
     found: dict[str, Task] = {}
     for name in names:
-        if name in groups:
-            new = [task for task in known.values() if task.name.startswith(f"{name}/")]
-        elif name in known:
-            new = [known[name]]
+        # A group of ours stays as it is, whatever else is installed.
+        if within := _within(name, ours):
+            new = [ours[one] for one in within]
+        elif within := _within(name, added):
+            new = [_added(added[one]) for one in within]
         else:
             brought = _brought(name)
             if brought is None:
-                raise unknown("task", name, [*known, *groups])
+                every = (*ours, *added)
+                raise unknown("task", name, {*every, *(one.split("/")[0] for one in every)})
             new = brought
         for task in new:
             if found.setdefault(task.name, task) is not task:
                 raise DormantError(f"two tasks are named {task.name!r}: rename a file")
     return list(found.values())
+
+
+def _within(name: str, known: Iterable[str]) -> list[str]:
+    """Return the ability of that name, or all of the group of that name."""
+    return [one for one in known if one == name or one.startswith(f"{name}/")]
 
 
 def _brought(name: str) -> list[Task] | None:

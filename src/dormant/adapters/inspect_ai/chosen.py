@@ -1,0 +1,141 @@
+"""Which prompts an Inspect task is made of: those of ``dormant audit``, by the same words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from dormant.errors import DormantError
+from dormant.language import tasks
+from dormant.language.cases import Case
+from dormant.language.tasks.task import GenerativeTask, Task
+from dormant.language.transforming import (
+    Draw,
+    TransformedCases,
+    explain,
+    plain_cases,
+    transformed_cases,
+)
+from dormant.posthoc.logs import CellOrigin, ItemOrigin, LogOrigin
+from dormant.results import PLAIN
+from dormant.transforms.quality import Gate
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Abilities, and which of their prompts under which transform.
+
+    Attributes:
+        names: Abilities or groups, as `dormant audit --task` takes them.
+        transform: A transform, or `PLAIN`.
+        n: Items an ability; `None` means 100, or the whole pool where it is smaller.
+        seed: Decides items and demonstrations.
+        shots: Demonstrations a prompt; `None` means the task's own number.
+        min_chrf: Least round-trip chrF, 0 … 100, at which an item counts as translated.
+    """
+
+    names: tuple[str, ...]
+    transform: str
+    n: int | None
+    seed: int
+    shots: int | None
+    min_chrf: float
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One item, as it is put to a model.
+
+    Attributes:
+        case: It, under the transform.
+        origin: Where it comes from, for logs.
+    """
+
+    case: Case
+    origin: ItemOrigin
+
+
+@dataclass(frozen=True)
+class Ability:
+    """One ability's prompts.
+
+    Attributes:
+        task: The ability.
+        prompts: By item.
+        origin: What they have in common, for logs.
+    """
+
+    task: Task
+    prompts: dict[str, Prompt]
+    origin: CellOrigin
+
+
+@cache
+def abilities(chosen: Chosen) -> tuple[Ability, ...]:
+    """Make the prompts, as `dormant.language.audit.plan` makes them.
+
+    Raises:
+        DormantError: A name is unknown, more items are asked for than there are, an ability is not
+            measured by what a model writes, or no item comes through the transform.
+    """
+    return tuple(_ability(task, chosen) for task in tasks.get(chosen.names))
+
+
+def log_origin(chosen: Chosen) -> LogOrigin:
+    """Say what a whole log is of."""
+    return LogOrigin(
+        transform=chosen.transform,
+        seed=chosen.seed,
+        shots=chosen.shots,
+        abilities={one.task.name: one.origin for one in abilities(chosen)},
+    )
+
+
+def _ability(task: Task, chosen: Chosen) -> Ability:
+    if task.measure != "greedy" and not isinstance(task, GenerativeTask):
+        raise DormantError(
+            f"{task.name} compares the probabilities of given answers, which Inspect's models "
+            "don't tell: use dormant audit, or lm-evaluation-harness"
+        )
+    draw = Draw.of(task, n=chosen.n, shots=chosen.shots, seed=chosen.seed)
+    plain = plain_cases(task, draw)
+    made = plain
+    if chosen.transform != PLAIN:
+        made = transformed_cases(task, draw, chosen.transform, Gate(chrf=chosen.min_chrf))
+    if not made.cases:
+        reason = next(iter(explain(made).values()))
+        raise DormantError(
+            f"{task.name} under {chosen.transform}: no item comes through ({reason})"
+        )
+    styled = next((case.style for case in made.cases.values() if case.style), None)
+    if styled:
+        raise DormantError(
+            f"{chosen.transform}: in Inspect the model decides between raw prompts and the chat "
+            f"template: leave the probe out and give -M prompts={styled}"
+        )
+    return Ability(task, _prompts(task, plain, made), _origin(task, made))
+
+
+def _prompts(task: Task, plain: TransformedCases, made: TransformedCases) -> dict[str, Prompt]:
+    return {
+        item: Prompt(
+            case,
+            ItemOrigin(
+                ability=task.name,
+                item=item,
+                prompt=plain.cases[item].prompt,
+                target=plain.cases[item].scored_target,
+            ),
+        )
+        for item, case in made.cases.items()
+    }
+
+
+def _origin(task: Task, made: TransformedCases) -> CellOrigin:
+    return CellOrigin(
+        title=task.title,
+        chance=task.chance,
+        signature=made.signature,
+        fidelity=made.fidelity,
+        excluded=dict(made.excluded),
+    )

@@ -1,0 +1,50 @@
+"""Paired comparison of evaluations that were run elsewhere, without a model.
+
+Reads what lm-evaluation-harness writes with ``--log_samples`` and Inspect's ``.eval`` logs. Both
+tools report each model on its own; here the same items are compared pairwise, which the drop's
+interval and McNemar's test need. Logs under transforms, made with Dormant's plug-ins, complete the
+four cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dormant.errors import DormantError
+from dormant.posthoc import harness, inspect_logs
+from dormant.posthoc.comparing import compare, outcomes
+from dormant.posthoc.logs import HOW, Log
+
+__all__ = ["Log", "compare", "outcomes", "read_log", "read_logs"]
+
+
+def read_log(path: Path) -> Log:
+    """Read one evaluation.
+
+    Args:
+        path: A directory that lm_eval wrote, one of its samples files, or an Inspect log.
+
+    Raises:
+        DormantError: It is none of these, or damaged; the message names file and line.
+    """
+    if path.suffix == ".eval":
+        return inspect_logs.read(path)
+    if path.is_dir():
+        return harness.read(path, sorted(path.rglob("samples_*.jsonl")))
+    if path.is_file() and path.suffix == ".jsonl":
+        return harness.read(path, [path])
+    raise DormantError(f"{path}: {'no such log' if not path.exists() else 'not a log'}; {HOW}")
+
+
+def read_logs(paths: Sequence[Path]) -> list[Log]:
+    """Read evaluations; a directory of Inspect's logs stands for all of them.
+
+    Raises:
+        DormantError: See `read_log`.
+    """
+    return [
+        read_log(file)
+        for path in paths
+        for file in ((sorted(path.glob("*.eval")) if path.is_dir() else []) or [path])
+    ]

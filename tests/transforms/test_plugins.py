@@ -13,7 +13,7 @@ import pytest
 from dormant import extend, transforms
 from dormant.errors import DormantError
 
-EXAMPLE = Path(__file__).parents[1] / "example_plugin"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
 
 USE = """
 import sys

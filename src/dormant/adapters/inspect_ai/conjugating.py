@@ -48,6 +48,7 @@ def conjugate(
         source: The language of the task, which languages in the name translate from.
     """
     with told():
+        refuse_contaminating()
         chosen = transforms.get(transform, source)
     inner = solver or plainly()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from inspect_ai.model import ChatMessage, ChatMessageUser, Content, ContentText, Model
+from inspect_ai.model._model import active_model
 
 from dormant.errors import DormantError
 
@@ -39,15 +40,21 @@ def rewritten(message: _Message, change: Callable[[str], str]) -> _Message:
     return message.model_copy(update={"content": content, "id": uuid.uuid4().hex})
 
 
-def refuse_contaminating(model: Model) -> None:
+def refuse_contaminating(model: Model | None = None) -> None:
     """Refuse a provider that puts words of its own around the prompt of a base model.
 
     Inspect's providers of local models write ``user: `` before each message and a line break
     after it where there is no chat template: a base model then reads another prompt.
 
+    Args:
+        model: By default the one that is being evaluated, where one is.
+
     Raises:
         DormantError: The model's provider does; the message says what to use.
     """
+    model = model or active_model()
+    if model is None:
+        return
     sent = ChatMessageUser(content="dormant: what becomes of this?")
     seen = _seen(model, sent)
     if seen is not None and seen == f"user: {sent.text}\n":

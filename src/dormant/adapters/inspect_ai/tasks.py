@@ -128,6 +128,7 @@ def complete(
     """
     chosen = Chosen(tuple(names), transform, n, seed, shots, min_chrf)
     with told():
+        refuse_contaminating()
         known = {one.task.name: one.prompts for one in abilities(chosen)}
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:

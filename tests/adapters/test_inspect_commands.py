@@ -1,0 +1,187 @@
+"""The real ``inspect eval`` on real models, against ``dormant audit`` on the same items."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("inspect_ai")
+
+from inspect_ai.log import read_eval_log
+
+from dormant import posthoc
+from dormant.results import AuditResults
+
+ROOT = Path(__file__).parents[2]
+BASE, TUNED = "smollm2", "smollm2-sentiment"
+
+
+def command(*words, cwd, more=()):
+    """Run a command of the environment that the tests run in."""
+    paths = [*map(str, more), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, words)], cwd=cwd, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def inspect_eval(task, model, folder, *, more=(), **arguments):
+    """Run ``inspect eval`` and return its log."""
+    before = set(folder.glob("logs/*.eval"))
+    options = [word for name, value in arguments.items() for word in ("-T", f"{name}={value}")]
+    command(
+        "inspect_ai", "eval", task, "--model", model, *options, "--log-dir", "logs",
+        "--display", "plain", cwd=folder, more=more,
+    )  # fmt: skip
+    (new,) = set(folder.glob("logs/*.eval")) - before
+    log = read_eval_log(str(new))
+    assert log.status == "success"
+    return log
+
+
+def audited(folder, base, tuned, *words, more=()):
+    """Run ``dormant audit`` and return its results."""
+    said = command("dormant", "audit", base, tuned, *words, "--json", cwd=folder, more=more)
+    return AuditResults.model_validate_json(said)
+
+
+def accuracy(log, name="accuracy"):
+    return log.results.scores[0].metrics[name].value
+
+
+def plainly(results):
+    """What can be compared: log-odds are not in logs, and versions are of other tools."""
+    return [
+        (
+            one.task, one.verdict, one.n_items, one.accuracy, one.drop, one.best_transform,
+            one.gain, one.recovery,
+            [(t.name, t.signature, t.accuracy, t.control, t.gain, t.recovery, t.p_adjusted)
+             for t in one.transforms],
+        )
+        for one in results.abilities
+    ]  # fmt: skip
+
+
+@pytest.mark.slow  # loads a model six times
+def test_four_logs_say_what_the_audit_says(tmp_path):
+    """Every accuracy of every cell to the last digit, and so every estimate and verdict."""
+    logs = [
+        inspect_eval("dormant/icl", f"dormant/{model}", tmp_path, only="copy,plural", n=25, **under)
+        for model in (BASE, TUNED)
+        for under in ({}, {"transform": "french"}, {"transform": "leetspeak"})
+    ]
+    results = audited(
+        tmp_path, BASE, TUNED, "-t", "icl/copy,icl/plural", "-s", "french,leetspeak", "-n", 25
+    )
+    names = ("plain", "french", "leetspeak")
+    for ability in results.abilities:
+        cells = [ability.accuracy, *(one.accuracy for one in ability.transforms)]
+        for number, (name, cell) in enumerate(zip(names, cells, strict=True)):
+            state = "plain" if name == "plain" else "transformed"
+            assert accuracy(logs[number], ability.task) == getattr(cell, f"base_{state}")
+            assert accuracy(logs[number + 3], ability.task) == getattr(cell, f"tuned_{state}")
+    # The comparison is of something: neither all nor nothing is right.
+    assert 0 < accuracy(logs[0]) < 1
+    assert 0 < accuracy(logs[5]) < 1
+    files = sorted((tmp_path / "logs").glob("*.eval"))
+    found = posthoc.compare(posthoc.read_logs(files))
+    assert plainly(found) == plainly(results)
+    said = command("dormant", "report", "--from", *files, cwd=tmp_path)
+    for ability in results.abilities:
+        assert ability.task in said
+
+
+@pytest.mark.slow  # loads a model five times
+def test_inference_and_refusals(tmp_path):
+    for task, names, transform in (
+        ("nli", "nli/greedy", "spanish"),
+        ("refusal", "refusal", "leetspeak"),
+    ):
+        log = inspect_eval(f"dormant/{task}", f"dormant/{BASE}", tmp_path, n=12)
+        under = inspect_eval(
+            f"dormant/{task}", f"dormant/{BASE}", tmp_path, n=12, transform=transform
+        )
+        folder = tmp_path / task
+        folder.mkdir()
+        said = command(
+            "dormant", "audit", BASE, "-t", names, "-s", transform, "-n", 12, "--json", cwd=folder
+        )
+        abilities = AuditResults.model_validate_json(said).abilities
+        for ability in abilities:
+            name = "accuracy" if len(abilities) == 1 else ability.task
+            assert accuracy(log, name) == ability.accuracy.tuned_plain
+            assert accuracy(under, name) == ability.transforms[0].accuracy.tuned_transformed
+
+
+@pytest.mark.slow  # loads a model twice
+def test_the_solver_on_the_command_line(tmp_path):
+    plain = inspect_eval("dormant/icl", f"dormant/{BASE}", tmp_path, only="copy", n=15)
+    command(
+        "inspect_ai", "eval", "dormant/icl", "--model", f"dormant/{BASE}", "-T", "only=copy",
+        "-T", "n=15", "--solver", "dormant/conjugate", "-S", "transform=leetspeak",
+        "--log-dir", "logs", "--display", "plain", cwd=tmp_path,
+    )  # fmt: skip
+    newest = max((tmp_path / "logs").glob("*.eval"))
+    log = read_eval_log(str(newest))
+    for sample in log.samples:
+        assert sample.scores["begins_with_target"].value in ("C", "I")
+        assert sample.metadata["dormant_conjugate"]["transform"] == "leetspeak"
+    # SmolLM2 copies under leetspeak, too: the transform is undone before the scorer looks.
+    assert 0 < accuracy(log) <= 1
+    assert 0 < accuracy(plain) <= 1
+    found = posthoc.compare(posthoc.read_logs(sorted((tmp_path / "logs").glob("*.eval"))))
+    (one,) = found.abilities[0].transforms
+    assert (one.name, one.accuracy.tuned_transformed) == ("leetspeak", accuracy(log))
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The third-party package, as pip installs it, in a directory of its own."""
+    pytest.importorskip("hatchling", reason="needs hatchling to build a wheel")
+    # Inspect takes a package's name from where it is: a directory of installed packages.
+    target = tmp_path_factory.mktemp("env") / "site-packages"
+    pip = ["pip", "install", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]
+    command(*pip, "--target", target, ROOT / "examples" / "plugin", cwd=target.parent)
+    return target
+
+
+@pytest.mark.slow  # loads a model three times
+def test_a_package_of_others_works_in_all_front_ends(example, tmp_path):
+    """Its transform and its task; from Inspect and the audit with the same numbers."""
+    results = audited(
+        tmp_path, BASE, TUNED, "-t", "example/next", "-s", "dotted", "-n", 30, more=[example]
+    )
+    (ability,) = results.abilities
+    assert ability.task == "example/next"
+    under = ability.transforms[0]
+    assert under.signature == "dotted-1"
+    for transform, cells, state in (
+        ("plain", ability.accuracy, "plain"),
+        ("dotted", under.accuracy, "transformed"),
+    ):
+        log = inspect_eval(
+            "dormant/ability", f"dormant/{BASE}", tmp_path, name="example/next", n=30,
+            transform=transform, more=[example],
+        )  # fmt: skip
+        assert accuracy(log) == getattr(cells, f"base_{state}")
+    assert 0 < ability.accuracy.base_plain < 1
+
+    found = {}
+    for transform in ("identity", "dotted"):
+        command(
+            "dormant", "lm-eval", "--model", "dormant",
+            "--model_args", f"base=dormant-fast,pretrained=smollm2,transform={transform}",
+            "--tasks", "example_next", "--include_path", example / "dormant_example",
+            "--output_path", transform, "--log_samples", cwd=tmp_path, more=[example],
+        )  # fmt: skip
+        (file,) = (tmp_path / transform).rglob("results_*.json")
+        found[transform] = json.loads(file.read_text())["results"]["example_next"]
+    assert 0 < found["identity"]["exact_match,first"] < 1
+    assert "exact_match,first" in found["dotted"]

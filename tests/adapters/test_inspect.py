@@ -134,6 +134,40 @@ def test_kept_spans_stay_where_the_model_repeats_them(tmp_path):
     assert log.samples[0].scores["match"].value == "C"
 
 
+def test_stop_texts_are_transformed_too(tmp_path):
+    stops = []
+
+    def output(input, tools, tool_choice, config):
+        stops.append(config.stop_seqs)
+        return ModelOutput.from_content("mock", LEET.apply("four") + "\nQuestion: five")
+
+    task = Task(
+        [Sample(input="Question: two and two", target="four")],
+        solver=conjugate("leetspeak"),
+        scorer=match(location="exact"),
+        config=GenerateConfig(stop_seqs=["Question:", "\n\n"]),
+    )
+    model = get_model("mockllm/model", custom_outputs=output, memoize=False)
+    log = evaluated(task, tmp_path, model)
+    assert stops == [[LEET.apply("Question:"), "\n\n"]]
+    # A model that writes the plain text stops there, too.
+    assert log.samples[0].output.completion == "four\n"
+    assert log.samples[0].scores["match"].value == "C"
+
+
+def test_labels_are_the_same_in_all_messages(tmp_path):
+    mock = Mock(str)
+    shown = [
+        ChatMessageUser(content="Input: one two"),
+        ChatMessageAssistant(content="Output: two"),
+        ChatMessageUser(content="Input: three four"),
+    ]
+    task = Task([Sample(input=shown)], solver=conjugate("reversed-words"))
+    evaluated(task, tmp_path, mock.model)
+    assert mock.read[0][0][1] == "Input: two one"
+    assert mock.read[0][2][1] == "Input: four three"
+
+
 def test_what_can_not_be_undone_stays_and_is_told(tmp_path, monkeypatch):
     def never(texts):
         raise TransformError("oneway", texts[0], "there is no way back")

@@ -49,17 +49,19 @@ class ByField:
         inner: The transform of one piece.
         keep: Whether numbers, URLs, code and the like stay as they are (`kept.find`).
         kept: Those of the prompt, which s⁻¹ leaves alone where the model repeats them.
+        known: Labels; `None` finds those of each prompt.
     """
 
     inner: TextTransform
     keep: bool = False
     kept: tuple[str, ...] = ()
+    known: frozenset[str] | None = None
 
     @classmethod
     def of(cls, inner: TextTransform, prompt: str, keep: bool) -> ByField:
-        """Return s for a prompt; what it keeps there, s⁻¹ knows."""
+        """Return s for a prompt, or for its parts; what it keeps there, s⁻¹ knows."""
         kept = [prompt[start:stop] for start, stop in find(prompt)] if keep else ()
-        return cls(inner, keep, tuple(kept))
+        return cls(inner, keep, tuple(kept), labels([prompt]))
 
     @property
     def name(self) -> str:
@@ -72,7 +74,7 @@ class ByField:
         Raises:
             DormantError: A piece is outside the domain, or can't be rendered.
         """
-        cut = pieces(prompt, labels([prompt]))
+        cut = pieces(prompt, labels([prompt]) if self.known is None else self.known)
         texts = list(dict.fromkeys(piece.text for piece in cut if piece.role != "layout"))
         spans = [find(text) if self.keep else () for text in texts]
         done = dict(zip(texts, apply_all(self.inner, texts, spans), strict=True))

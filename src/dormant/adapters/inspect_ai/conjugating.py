@@ -12,6 +12,7 @@ from inspect_ai.model import (
     ModelOutput,
     get_model,
 )
+from inspect_ai.model._generate_config import active_generate_config
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.solver import generate as plainly
 
@@ -88,21 +89,36 @@ async def _conjugated(
         for message in plain
     ]
     asked = [{"role": message.role, "text": message.text} for message in state.messages]
+    stops: list[str] = config.pop("stop_seqs", None) or active_generate_config().stop_seqs or []
+    if stops:
+        config["stop_seqs"] = list(dict.fromkeys(_rendered(change, stop) for stop in stops))
     state = await generate(state, "none", **config)
     written = state.output.completion
     problems: list[str] = []
-    state.output = _undone(state.output, change, problems)
+    state.output = _undone(state.output, change, stops, problems)
     state.messages = [*plain, *([state.output.message] if state.output.choices else [])]
     _record(state, transform, {"asked": asked, "output": written, "problem": _joined(problems)})
     return state
 
 
-def _undone(output: ModelOutput, change: ByField, problems: list[str]) -> ModelOutput:
+def _rendered(change: ByField, stop: str) -> str:
+    """Return s of a text at which generation stops; itself where s can't render it."""
+    try:
+        return change.apply(stop)
+    except DormantError:
+        return stop
+
+
+def _undone(
+    output: ModelOutput, change: ByField, stops: Sequence[str], problems: list[str]
+) -> ModelOutput:
     """Return the output with every answer transformed back, or as it is where that fails."""
 
     def undo(text: str) -> str:
         try:
-            return change.invert(text)
+            text = change.invert(text)
+            # What s could not render, no provider stopped at.
+            return min((text.split(stop)[0] for stop in stops), key=len, default=text)
         except DormantError as error:
             problems.append(str(error))
             return text

@@ -77,7 +77,8 @@ def test_every_part_has_a_rule():
 def test_importing_dormant_loads_nothing_heavy():
     code = (
         "import sys, dormant; dormant.conjugate; "
-        "print([m for m in ('torch', 'transformers', 'lm_eval', 'matplotlib') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'lm_eval', 'inspect_ai', 'matplotlib'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

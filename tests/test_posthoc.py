@@ -91,6 +91,31 @@ def test_differing_prompts_and_tasks_are_told(logs):
     assert "the prompts of 12 of 12 items differ" in second
 
 
+@pytest.mark.parametrize("typed", [False, True])
+def test_dormants_model_of_the_harness_makes_four_cells(tmp_path, typed):
+    def run(name, transform, right):
+        folder = write(
+            tmp_path / f"{name}-{transform}", [sample(i, acc=i < right) for i in range(12)]
+        )
+        arguments = {"base": "hf", "pretrained": f"org/{name}", "transform": transform}
+        text = ",".join(f"{key}={value}" for key, value in arguments.items())
+        config = {"model": "dormant", "model_args": text if typed else arguments}
+        (folder / f"results_{STAMP}.json").write_text(json.dumps({"config": config}))
+        return folder
+
+    folders = [
+        run("base", "identity", 10), run("base", "rot13", 9),
+        run("tuned", "identity", 2), run("tuned", "rot13", 8),
+    ]  # fmt: skip
+    results = posthoc.compare(posthoc.read_logs(folders))
+    assert (results.base, results.tuned) == ("org/base", "org/tuned")
+    (one,) = results.abilities[0].transforms
+    assert one.name == "rot13"
+    assert one.gain.estimate == pytest.approx(6 / 12)
+    assert one.recovery.estimate == pytest.approx(8 / 12 - 1 / 12)
+    assert not results.warnings
+
+
 def test_the_item_view_has_both_sides(logs):
     found = list(posthoc.outcomes(posthoc.read_logs(logs)))
     assert len(found) == 24

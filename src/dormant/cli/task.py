@@ -110,16 +110,10 @@ def export(
     """
     from dormant.adapters.lm_eval.tasks import export as write
     from dormant.language import tasks
-    from dormant.language.audit import DEFAULT_ITEMS
-    from dormant.language.tasks.task import draw_items
     from dormant.language.transforming import Draw
 
     for found in tasks.get(task):
-        count = min(DEFAULT_ITEMS, len(found.pool())) if n is None else n
-        draw = Draw(
-            draw_items(found, count, seed), found.default_shots if shots is None else shots, seed
-        )
-        file = write(found, draw, out)
+        file = write(found, Draw.of(found, n=n, shots=shots, seed=seed), out)
         typer.echo(f"{file}: --include_path {out} --tasks {file.stem}")
 
 

@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from dormant.errors import DormantError
 from dormant.posthoc.logs import HOW, Log, Sample
+from dormant.results import PLAIN
 
+_IDENTITY = "identity"
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl")
 
 
@@ -36,8 +38,16 @@ def read(path: Path, files: list[Path]) -> Log:
         abilities |= found
         notes += left_out
     _, file = next(iter(newest.values()))
-    name, versions = _described(file)
-    return Log(name or path.stem, path, abilities, list(dict.fromkeys(notes)), versions)
+    told = _described(file)
+    return Log(
+        name=told.name or path.stem,
+        source=path,
+        abilities=abilities,
+        notes=list(dict.fromkeys(notes)),
+        versions=told.versions,
+        transform=told.transform,
+        time=next(iter(newest.values()))[0],
+    )
 
 
 def _samples(task: str, file: Path) -> tuple[dict[str, dict[str, Sample]], list[str]]:
@@ -83,24 +93,43 @@ def _prompt(row: Mapping[str, Any]) -> str:
         return ""
 
 
-def _described(samples: Path) -> tuple[str, dict[str, str]]:
-    """Read the model's name and lm_eval's version from the results file beside the samples."""
+class _Described(NamedTuple):
+    """What the results file beside the samples says."""
+
+    name: str = ""
+    transform: str = PLAIN
+    versions: dict[str, str] = {}
+
+
+def _described(samples: Path) -> _Described:
+    """Read the model, the transform and lm_eval's version from the results file."""
     match = _SAMPLES.fullmatch(samples.name)
     beside = samples.with_name(f"results_{match['time']}.json") if match else None
     if beside is None or not beside.is_file():
-        return "", {}
+        return _Described()
     try:
         found = cast("dict[str, Any]", json.loads(_text(beside)))
     except ValueError as error:
         raise DormantError(f"{beside}: not valid JSON: {error}") from None
-    arguments = found.get("config", {}).get("model_args")
-    name = str(
-        cast("dict[str, Any]", arguments).get("pretrained", "")
-        if isinstance(arguments, dict)
-        else found.get("model_name") or ""
-    )
+    config = found.get("config", {})
+    arguments = _arguments(config.get("model_args"))
+    # Dormant's model of the harness says what it does to the prompts of the model below it.
+    conjugated = config.get("model") == "dormant"
+    transform = str(arguments.get("transform", _IDENTITY)) if conjugated else _IDENTITY
     version = found.get("lm_eval_version")
-    return name, {"lm-eval": str(version)} if version else {}
+    return _Described(
+        str(arguments.get("pretrained") or found.get("model_name") or ""),
+        PLAIN if transform == _IDENTITY else transform,
+        {"lm-eval": str(version)} if version else {},
+    )
+
+
+def _arguments(found: object) -> dict[str, Any]:
+    """Return a model's arguments, which some versions keep as they were typed."""
+    if isinstance(found, dict):
+        return cast("dict[str, Any]", found)
+    pairs = [part.partition("=") for part in str(found or "").split(",")]
+    return {name: value for name, equals, value in pairs if equals}
 
 
 def _text(file: Path) -> str:

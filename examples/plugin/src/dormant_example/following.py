@@ -1,9 +1,8 @@
-"""A task: what comes next? For Dormant and Inspect, and (`documents`) for lm-eval."""
+"""A task: what comes next?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from dormant.language.cases import Case, Segment, few_shot
 from dormant.language.tasks.task import Measure, draw_demonstrations
@@ -55,10 +54,3 @@ class Next:
 def following() -> Next:
     """The task, for the entry point."""
     return Next()
-
-
-def documents(**_: Any) -> dict[str, list[dict[str, str]]]:
-    """The same prompts as documents of lm-evaluation-harness."""
-    task = Next()
-    cases = [task.case(item, language="english", shots=2, seed=0) for item in task.pool()]
-    return {"test": [{"prompt": case.prompt, "answer": case.scored_target} for case in cases]}

@@ -96,9 +96,9 @@ def _prompt(row: Mapping[str, Any]) -> str:
 class _Described(NamedTuple):
     """What the results file beside the samples says."""
 
-    name: str = ""
-    transform: str = PLAIN
-    versions: dict[str, str] = {}
+    name: str
+    transform: str
+    versions: dict[str, str]
 
 
 def _described(samples: Path) -> _Described:
@@ -106,7 +106,7 @@ def _described(samples: Path) -> _Described:
     match = _SAMPLES.fullmatch(samples.name)
     beside = samples.with_name(f"results_{match['time']}.json") if match else None
     if beside is None or not beside.is_file():
-        return _Described()
+        return _Described("", PLAIN, {})
     try:
         found = cast("dict[str, Any]", json.loads(_text(beside)))
     except ValueError as error:

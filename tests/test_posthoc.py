@@ -150,10 +150,12 @@ def test_bad_logs(logs, tmp_path, fault):
 def test_paths_that_are_no_logs(tmp_path):
     (tmp_path / "x.txt").write_text("")
     (tmp_path / "x.eval").write_text("no zip")
+    (tmp_path / "empty").mkdir()
     for name, message in {
         "missing": "no such log",
         "x.txt": "not a log",
-        ".": "no samples_….jsonl there",
+        "empty": "no samples_….jsonl there",
+        ".": "not a log of Inspect",
         "x.eval": "not a log of Inspect",
         "y.eval": "no such log",
     }.items():

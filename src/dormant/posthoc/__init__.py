@@ -26,25 +26,32 @@ def read_log(path: Path) -> Log:
         path: A directory that lm_eval wrote, one of its samples files, or an Inspect log.
 
     Raises:
-        DormantError: It is none of these, or damaged; the message names file and line.
+        DormantError: It is none of these, or damaged; the message names file and line. Or it holds
+            several evaluations.
     """
-    if path.suffix == ".eval":
-        return inspect_logs.read(path)
-    if path.is_dir():
-        return harness.read(path, sorted(path.rglob("samples_*.jsonl")))
-    if path.is_file() and path.suffix == ".jsonl":
-        return harness.read(path, [path])
-    raise DormantError(f"{path}: {'no such log' if not path.exists() else 'not a log'}; {HOW}")
+    found = _read(path)
+    if len(found) > 1:
+        raise DormantError(f"{path} holds {len(found)} evaluations, and one is needed")
+    return found[0]
 
 
 def read_logs(paths: Sequence[Path]) -> list[Log]:
-    """Read evaluations; a directory of Inspect's logs stands for all of them.
+    """Read evaluations; a directory stands for all that are in it.
 
     Raises:
         DormantError: See `read_log`.
     """
-    return [
-        read_log(file)
-        for path in paths
-        for file in ((sorted(path.glob("*.eval")) if path.is_dir() else []) or [path])
-    ]
+    return [log for path in paths for log in _read(path)]
+
+
+def _read(path: Path) -> list[Log]:
+    if path.is_dir():
+        files = sorted(path.glob("*.eval"))
+        if files:
+            return [inspect_logs.read(file) for file in files]
+        return harness.read(path, sorted(path.rglob("samples_*.jsonl")))
+    if path.suffix == ".eval":
+        return [inspect_logs.read(path)]
+    if path.is_file() and path.suffix == ".jsonl":
+        return harness.read(path, [path])
+    raise DormantError(f"{path}: {'no such log' if not path.exists() else 'not a log'}; {HOW}")

@@ -9,19 +9,30 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from dormant.errors import DormantError
-from dormant.posthoc.logs import HOW, Log, Sample
+from dormant.posthoc.logs import HOW, CellOrigin, Log, LogOrigin, Sample
 from dormant.results import PLAIN
 
 _IDENTITY = "identity"
+_CHOOSING = ("acc", "acc_norm")
+"""Metrics of multiple choice."""
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl")
 
 
-def read(path: Path, files: list[Path]) -> Log:
-    """Read the newest run of every task among the samples files of `path`.
+def read(path: Path, files: list[Path]) -> list[Log]:
+    """Read the newest run of every task, for each model and transform among the samples files.
 
     Raises:
         DormantError: There are none, or one is damaged; file and line are named.
     """
+    if not files:
+        raise DormantError(f"{path}: no samples_….jsonl there; {HOW}")
+    told: dict[_Described, list[Path]] = {}
+    for file in files:
+        told.setdefault(_described(file), []).append(file)
+    return [_read(path, some, one) for one, some in told.items()]
+
+
+def _read(path: Path, files: list[Path], told: _Described) -> Log:
     newest: dict[str, tuple[str, Path]] = {}
     notes: list[str] = []
     for file in files:
@@ -30,29 +41,40 @@ def read(path: Path, files: list[Path]) -> Log:
         if task in newest:
             notes.append(f"{path} holds several runs of {task}: the newest was read")
         newest[task] = max(newest.get(task, ("", file)), (time, file))
-    if not newest:
-        raise DormantError(f"{path}: no samples_….jsonl there; {HOW}")
     abilities: dict[str, dict[str, Sample]] = {}
+    chances: dict[str, float] = {}
     for task, (_, file) in newest.items():
-        found, left_out = _samples(task, file)
-        abilities |= found
-        notes += left_out
-    _, file = next(iter(newest.values()))
-    told = _described(file)
+        found = _samples(task, file)
+        abilities |= found.abilities
+        chances |= found.chances
+        notes += found.notes
+    origins = {
+        name: CellOrigin(chance=chances.get(name, 0.0), signature=told.signature)
+        for name in abilities
+    }
     return Log(
         name=told.name or path.stem,
         source=path,
         abilities=abilities,
         notes=list(dict.fromkeys(notes)),
-        versions=told.versions,
+        versions={"lm-eval": told.version} if told.version else {},
         transform=told.transform,
+        origin=LogOrigin(transform=told.transform, seed=0, abilities=origins),
         time=next(iter(newest.values()))[0],
     )
 
 
-def _samples(task: str, file: Path) -> tuple[dict[str, dict[str, Sample]], list[str]]:
-    """Read one samples file: the samples by ability, and a note for each metric left out."""
+class _Samples(NamedTuple):
+    """One samples file: samples by ability, chance by ability, a note for each metric left out."""
+
+    abilities: dict[str, dict[str, Sample]]
+    chances: dict[str, float]
+    notes: list[str]
+
+
+def _samples(task: str, file: Path) -> _Samples:
     abilities: dict[str, dict[str, Sample]] = {}
+    choices: dict[str, list[int]] = {}
     uncounted: set[str] = set()
     for number, line in enumerate(_text(file).split("\n"), start=1):
         if not line.strip():
@@ -71,6 +93,8 @@ def _samples(task: str, file: Path) -> tuple[dict[str, dict[str, Sample]], list[
             if not isinstance(value, (bool, int, float)) or value not in (0, 1):
                 uncounted.add(name)
                 continue
+            if metric in _CHOOSING:
+                choices.setdefault(name, []).append(_choices(row))
             samples = abilities.setdefault(name, {})
             if item in samples:
                 raise DormantError(f"{file}:{number}: item {item} occurs twice for {name}")
@@ -83,7 +107,25 @@ def _samples(task: str, file: Path) -> tuple[dict[str, dict[str, Sample]], list[
                 asked=str(row.get("prompt_hash", "")),
             )
     notes = [f"{name}: not a count of successes, left out" for name in sorted(uncounted)]
-    return {name: found for name, found in abilities.items() if name not in uncounted}, notes
+    return _Samples(
+        {name: found for name, found in abilities.items() if name not in uncounted},
+        {
+            name: sum(1 / count for count in counts) / len(counts)
+            for name, counts in choices.items()
+            if min(counts) > 1
+        },
+        notes,
+    )
+
+
+def _choices(row: Mapping[str, Any]) -> int:
+    """Return how many answers an item was chosen from; 1 or less where there was no choice."""
+    try:
+        asked = [one["arg_0"] for one in row["arguments"].values()]
+    except (KeyError, TypeError, AttributeError):
+        return 0
+    # Beside each choice after its prompt, some tasks score it after nothing.
+    return sum(bool(context) for context in asked)
 
 
 def _prompt(row: Mapping[str, Any]) -> str:
@@ -98,7 +140,8 @@ class _Described(NamedTuple):
 
     name: str
     transform: str
-    versions: dict[str, str]
+    signature: str
+    version: str
 
 
 def _described(samples: Path) -> _Described:
@@ -106,7 +149,7 @@ def _described(samples: Path) -> _Described:
     match = _SAMPLES.fullmatch(samples.name)
     beside = samples.with_name(f"results_{match['time']}.json") if match else None
     if beside is None or not beside.is_file():
-        return _Described("", PLAIN, {})
+        return _Described("", PLAIN, PLAIN, "")
     try:
         found = cast("dict[str, Any]", json.loads(_text(beside)))
     except ValueError as error:
@@ -116,11 +159,12 @@ def _described(samples: Path) -> _Described:
     # Dormant's model of the harness says what it does to the prompts of the model below it.
     conjugated = config.get("model") == "dormant"
     transform = str(arguments.get("transform", _IDENTITY)) if conjugated else _IDENTITY
-    version = found.get("lm_eval_version")
+    plain = transform == _IDENTITY
     return _Described(
         str(arguments.get("pretrained") or found.get("model_name") or ""),
-        PLAIN if transform == _IDENTITY else transform,
-        {"lm-eval": str(version)} if version else {},
+        PLAIN if plain else transform,
+        PLAIN if plain else str(config.get("transform") or transform),
+        str(found.get("lm_eval_version") or ""),
     )
 
 

@@ -1,7 +1,7 @@
 """Dormant: what was lost in fine-tuning, was it suppressed or forgotten, and how to get it back.
 
 The few public names, loaded on first use: ``import dormant`` imports neither torch nor
-transformers.
+transformers, nor anything else but the standard library.
 """
 
 from __future__ import annotations
@@ -10,33 +10,46 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dormant.conjugation import Compose, Identity, Predictor, Transform, conjugate
+    from dormant import transforms
+    from dormant.api import audit, conjugate, load
+    from dormant.audited import Audit
+    from dormant.conjugation import Compose, Identity, Predictor, Transform
     from dormant.errors import DormantError
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audit": "dormant.audited",
     "Compose": "dormant.conjugation",
     "DormantError": "dormant.errors",
     "Identity": "dormant.conjugation",
     "Predictor": "dormant.conjugation",
     "Transform": "dormant.conjugation",
-    "conjugate": "dormant.conjugation",
+    "audit": "dormant.api",
+    "conjugate": "dormant.api",
+    "load": "dormant.api",
 }
+_MODULES = {"transforms"}
 
 __all__ = [
+    "Audit",
     "Compose",
     "DormantError",
     "Identity",
     "Predictor",
     "Transform",
     "__version__",
+    "audit",
     "conjugate",
+    "load",
+    "transforms",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first asked for (PEP 562)."""
+    if name in _MODULES:
+        return importlib.import_module(f"dormant.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'dormant' has no attribute {name!r}")

@@ -73,7 +73,8 @@ def main() -> None:
     if sys.argv[1:2] != [_HARNESS]:
         os.environ.setdefault("TQDM_DISABLE", "1")
     try:
-        build()()
+        # The name under `python -m` too, in help and in what completes it.
+        build()(prog_name="dormant")
     except DormantError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

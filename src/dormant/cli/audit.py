@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -88,7 +87,7 @@ def audit(
     With one model, gains only are measured. A run that was stopped goes on when the same command
     is given again.
     """
-    from dormant.language.audit import AuditSettings
+    from dormant.language.audit import AuditSettings, default_directory
 
     settings = AuditSettings(
         base=base if tuned else None,
@@ -129,12 +128,6 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
         typer.echo(results.to_json(), nl=False)
         return
     print_report(results, Console(), page)
-
-
-def default_directory(settings: AuditSettings) -> Path:
-    """Return ``runs/BASE--TUNED``, with what names can't hold in file names replaced."""
-    names = [name for name in (settings.base, settings.tuned) if name is not None]
-    return Path("runs") / "--".join(re.sub(r"[^\w.-]+", "-", name).strip("-.") for name in names)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -91,6 +92,12 @@ class AuditSettings(Record):
     device: str = "auto"
     scorer: models.Scorer = "fast"
     keep_generations: bool = False
+
+
+def default_directory(settings: AuditSettings) -> Path:
+    """Return ``runs/BASE--TUNED``, with what names can't hold in file names replaced."""
+    names = [name for name in (settings.base, settings.tuned) if name is not None]
+    return Path("runs") / "--".join(re.sub(r"[^\w.-]+", "-", name).strip("-.") for name in names)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def render_page(
     sample = sample_items(items, [ability.task for ability in results.abilities], item_bytes)
     style, script = _asset("page.css"), _asset("page.js")
     return (
-        _environment()
+        environment()
         .get_template("page.html.jinja")
         .render(
             results=results,
@@ -98,7 +98,8 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates, in which numbers are written as in every other format."""
     environment = Environment(
         loader=PackageLoader(_PACKAGE, _TEMPLATES),
         autoescape=True,

@@ -53,9 +53,16 @@ def write_transforms_csv(results: AuditResults, file: IO[str]) -> None:
     """
     writer = csv.DictWriter(file, TRANSFORM_COLUMNS)
     writer.writeheader()
-    for ability in results.abilities:
-        for transform in ability.transforms or [None]:
-            writer.writerow(_transform_row(results, ability, transform))
+    writer.writerows(transform_rows(results))
+
+
+def transform_rows(results: AuditResults) -> list[dict[str, object]]:
+    """Return one row per ability × transform; a column that is missing was not measured."""
+    return [
+        _transform_row(results, ability, transform)
+        for ability in results.abilities
+        for transform in ability.transforms or [None]
+    ]
 
 
 def write_items_csv(items: Iterable[ItemOutcome], file: IO[str]) -> None:

@@ -1,0 +1,291 @@
+"""The Python interface: what the command line does, with values in place of files and tables.
+
+Nothing heavy is imported before a model is named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
+
+from dormant import conjugation
+from dormant.conjugation import Predictor, Transform
+from dormant.errors import DormantError, unknown
+
+if TYPE_CHECKING:
+    from dormant.audited import Audit
+    from dormant.transforms import TextTransform
+
+P = TypeVar("P")
+A = TypeVar("A")
+
+ModelName: TypeAlias = str | os.PathLike[str]
+"""A model as the command line takes it: a hub id, a directory, a PEFT adapter, a ``.gguf`` file,
+``smollm2``, or ``BACKEND:ARGS`` of lm-evaluation-harness."""
+
+
+class AskOptions(TypedDict, total=False):
+    """How a named model is asked; the options of ``dormant ask``."""
+
+    keep: bool
+    """Leave numbers, URLs, code, tags and placeholders as they are (default: no)."""
+    prompts: Literal["raw", "chat"]
+    """The prompt as it is, or in the model's chat template (default: raw)."""
+    max_new_tokens: int
+    """Length at which an answer stops, in tokens (default: 64)."""
+    until: str | Sequence[str]
+    """Texts at which an answer ends (default: none)."""
+    dtype: str
+    """"auto", "float32" or "bfloat16" (default: auto)."""
+    device: str
+    """"auto", "cpu", "cuda", "cuda:1" or "mps" (default: auto)."""
+
+
+class AuditOptions(TypedDict, total=False):
+    """What else `audit` takes; the defaults are those of the command line."""
+
+    shots: int | None
+    """Demonstrations a prompt; `None` means each task's own number."""
+    seed: int
+    """Decides items, demonstrations and halves (default: 0)."""
+    base_prompts: Literal["raw", "chat"]
+    """The base's prompts as they are, or in its chat template (default: raw)."""
+    tuned_prompts: Literal["raw", "chat"]
+    """Likewise for the tuned model."""
+    margin: float
+    """Drop, as a fraction, that counts as one (default: 0.05)."""
+    min_chrf: float
+    """Least round-trip chrF, 0 to 100, of a translated item (default: 40)."""
+    batch: int
+    """Prompts a batch: what a kill may lose (default: 64)."""
+    dtype: str
+    """"auto", "float32" or "bfloat16" (default: auto)."""
+    device: str
+    """"auto", "cpu", "cuda", "cuda:1" or "mps" (default: auto)."""
+    scorer: Literal["fast", "lm-eval"]
+    """Dormant's scorer, or lm-eval's own (default: fast)."""
+    keep_generations: bool
+    """Keep generated text in the records (default: no)."""
+
+
+@overload
+def conjugate(
+    model: ModelName, transform: TextTransform | str, **options: Unpack[AskOptions]
+) -> Predictor[str, str]: ...
+@overload
+def conjugate(model: Predictor[str, str], transform: str) -> Predictor[str, str]: ...
+@overload
+def conjugate(model: Predictor[P, A], transform: Transform[P, A]) -> Predictor[P, A]: ...
+def conjugate(model: Any, transform: Any, **options: Any) -> Predictor[Any, Any]:
+    """Return the predictor s⁻¹ ∘ model ∘ s (paper §3).
+
+    A named model is loaded when it is first called, and kept; it is asked as ``dormant ask``
+    asks, each line and label of the prompt transformed apart, so that layout survives. A function
+    of yours meets s(prompt) as a whole: exactly s⁻¹ ∘ model ∘ s
+    (`dormant.conjugation.conjugate`).
+
+    Args:
+        model: A model's name, or any function from prompts to answers.
+        transform: The pair (s, s⁻¹), or the name of a transform of text ("leetspeak").
+        options: See `AskOptions`; for a named model only.
+
+    Returns:
+        A predictor over the original prompts and answers.
+
+    Raises:
+        DormantError: There is no such model or transform, or an option is unknown. The predictor
+            raises it for a prompt outside the domain of s, and for an answer that s⁻¹ can't read.
+
+    Example:
+        >>> shout = dm.conjugate(str.upper, dm.transforms.get("reversed-characters"))
+        >>> shout("quiet")
+        'QUIET'
+    """
+    if isinstance(transform, str):
+        from dormant import transforms
+
+        transform = transforms.get(transform)
+    if isinstance(model, str | os.PathLike):
+        return _named(os.fspath(model), transform, options)
+    if not callable(model):
+        raise DormantError(
+            f"model is a {type(model).__name__}: give a model's name, or a function from prompts "
+            "to answers"
+        )
+    if options:
+        raise DormantError(f"{next(iter(options))} is an option for named models, not functions")
+    return conjugation.conjugate(model, transform)
+
+
+def _named(model: str, transform: TextTransform, options: dict[str, Any]) -> Predictor[str, str]:
+    from dormant.language.specs import parse
+
+    for name in options:
+        if name not in AskOptions.__annotations__:
+            raise unknown("option", name, AskOptions.__annotations__)
+    spec = parse(model)
+    style, until = options.get("prompts", "raw"), options.get("until", ())
+    ends = (until,) if isinstance(until, str) else tuple(until)
+    loaded: list[Any] = []
+
+    def ask(prompt: str) -> str:
+        from dormant.language import asking, models
+
+        if not loaded:
+            chosen = models.LoadOptions(options.get("dtype", "auto"), options.get("device", "auto"))
+            loaded.append(models.load(spec, chosen))
+        exchange = asking.ask(
+            loaded[0],
+            prompt,
+            transform,
+            options.get("keep", False),
+            style,
+            options.get("max_new_tokens", 64),
+            ends,
+        )
+        if exchange.answer is None:
+            raise DormantError(
+                f"the answer under {exchange.transform} can't be transformed back: "
+                f"{exchange.problem}"
+            )
+        return exchange.answer
+
+    return ask
+
+
+def audit(
+    base: ModelName,
+    tuned: ModelName | None = None,
+    *,
+    tasks: str | Sequence[str] | None = None,
+    transforms: str | Sequence[str] | None = None,
+    n: int | None = None,
+    prompts: Literal["raw", "chat"] = "raw",
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    **options: Unpack[AuditOptions],
+) -> Audit:
+    """Audit a base model and its fine-tuned child, as ``dormant audit`` does.
+
+    The run is a directory: stopped for any reason, the same call goes on where it was; finished,
+    the same call reads it.
+
+    Args:
+        base: The base model. Alone, it is audited on two cells: gains only, never "forgotten".
+        tuned: Its fine-tuned child.
+        tasks: Abilities or groups of them; default: icl and icl_vs_if.
+        transforms: Names; default: every language a task ships, leetspeak and pig-latin.
+        n: Items an ability; default: 100, or the whole pool where it is smaller.
+        prompts: Raw prompts, or each model's chat template.
+        out: The run directory; default: ``runs/BASE--TUNED``.
+        progress: Show a bar, in a terminal, or in a notebook that has ipywidgets.
+        options: See `AuditOptions`.
+
+    Returns:
+        The results, with verdicts, tables and a figure.
+
+    Raises:
+        DormantError: Bad input, a model that can't be loaded, a run with other settings in `out`,
+            a disk that is full.
+
+    Example:
+        >>> found = dm.audit("smollm2", "smollm2-sentiment-mild", tasks="icl/copy",
+        ...                  transforms="french", n=40, out="runs/copy")
+        >>> found.verdicts
+        {'icl/copy': 'suppressed'}
+    """
+    from pydantic import ValidationError
+
+    from dormant.audited import Audit
+    from dormant.bars import progress as bar
+    from dormant.language.audit import AuditSettings, default_directory
+    from dormant.language.audit import audit as run
+
+    given: dict[str, Any] = {
+        "base": None if tuned is None else _name(base),
+        "tuned": _name(base if tuned is None else tuned),
+        "n": n,
+        "base_prompts": prompts,
+        "tuned_prompts": prompts,
+        **options,
+    }
+    for kind, names in (("tasks", tasks), ("transforms", transforms)):
+        if names is not None:
+            given[kind] = _names(names)
+    for name in given:
+        if name not in AuditSettings.model_fields:
+            raise unknown("option", name, [*AuditOptions.__annotations__])
+    try:
+        settings = AuditSettings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DormantError(f"{where} is {first['input']!r}: {first['msg']}") from None
+    folder = default_directory(settings) if out is None else Path(out)
+    with bar(quiet=not (progress and _watched())) as told:
+        results = run(settings, folder, told)
+    return Audit(results, folder)
+
+
+def load(run: str | os.PathLike[str]) -> Audit:
+    """Read a finished run, whoever made it: `audit`, ``dormant audit`` or ``dormant demo``.
+
+    Args:
+        run: The run directory.
+
+    Raises:
+        DormantError: There is no finished run, or it is damaged.
+    """
+    from dormant.audited import Audit
+    from dormant.language.store import RunDirectory
+
+    folder = Path(run)
+    return Audit(RunDirectory.read(folder).results(), folder)
+
+
+def _name(model: object) -> str:
+    if isinstance(model, str | os.PathLike):
+        return os.fspath(cast("ModelName", model))
+    raise DormantError(
+        f"a model to audit is given by name, and this is a {type(model).__name__}: save it "
+        "(save_pretrained) and give the directory"
+    )
+
+
+def _names(given: object) -> tuple[str, ...]:
+    """Flatten names that may hold commas, as on the command line; a single text is one or more."""
+    values = cast("Sequence[object]", given if isinstance(given, list | tuple) else [given])
+    for value in values:
+        if not isinstance(value, str):
+            raise DormantError(
+                "tasks and transforms are given by name, so that a run can be resumed, and this "
+                f"is a {type(value).__name__}: register it (dormant.extend) and give its name"
+            )
+    parts = [part.strip() for value in values for part in str(value).split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _watched() -> bool:
+    """Whether a bar would be seen: by a terminal, or by a notebook with widgets."""
+    from dormant.bars import errors
+
+    if errors.is_jupyter:
+        from importlib.util import find_spec
+
+        return find_spec("ipywidgets") is not None
+    return errors.is_terminal
+
+
+__all__ = ["AskOptions", "AuditOptions", "ModelName", "audit", "conjugate", "load"]

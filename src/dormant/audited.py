@@ -1,0 +1,136 @@
+"""A finished audit, to be looked at from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dormant.errors import unknown
+from dormant.results import AbilityResult, AuditResults, ItemOutcome, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from dormant.report import Format
+
+_TABLES = ("abilities", "transforms", "items")
+
+
+@dataclass(frozen=True, repr=False)
+class Audit:
+    """What an audit found, and where it is kept.
+
+    A notebook shows it as a table; ``print`` as one line an ability.
+
+    Attributes:
+        results: Everything that ``results.json`` holds, as typed records.
+        path: The run directory.
+    """
+
+    results: AuditResults
+    path: Path
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdict on each ability, by its name."""
+        return {ability.task: ability.verdict for ability in self.results.abilities}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader should know first: templates that differ, items left out."""
+        return list(self.results.warnings)
+
+    def __getitem__(self, task: str) -> AbilityResult:
+        """Return all that was found on one ability.
+
+        Raises:
+            DormantError: It was not audited; the nearest name is suggested.
+        """
+        for ability in self.results.abilities:
+            if ability.task == task:
+                return ability
+        raise unknown("ability", task, self.verdicts)
+
+    def items(self) -> Iterator[ItemOutcome]:
+        """Read every scored prompt from the run directory, one at a time.
+
+        Raises:
+            DormantError: The directory is gone, or a record in it is damaged.
+        """
+        from dormant.language.store import RunDirectory
+
+        return RunDirectory.read(self.path).all_outcomes()
+
+    def to_pandas(
+        self, table: Literal["abilities", "transforms", "items"] = "abilities"
+    ) -> pd.DataFrame:
+        """Return a table for pandas.
+
+        Args:
+            table: "abilities", one row each; "transforms", one row per ability × transform, with
+                the columns of ``report.csv``; or "items", one row a scored prompt.
+
+        Raises:
+            DormantError: There is no such table, or pandas is not installed.
+        """
+        if table not in _TABLES:
+            raise unknown("table", table, _TABLES)
+        from dormant.report import frames
+
+        if table == "abilities":
+            return frames.abilities_frame(self.results)
+        if table == "transforms":
+            return frames.transforms_frame(self.results)
+        return frames.items_frame(self.items())
+
+    def plot(self, *tasks: str) -> Figure:
+        """Draw accuracy in every cell, with intervals.
+
+        Args:
+            tasks: Abilities to draw; none means all, trouble first.
+
+        Raises:
+            DormantError: An ability was not audited, or Matplotlib is not installed.
+        """
+        from dormant.report import figure, wording
+
+        chosen = [self[task] for task in tasks] or wording.by_severity(self.results)
+        return figure.draw(self.results, chosen)
+
+    def report(self, out: Path | str | None = None, format: Format = "html") -> Path:
+        """Write a report.
+
+        Args:
+            out: The file to write, or a directory; default: the run directory.
+            format: "html", "latex", "csv" or "json".
+
+        Returns:
+            The path of the file written.
+
+        Raises:
+            DormantError: The format is unknown, or the file can't be written.
+        """
+        from dormant.report import write_report
+
+        return write_report(
+            self.results, self.items(), self.path if out is None else Path(out), format
+        )
+
+    def __repr__(self) -> str:
+        from dormant.report import wording
+
+        models = [name for name in (self.results.base, self.results.tuned) if name is not None]
+        told = [f"{' → '.join(models)}: {wording.summary(self.results)}"]
+        told += [
+            f"{wording.MARKS[ability.verdict]} {ability.task}: {ability.verdict}. {ability.reason}"
+            for ability in wording.by_severity(self.results)
+        ]
+        return "\n".join(told)
+
+    def _repr_html_(self) -> str:
+        from dormant.report.notebook import render_table
+
+        return render_table(self.results)

@@ -1,0 +1,65 @@
+"""The bar that people watch: on standard error, so that standard output holds results only."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+
+from rich.console import Console
+
+from dormant.progress import Progress, Silent
+
+errors = Console(stderr=True)
+"""Progress and notes go here."""
+
+
+@contextlib.contextmanager
+def progress(quiet: bool) -> Generator[Progress]:
+    """Show a bar with the share done and an estimate of the time left, unless `quiet`."""
+    if quiet:
+        yield Silent()
+        return
+    from rich.progress import (
+        BarColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        # Speed over the last minutes, so that a change of model shows soon.
+        TimeRemainingColumn(elapsed_when_finished=False),
+        console=errors,
+        transient=True,
+        speed_estimate_period=120,
+    )
+    with bar:
+        yield _Bar(bar)
+
+
+class _Bar:
+    def __init__(self, bar: object) -> None:
+        from rich.progress import Progress as Bar
+
+        assert isinstance(bar, Bar)
+        self._bar = bar
+        self._task = bar.add_task("starting", total=None)
+
+    def start(self, total: int, done: int) -> None:
+        # What an earlier run did took no time in this one: it is left out of the speed.
+        self._bar.update(self._task, total=max(1, total - done))
+        if done:
+            self._bar.console.print(f"resuming: {done / max(1, total):.0%} was already done")
+
+    def stage(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+
+    def advance(self, amount: int) -> None:
+        self._bar.advance(self._task, amount)

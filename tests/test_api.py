@@ -171,6 +171,18 @@ def test_a_missing_library_is_one_line(audited, monkeypatch):
             call()
 
 
+def test_missing_libraries_of_models_are_one_line(monkeypatch, tmp_path):
+    import importlib.util
+
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *_: None if name == "lm_eval" else there(name)
+    )
+    for model in (BASE, "some/model"):
+        with pytest.raises(dm.DormantError, match=r"lm-eval.*pip install 'dormant\[models\]'"):
+            dm.audit(model, out=tmp_path / "x", **OPTIONS)
+
+
 def test_what_a_notebook_and_a_terminal_show(audited):
     text = repr(audited)
     assert "1 suppressed" in text

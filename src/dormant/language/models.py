@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from dormant.errors import DormantError
-from dormant.language.specs import ModelSpec, parse
+from dormant.language.specs import ModelSpec, parse, require_libraries
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -87,6 +87,7 @@ def load_hf(
         raise DormantError(
             f"model {spec.text!r} is served by a backend; this needs one that Transformers loads"
         )
+    require_libraries()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -127,7 +127,22 @@ def _directory(text: str, path: Path) -> ModelSpec:
     )
 
 
+def require_libraries() -> None:
+    """Refuse to run models where the packages for it are missing.
+
+    Raises:
+        DormantError: One is; the message says what to install.
+    """
+    for name in ("torch", "transformers", "lm_eval"):
+        if importlib.util.find_spec(name) is None:
+            raise DormantError(
+                f"running models needs the package {name.replace('_', '-')}, which is not "
+                "installed: pip install 'dormant[models]'"
+            )
+
+
 def _backend(text: str, backend: str, arguments: str) -> ModelSpec:
+    require_libraries()
     import lm_eval.models
     from lm_eval.api.registry import model_registry
 

@@ -26,6 +26,7 @@ extensions = [
 exclude_patterns = ["**/.ipynb_checkpoints"]
 
 # Markdown
+smartquotes = False  # --option is no dash
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 # Code without a language is as often shell as it is output.
@@ -99,6 +100,15 @@ def _write_commands(app: Sphinx) -> None:
         page.write_text(text, "utf-8")
 
 
+def _keep_colons(
+    app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
+) -> None:
+    """Keep Napoleon from reading "What it is: how" beside an attribute as a type and a text."""
+    if what in ("attribute", "data", "property") and lines:
+        lines.insert(0, "")
+
+
 def setup(app: Sphinx) -> None:
-    """Hook the generated page in before sources are read."""
+    """Hook in what this site does on its own."""
     app.connect("builder-inited", _write_commands)
+    app.connect("autodoc-process-docstring", _keep_colons, priority=400)  # Napoleon's is 500

@@ -33,7 +33,7 @@ A = TypeVar("A")
 
 ModelName: TypeAlias = str | os.PathLike[str]
 """A model as the command line takes it: a hub id, a directory, a PEFT adapter, a ``.gguf`` file,
-``smollm2``, or ``BACKEND:ARGS`` of lm-evaluation-harness."""
+``smollm2`` or one of its children, or ``BACKEND:ARGS`` as lm-evaluation-harness spells them."""
 
 
 class AskOptions(TypedDict, total=False):

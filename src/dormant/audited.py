@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dormant.errors import unknown
+from dormant.errors import DormantError, unknown
 from dormant.results import AbilityResult, AuditResults, ItemOutcome, Verdict
 
 if TYPE_CHECKING:
@@ -95,8 +95,15 @@ class Audit:
         Raises:
             DormantError: An ability was not audited, or Matplotlib is not installed.
         """
-        from dormant.report import figure, wording
+        from dormant.report import wording
 
+        try:
+            from dormant.report import figure
+        except ImportError as error:
+            raise DormantError(
+                f"figures need matplotlib, which can't be imported ({error}): "
+                "pip install 'dormant[notebook]'"
+            ) from None
         chosen = [self[task] for task in tasks] or wording.by_severity(self.results)
         return figure.draw(self.results, chosen)
 

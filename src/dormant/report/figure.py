@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from dormant.errors import DormantError
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
 from dormant.report import wording
 from dormant.results import AbilityResult, AuditResults, CellEstimates, Cells, Estimate, Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Those of the HTML report on white paper (page.css).
 _BASE, _TUNED, _QUIET, _RULE = "#77736a", "#2856a3", "#635f57", "#e3dfd6"
@@ -26,7 +26,16 @@ _APART = 0.17  # rows: base above, tuned below
 _STYLE = {"font.size": 9.5, "axes.titlesize": 10.5}
 
 
-def draw(results: AuditResults, abilities: Sequence[AbilityResult]) -> Figure:
+class Picture(Figure):
+    """A figure that notebooks show without being told to, whether pyplot is in use or not."""
+
+    def _repr_png_(self) -> bytes:
+        with io.BytesIO() as file:
+            self.savefig(file, format="png")
+            return file.getvalue()
+
+
+def draw(results: AuditResults, abilities: Sequence[AbilityResult]) -> Picture:
     """Draw abilities below one another: a row for plain prompts, and one for each transform.
 
     Hollow circles are the base model, filled ones the tuned; lines are the intervals.
@@ -37,18 +46,11 @@ def draw(results: AuditResults, abilities: Sequence[AbilityResult]) -> Figure:
 
     Returns:
         A figure that belongs to no window: a notebook shows it, ``savefig`` writes it.
-
-    Raises:
-        DormantError: Matplotlib is not installed.
     """
-    mpl = _matplotlib()
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     rows = [1 + len(ability.transforms) for ability in abilities]
     with mpl.rc_context(_STYLE):
         heights = [_ROW * count + 0.55 for count in rows]
-        figure = Figure(figsize=(6.6, sum(heights) + 0.75), dpi=110, layout="constrained")
+        figure = Picture(figsize=(6.6, sum(heights) + 0.75), dpi=110, layout="constrained")
         axes = figure.subplots(
             len(abilities), 1, squeeze=False, sharex=True, height_ratios=heights
         )[:, 0]
@@ -117,16 +119,3 @@ def _row(
         area.plot(
             value, place + shift, "o", color=colour, markerfacecolor=inside, ms=6.5, alpha=alpha
         )
-
-
-def _matplotlib() -> Any:
-    try:
-        import matplotlib as mpl
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise DormantError(
-            f"figures need matplotlib, which can't be imported ({error}): "
-            "pip install 'dormant[notebook]'"
-        ) from None
-    assert pyplot  # importing it is what makes a notebook show figures
-    return mpl

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -25,7 +26,10 @@ from dormant.conjugation import Predictor, Transform
 from dormant.errors import DormantError, unknown
 
 if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
     from dormant.audited import Audit
+    from dormant.language.specs import ModelSpec
     from dormant.transforms import TextTransform
 
 P = TypeVar("P")
@@ -91,9 +95,9 @@ def conjugate(model: Predictor[P, A], transform: Transform[P, A]) -> Predictor[P
 def conjugate(model: Any, transform: Any, **options: Any) -> Predictor[Any, Any]:
     """Return the predictor s⁻¹ ∘ model ∘ s (paper §3).
 
-    A named model is loaded when it is first called, and kept; it is asked as ``dormant ask``
-    asks, each line and label of the prompt transformed apart, so that layout survives. A function
-    of yours meets s(prompt) as a whole: exactly s⁻¹ ∘ model ∘ s
+    A named model is loaded when it is first called, and the last one stays loaded. It is asked as
+    ``dormant ask`` asks, each line and label of the prompt transformed apart, so that layout
+    survives. A function of yours meets s(prompt) as a whole: exactly s⁻¹ ∘ model ∘ s
     (`dormant.conjugation.conjugate`).
 
     Args:
@@ -138,16 +142,12 @@ def _named(model: str, transform: TextTransform, options: dict[str, Any]) -> Pre
     spec = parse(model)
     style, until = options.get("prompts", "raw"), options.get("until", ())
     ends = (until,) if isinstance(until, str) else tuple(until)
-    loaded: list[Any] = []
 
     def ask(prompt: str) -> str:
-        from dormant.language import asking, models
+        from dormant.language import asking
 
-        if not loaded:
-            chosen = models.LoadOptions(options.get("dtype", "auto"), options.get("device", "auto"))
-            loaded.append(models.load(spec, chosen))
         exchange = asking.ask(
-            loaded[0],
+            _loaded(spec, options.get("dtype", "auto"), options.get("device", "auto")),
             prompt,
             transform,
             options.get("keep", False),
@@ -163,6 +163,14 @@ def _named(model: str, transform: TextTransform, options: dict[str, Any]) -> Pre
         return exchange.answer
 
     return ask
+
+
+@lru_cache(maxsize=1)
+def _loaded(spec: ModelSpec, dtype: str, device: str) -> LM:
+    """Load a model; the last one is kept, so that several transforms can share it."""
+    from dormant.language import models
+
+    return models.load(spec, models.LoadOptions(dtype, device))
 
 
 def audit(

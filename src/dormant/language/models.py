@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from dormant.errors import DormantError
+from dormant.language.gguf_files import read_once
 from dormant.language.specs import ModelSpec, parse, require_libraries
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def load_hf(
     kind = dtype if dtype == "auto" else getattr(torch, dtype, None)
     if kind is None:
         raise DormantError(f"unknown dtype {dtype!r}: auto, float32 or bfloat16")
-    with _quiet():
+    with _quiet(), read_once() if spec.kind == "gguf" else contextlib.nullcontext():
         try:
             model: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=kind)
             tokenizer = AutoTokenizer.from_pretrained(**where)

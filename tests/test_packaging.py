@@ -77,12 +77,14 @@ def test_python_m_dormant():
     assert run(sys.executable, "-m", "dormant", "--version") == f"dormant {dormant.__version__}\n"
 
 
+# Typer asks the process tree which shell it is in, unless told not to.
+UNDETECTED = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_offered(shell, tmp_path):
-    """What --install-completion writes, the shell reads, and the program answers its question."""
-    # Typer asks the process tree which shell it is in, unless told not to.
-    told = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    script = run(sys.executable, "-m", "dormant", "--show-completion", shell, env=told)
+    env = {**os.environ, **UNDETECTED}
+    script = run(sys.executable, "-m", "dormant", "--show-completion", shell, env=env)
     assert "_DORMANT_COMPLETE" in script
     if shutil.which(shell):
         file = tmp_path / "completion"
@@ -90,16 +92,19 @@ def test_completion_is_offered(shell, tmp_path):
         run(shell, "-n", file)
 
 
-def test_completion_completes():
-    asked = {
-        **os.environ,
-        "_DORMANT_COMPLETE": "complete_bash",
-        "COMP_WORDS": "dormant tr",
-        "COMP_CWORD": "1",
-    }
-    program = Path(sys.executable).with_name("dormant")
-    words = run(program if program.exists() else "dormant", env=asked).split()
-    assert words == ["transform"]
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_completes(tmp_path):
+    """A bash that read what --install-completion wrote asks the program, and is answered."""
+    env = {**os.environ, **UNDETECTED, "HOME": str(tmp_path)}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    run(sys.executable, "-m", "dormant", "--install-completion", "bash", env=env)
+    (script,) = tmp_path.glob(".bash_completions/*.sh")
+    assert str(script) in (tmp_path / ".bashrc").read_text("utf-8")
+    typed = (
+        f"source {script}; COMP_WORDS=(dormant tr); COMP_CWORD=1; _dormant_completion dormant; "
+        'echo "${COMPREPLY[@]}"'
+    )
+    assert run("bash", "-c", typed, env=env).split() == ["transform"]
 
 
 @pytest.mark.slow

@@ -34,7 +34,6 @@ highlight_language = "none"
 suppress_warnings = [
     # JSON, CSV and TOML in examples hold "…" where something is left out.
     "misc.highlighting_failure",
-    "toc.empty_glob",
 ]
 
 # Notebooks: executed at every build, away from the tree, and an error fails the build.

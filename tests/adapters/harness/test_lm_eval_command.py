@@ -28,6 +28,16 @@ def test_identity_is_the_harness_itself(harness, model):
     assert ours.samples == theirs.samples
 
 
+def test_identity_in_a_chat_with_demonstrations(harness, model):
+    which = ["tiny_choice", "tiny_generate"]
+    more = ["--apply_chat_template", "--num_fewshot", "1", "--system_instruction", "Be brief."]
+    theirs = harness(model, *more, model="hf", which=which)
+    ours = harness(f"base=hf,{model}", *more, which=which)
+    assert "<|im_start|>system\nBe brief." in str(theirs.asked("tiny_choice"))
+    assert ours.results == theirs.results
+    assert ours.samples == theirs.samples
+
+
 def test_a_transform_reaches_the_model_and_the_records(harness, model):
     plain = harness(f"base=hf,{model}")
     changed = harness(f"base=hf,{model},transform=rot13")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -81,3 +83,24 @@ def dormant(monkeypatch, capsys, tmp_path):
         return Said(code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def small_harness(monkeypatch, tmp_path):
+    """lm-evaluation-harness in this process, quickly and without a trace.
+
+    Left out are its own 10 000 tasks, whose index takes half a minute; its set-up of logging for
+    the whole process; the cache of data that it shares with other runs; and its description of
+    the machine, which takes seconds.
+    """
+    import lm_eval.evaluator
+    import lm_eval.tasks
+
+    mine = functools.partial(lm_eval.tasks.TaskManager, include_defaults=False)
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", mine)
+    monkeypatch.setattr("lm_eval.__main__.setup_logging", lambda: logging.getLogger("lm_eval"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda _: None)
+    # The command line sets it where it isn't, which must not outlive a test.
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.delenv("TQDM_DISABLE")

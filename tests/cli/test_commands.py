@@ -46,6 +46,7 @@ REAL = {"BASE": "smollm2", "TUNED": "smollm2-sentiment-mild", "MODEL": "smollm2"
 _LAB = "pretraining.steps=4 finetuning.steps=2 evaluation.prompts=20 evaluation.curve_prompts=20"
 SMALLER = {
     "audit": ["-n", "4", "--quiet"],
+    "lm-eval": ["--limit", "4"],
     "lab": [
         "--quiet",
         *(word for change in _LAB.split() for word in ("--set", change)),
@@ -64,7 +65,16 @@ def ours() -> list[list[str]]:
 
 def adapted(words: Sequence[str], models: dict[str, str]) -> list[str]:
     """Put models in a command's places, and make its work small."""
-    return [*(models.get(word, word) for word in words), *SMALLER.get(words[0], [])]
+    return [*(_with_model(word, models) for word in words), *SMALLER.get(words[0], [])]
+
+
+def _with_model(word: str, models: dict[str, str]) -> str:
+    given = re.fullmatch(r"base=hf,pretrained=([^,]+)(.*)", word)
+    if given is None:
+        return models.get(word, word)
+    backend, colon, arguments = models.get(given[1], given[1]).partition(":")
+    base = f"base={backend},{arguments}" if colon else f"base=hf,pretrained={backend}"
+    return base + given[2]
 
 
 def needs_apertium(words: Sequence[str]) -> bool:
@@ -91,7 +101,7 @@ def test_commands_are_found():
     assert asked[-1] == "identity,leetspeak,pig-latin,rot13,spanish@apertium"
 
 
-def test_commands_work_on_fakes(dormant):
+def test_commands_work_on_fakes(dormant, small_harness):
     # In one directory and in order, because some need what others made.
     for words in ours():
         if needs_apertium(words):

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import functools
 import json
-import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,13 +69,6 @@ class Evaluation:
         return [row["resps"] for row in self.samples[task]]
 
 
-@pytest.fixture(autouse=True)
-def quick_and_alone(tmp_path, monkeypatch):
-    """No cache shared with other runs, and no description of the machine, which takes seconds."""
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda _: None)
-
-
 @pytest.fixture
 def tasks(tmp_path):
     """A folder of tasks, one of each kind, over local data."""
@@ -108,26 +99,13 @@ def written():
     return read
 
 
-@pytest.fixture
-def command(monkeypatch, dormant):
-    """Run `dormant …` in this process, without the harness's own tasks and loggers.
-
-    There are 10 000 tasks, and indexing them takes half a minute a run; the harness sets up logging
-    for the whole process, and pytest has its own.
-    """
-    import lm_eval.tasks
-
-    mine = functools.partial(lm_eval.tasks.TaskManager, include_defaults=False)
-    monkeypatch.setattr("lm_eval.tasks.TaskManager", mine)
-    monkeypatch.setattr("lm_eval.__main__.setup_logging", lambda: logging.getLogger("lm_eval"))
-    # The command line sets it where it isn't, which must not outlive a test.
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-    monkeypatch.delenv("TQDM_DISABLE")
-    return dormant
+@pytest.fixture(autouse=True)
+def alone(small_harness):
+    """In every test here."""
 
 
 @pytest.fixture
-def harness(command, tmp_path, tasks):
+def harness(dormant, tmp_path, tasks):
     """Evaluate the local tasks with `dormant lm-eval run`."""
     runs = []
 
@@ -137,7 +115,7 @@ def harness(command, tmp_path, tasks):
         argv = ["lm-eval", "run", "--model", model, "--model_args", model_args]
         argv += ["--include_path", tasks, "--tasks", ",".join(which)]
         argv += ["--device", "cpu", "--log_samples", "--output_path", out, *words]
-        said = command(*argv)
+        said = dormant(*argv)
         assert said.code == 0, said.err
         return read(out)
 

@@ -447,42 +447,42 @@ def test_later_versions_of_the_harness_find_the_models():
 # -- the command ------------------------------------------------------------------------------
 
 
-def test_the_harnesss_own_command_line_is_behind_it(command, tasks):
+def test_the_harnesss_own_command_line_is_behind_it(dormant, tasks):
     import os
 
-    said = command("lm-eval", "--help")
+    said = dormant("lm-eval", "--help")
     assert said.code == 0
     assert "usage: lm-eval" in said.out
     assert "validate" in said.out
-    said = command("lm-eval", "run", "--help")
+    said = dormant("lm-eval", "run", "--help")
     assert said.code == 0
     assert "--model_args" in said.out
-    said = command("lm-eval", "run", "--no-such-option", "x")
+    said = dormant("lm-eval", "run", "--no-such-option", "x")
     assert said.code == 2
     assert "unrecognized arguments: --no-such-option" in said.err
-    said = command("lm-eval", "ls", "tasks", "--include_path", tasks)
+    said = dormant("lm-eval", "ls", "tasks", "--include_path", tasks)
     assert said.code == 0
     assert "tiny_rolling" in said.out
-    said = command("lm-eval", "validate", "--tasks", "tiny_choice", "--include_path", tasks)
+    said = dormant("lm-eval", "validate", "--tasks", "tiny_choice", "--include_path", tasks)
     assert said.code == 0
-    said = command("lm-eval", "validate", "--tasks", "tiny_chioce", "--include_path", tasks)
+    said = dormant("lm-eval", "validate", "--tasks", "tiny_chioce", "--include_path", tasks)
     assert said.code == 1
     assert "TQDM_DISABLE" not in os.environ  # its bars are its only sign of progress
 
 
-def test_bad_input_is_one_line(command, tasks):
+def test_bad_input_is_one_line(dormant, tasks):
     words = ["--model", "dormant", "--model_args", "base=recorder,transform=leetspeek"]
     words += ["--tasks", "tiny_choice", "--include_path", tasks]
-    said = command("lm-eval", *words)
+    said = dormant("lm-eval", *words)
     assert said.code == 2
     assert said.err.splitlines()[-1].startswith("error: unknown transform 'leetspeek'")
 
 
-def test_a_harness_that_is_not_installed(command, monkeypatch):
+def test_a_harness_that_is_not_installed(dormant, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "lm_eval.__main__", None)
-    said = command("lm-eval", "ls", "tasks")
+    said = dormant("lm-eval", "ls", "tasks")
     assert said.code == 2
     assert "lm-evaluation-harness is not installed: pip install 'dormant[models]'" in said.err
 

@@ -13,7 +13,7 @@ MODELS = {"base": "skill=0.9", "tuned": "skill=0.9,hides=Which,hidden=0.1"}
 
 
 @pytest.fixture
-def logs(command, tasks, tmp_path, monkeypatch):
+def logs(dormant, tasks, tmp_path, monkeypatch):
     """Base and tuned, plain and in rot13; the tuned one is at a loss where it reads "Which"."""
     docs = [
         {"question": f"Which is {n}?", "choices": [f"x{n}", f"y{n}", f"z{n}"], "answer": 0}
@@ -25,12 +25,12 @@ def logs(command, tasks, tmp_path, monkeypatch):
             given = f"base=fake,pretrained={which},{arguments},transform={transform}"
             words = ["lm-eval", "--model", "dormant", "--model_args", given]
             words += ["--include_path", tasks, "--tasks", "tiny_choice", "--log_samples"]
-            said = command(*words, "--output_path", tmp_path / "logs")
+            said = dormant(*words, "--output_path", tmp_path / "logs")
             assert said.code == 0, said.err
     return tmp_path / "logs"
 
 
-def test_four_cells_of_one_folder(command, logs):
+def test_four_cells_of_one_folder(dormant, logs):
     found = posthoc.compare(posthoc.read_logs([logs]), base="base")
     assert (found.base, found.tuned) == ("base", "tuned")
     assert not [text for text in found.warnings if "not a count" not in text]
@@ -46,7 +46,7 @@ def test_four_cells_of_one_folder(command, logs):
             assert log.cell(ability.task).chance == pytest.approx(1 / 3)
     (acc,) = (ability for ability in found.abilities if ability.task == "tiny_choice/acc")
     assert acc.verdict == "suppressed"
-    said = command("report", "--from", logs, "--base", "base")
+    said = dormant("report", "--from", logs, "--base", "base")
     assert said.code == 0
     assert "rot13" in said.out
 

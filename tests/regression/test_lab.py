@@ -24,7 +24,7 @@ from dormant.regression.records import (
     ratio_estimate,
     recovered_share,
 )
-from dormant.regression.rundir import LabRun
+from dormant.regression.rundir import LabRun, Log
 from dormant.regression.settings import changed, load
 from dormant.regression.streams import stream
 from dormant.regression.worlds import world
@@ -215,6 +215,20 @@ def test_a_diverged_run_says_where_and_keeps_the_last_good_checkpoint(tiny_prese
     lab.locked(tmp_path / "run").release()
 
 
+def test_a_log_goes_on_where_it_was_left(tmp_path):
+    path = tmp_path / "log.jsonl"
+    first = Log(path)
+    for step in (10, 20, 30):
+        first.add({"step": step, "loss": 1.0})
+    with path.open("a") as file:
+        file.write('{"step": 40, "lo')  # killed while writing
+    again = Log(path)
+    assert [row["step"] for row in again.rows()] == [10, 20, 30]
+    again.add({"step": 20, "loss": 2.0})  # resumed from a checkpoint of step 10
+    again.add({"step": 30, "loss": 2.0})
+    assert [tuple(row.values()) for row in Log(path).rows()] == [(10, 1.0), (20, 2.0), (30, 2.0)]
+
+
 def test_unknown_devices_are_told(tiny_run, tmp_path):
     with pytest.raises(DormantError, match="device 'quantum'"):
         lab.run(tiny_run.settings, tmp_path, device="quantum")
@@ -303,6 +317,42 @@ def test_a_shared_pretraining_is_the_same(tiny_run, tmp_path):
     lab.run(settings, tmp_path / "run", device="cpu", cache=tmp_path / "cache")
     same_run(tiny_run, LabRun(tmp_path / "run"))
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_two_processes_make_one_run(tiny_run, tiny_preset, tmp_path):
+    out = tmp_path / "run"
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    done = subprocess.run(
+        [
+            sys.executable, *launcher, "-m", "dormant", "lab", "run", str(tiny_preset),
+            "--out", str(out), "--device", "cpu", "-q",
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("tiny · seed 0, 1") == 1  # one process prints
+    alone, together = tiny_run, LabRun(out)
+    files = [
+        sorted(str(file.relative_to(run.path)) for file in run.path.rglob("*") if file.is_file())
+        for run in (alone, together)
+    ]
+    assert files[0] == files[1]
+    for phase in ("pretraining", "finetuning"):
+        steps = [
+            [row["step"] for row in run.seed(0).log(phase).rows()] for run in (alone, together)
+        ]
+        assert steps[0] == steps[1]
+    # The same prompts are measured, so the exact predictors' losses are the same; training draws
+    # others of the same law.
+    one, two = (run.results().losses for run in (alone, together))
+    for prior in ("cont", "disc"):
+        for exact in ("ridge", "discrete"):
+            first, second = (getattr(getattr(all_, exact), prior) for all_ in (one, two))
+            assert second.estimate == pytest.approx(first.estimate, rel=1e-5)
+        for learnt in ("pretrained", "finetuned"):
+            first, second = (getattr(getattr(all_, learnt), prior) for all_ in (one, two))
+            assert second.estimate == pytest.approx(first.estimate, rel=0.15)
 
 
 @pytest.mark.slow

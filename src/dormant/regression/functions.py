@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -19,7 +19,8 @@ from dormant.errors import DormantError, unknown
 from dormant.regression.shapes import Inputs
 from dormant.regression.streams import stream
 
-FAMILIES = ("linear", "quadratic", "cosine")
+FamilyName: TypeAlias = Literal["linear", "quadratic", "cosine"]
+FAMILIES: tuple[FamilyName, ...] = get_args(FamilyName)
 
 
 class Family(Protocol):

@@ -165,6 +165,7 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._last: float | None = None  # step of the last row that this object wrote
 
     def rows(self) -> list[dict[str, float]]:
         """Return the rows in order of step; a half-written last line is left out."""
@@ -174,7 +175,19 @@ class Log:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Add a row; what a killed session logged from this step on is dropped."""
-        kept = [old for old in self.rows() if old["step"] < row["step"]]
-        text = "".join(json.dumps(one) + "\n" for one in [*kept, row])
-        guarded(self.path, lambda: write_atomically(self.path, text))
+        """Add a row; what a killed session logged from this step on is dropped.
+
+        Raises:
+            DormantError: The file can't be written.
+        """
+        if self._last is None or row["step"] <= self._last:
+            kept = [old for old in self.rows() if old["step"] < row["step"]]
+            text = "".join(json.dumps(one) + "\n" for one in [*kept, row])
+            guarded(self.path, lambda: write_atomically(self.path, text))
+        else:  # the file ends with this object's own row
+            guarded(self.path, lambda: self._append(json.dumps(row) + "\n"))
+        self._last = row["step"]
+
+    def _append(self, line: str) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line)

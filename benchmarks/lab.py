@@ -3,6 +3,7 @@
     python benchmarks/lab.py                      # everything, as text
     python benchmarks/lab.py --part steps         # or --part predictors
     python benchmarks/lab.py --json lab.json      # the figures as JSON too
+    python benchmarks/lab.py --part profile --shape paper   # where a step's time goes
 
 Training is timed against the design of Garg et al. (2022): Hugging Face's GPT2Model between a
 linear read-in and a linear read-out, interleaved tokens, float32, Adam. Both train on the same
@@ -74,7 +75,7 @@ class Garg(nn.Module):
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--part", choices=["steps", "predictors"], action="append")
+    parser.add_argument("--part", choices=["steps", "predictors", "profile"], action="append")
     parser.add_argument("--shape", choices=list(SHAPES), action="append")
     parser.add_argument("--rounds", type=int, default=5, help="timed steps of each design")
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
@@ -90,6 +91,10 @@ def main() -> None:
         found["steps"] = {
             name: steps(name, device, arguments.rounds, compiled=arguments.compile)
             for name in arguments.shape or SHAPES
+        }
+    if "profile" in parts:
+        found["profile"] = {
+            name: profile(name, device, arguments.rounds) for name in arguments.shape or SHAPES
         }
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -236,6 +241,68 @@ def step(
             one.zero_grad(set_to_none=True)
 
     return call
+
+
+# Where a step's time goes
+
+KINDS = {
+    "matrix products": ("mm", "addmm", "bmm", "baddbmm"),
+    "attention kernel": ("_scaled_dot_product",),
+    "optimiser": ("_fused_adam", "_foreach", "lerp", "addcdiv", "addcmul", "sqrt"),
+    "activation": ("gelu", "tanh", "pow"),
+    "softmax": ("_softmax",),
+    "norms": ("native_layer_norm",),
+    "copies": ("copy_", "cat", "clone", "contiguous", "stack"),
+    "sums, products": ("add", "add_", "mul", "mul_", "sum", "sub", "div", "masked_fill", "where"),
+}
+"""Operations by what they are for; a name that begins so, after ``aten::``, or equals it."""
+
+
+def profile(name: str, device: torch.device, rounds: int) -> dict[str, Any]:
+    """Say what part of a step each kind of operation takes, for the usual design and ours."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as watch
+
+    shape = dict(SHAPES[name])
+    batch = shape.pop("batch")
+    prior = Gaussian(Linear(dim=shape["dim"]), sigma=1.0)
+    prompts = prior.sample(batch, shape["positions"], stream(0, "benchmark", device=device))
+    designs = {
+        "Garg et al.: GPT2Model, Adam": step(Garg(**shape).to(device), prompts, "plain"),
+        "ours, interleaved": ours(shape, "interleaved", prompts, device),
+        "ours, paired": ours(shape, "paired", prompts, device),
+    }
+    rows: dict[str, Any] = {}
+    print(f"\nWhere a step's time goes, {name} shape, milliseconds a step of the operations alone")
+    for key, design in designs.items():
+        design()
+        with watch(activities=[ProfilerActivity.CPU]) as watched:
+            for _ in range(rounds):
+                design()
+        spent: dict[str, float] = {}
+        for one in watched.key_averages():
+            milliseconds = one.self_cpu_time_total / 1e3 / rounds
+            kind = kind_of(one.key)
+            spent[kind] = spent.get(kind, 0.0) + milliseconds
+        rows[key] = dict(sorted(spent.items(), key=lambda item: -item[1]))
+        total = sum(spent.values())
+        print(f"  {key}: {total:.0f} ms")
+        for kind, milliseconds in rows[key].items():
+            print(f"    {kind:20} {milliseconds:8.1f} ms  {milliseconds / total:5.1%}")
+    return rows
+
+
+def kind_of(operation: str) -> str:
+    """Return what a profiled operation is for."""
+    plain = operation.removeprefix("aten::")
+    for kind, names in KINDS.items():
+        if plain in names or any(
+            plain.startswith(n) for n in names if n.startswith(("_", "native"))
+        ):
+            return kind
+        if plain.removesuffix("_backward") in names:
+            return kind
+    return "rest"
 
 
 # Exact predictors

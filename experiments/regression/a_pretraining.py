@@ -1,7 +1,8 @@
 r"""(a) Pretraining on each prior against its optimum, by exemplar count.
 
-dormant lab sweep quick --set pretraining_units=none --set pretraining.steps=1000 \
-    --set finetuning.steps=1 --over alpha=0,0.1,0.3,0.5,0.7,0.9,1 --out runs/lab-alpha
+dormant lab sweep quick --seeds 11,12,13 --set pretraining_units=none \
+    --set pretraining.steps=1000 --set finetuning.steps=1 --over alpha=0,0.2,0.5,0.8,1 \
+    --out runs/lab-alpha
 python experiments/regression/a_pretraining.py runs/lab-alpha
 """
 
@@ -59,6 +60,7 @@ def draw(rows: list[Row]) -> Figure:
             those = [row for row in here if row["predictor"] == name]
             line(axis, look, [float(row["exemplars"]) for row in those], those)
         axis.set(title=title, xlabel="exemplars before the query")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         top = max(float(r["estimate"]) for r in here if r["predictor"] in ("pretrained", "ridge"))
         axis.set_ylim(0, 1.15 * top)
     axes[0].set_ylabel("loss on the prior itself (squared error, labels²)")

@@ -2,8 +2,9 @@ r"""(b) The trade-off: loss on D_cont against loss on D_disc as α goes from 0 t
 
 The sweep is that of a_pretraining.py:
 
-dormant lab sweep quick --set pretraining_units=none --set pretraining.steps=1000 \
-    --set finetuning.steps=1 --over alpha=0,0.1,0.3,0.5,0.7,0.9,1 --out runs/lab-alpha
+dormant lab sweep quick --seeds 11,12,13 --set pretraining_units=none \
+    --set pretraining.steps=1000 --set finetuning.steps=1 --over alpha=0,0.2,0.5,0.8,1 \
+    --out runs/lab-alpha
 python experiments/regression/b_tradeoff.py runs/lab-alpha
 """
 

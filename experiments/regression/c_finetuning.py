@@ -1,6 +1,6 @@
 """(c) Fine-tuning: both losses against steps.
 
-dormant lab run quick --seeds 0,1,2 --out runs/lab-quick
+dormant lab run quick --seeds 11,12,13 --out runs/lab-quick
 python experiments/regression/c_finetuning.py runs/lab-quick
 """
 

@@ -1,6 +1,6 @@
 """(d) Change in loss against likelihood under D_disc, in bins.
 
-dormant lab run quick --seeds 0,1,2 --out runs/lab-quick
+dormant lab run quick --seeds 11,12,13 --out runs/lab-quick
 python experiments/regression/d_likelihood.py runs/lab-quick
 """
 

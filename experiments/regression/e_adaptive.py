@@ -1,6 +1,6 @@
 """(e) Does choosing among transforms, or averaging over them, beat scaling? Paired differences.
 
-dormant lab run quick --seeds 0,1,2 --out runs/lab-quick
+dormant lab run quick --seeds 11,12,13 --out runs/lab-quick
 python experiments/regression/e_adaptive.py runs/lab-quick
 
 A row's loss is on D_cont, its difference to plain scaling by the run's γ (below 0: better), and

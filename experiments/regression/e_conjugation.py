@@ -1,6 +1,6 @@
 """(e) Conjugate prompting: losses by exemplar count, and by γ.
 
-dormant lab run quick --seeds 0,1,2 --out runs/lab-quick
+dormant lab run quick --seeds 11,12,13 --out runs/lab-quick
 python experiments/regression/e_conjugation.py runs/lab-quick
 """
 

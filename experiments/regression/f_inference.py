@@ -1,6 +1,6 @@
 """(f) The model's own g, before and after fine-tuning, beside the exact g.
 
-dormant lab run quick --seeds 0,1,2 --out runs/lab-quick
+dormant lab run quick --seeds 11,12,13 --out runs/lab-quick
 python experiments/regression/f_inference.py runs/lab-quick
 """
 
@@ -91,6 +91,7 @@ def draw(rows: list[Row]) -> Figure:
             those = [row for row in rows if row["prior"] == prior and row["predictor"] == name]
             line(axis, look, [float(row["exemplars"]) for row in those], those)
         axis.set(title=f"On {LABELS[prior]}", xlabel="exemplars before the query")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     both = [row for row in rows if row["prior"] == "both"]
     xs = [float(row["estimate"]) for row in both if row["predictor"] == "exact"]
     for name, look in looks.items():

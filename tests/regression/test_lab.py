@@ -319,6 +319,7 @@ def test_a_shared_pretraining_is_the_same(tiny_run, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_run(tiny_run, tiny_preset, tmp_path):
     out = tmp_path / "run"
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")

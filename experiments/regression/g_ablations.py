@@ -105,5 +105,9 @@ if __name__ == "__main__":
             f"{row['ridge']:.3f}  D_disc {row['finetuned_disc']:.3f}  won back "
             + (f"{float(share):.0%}" if share else "–")
         )
-    print("intervals:", *dict.fromkeys(f"{row['field']}: {row['interval']}" for row in table), sep="\n  ")
+    print(
+        "intervals:",
+        *dict.fromkeys(f"{row['field']}: {row['interval']}" for row in table),
+        sep="\n  ",
+    )
     print(write_figure(read.out / "ablations", table, lambda: draw(table)))

@@ -22,6 +22,8 @@ from common import arguments
 from matplotlib.figure import Figure
 
 from dormant.regression.figures import LOOKS, Row, write_figure
+from dormant.regression.records import net_share
+from dormant.regression.rundir import LabRun
 
 PANELS = {
     "replay": ("Replay", "share of prompts from pretraining"),
@@ -43,24 +45,40 @@ SHIFTS = dict(zip(LINES, (-0.09, -0.03, 0.03, 0.09), strict=True))
 
 
 def tabulate(folder: Path) -> list[Row]:
-    """Return a row for each value of each field: the sweeps' tables, one below the other."""
+    """Return a row for each value of each field: the sweeps' tables, one below the other.
+
+    Net shares are computed from the runs: what s does for the pretrained model is left out.
+    """
     rows: list[Row] = []
     for field in PANELS:
         file = folder / field / "table.csv"
         if not file.exists():
             continue
         for old in csv.DictReader(file.open(encoding="utf-8")):
+            if old["error"]:
+                print(f"left out: {field} {old[field]}: {old['error']}")
+                continue
+            errors = LabRun(folder / field / "runs" / old["run"]).all_errors()
+            net = net_share(errors, float(old["gamma"]))
             row: Row = {"field": field, "value": old[field]}
             for name in LINES:
                 row |= {f"{name}{end}": float(old[f"{name}_cont{end}"]) for end in ENDS}
             row |= {f"finetuned_disc{end}": float(old[f"finetuned_disc{end}"]) for end in ENDS}
             row |= {f"recovered_share{end}": old[f"recovered_share{end}"] for end in ENDS}
-            row["interval"] = old["interval"]
+            found = ("", "", "") if net is None else (net.estimate, net.low, net.high)
+            row |= {f"net_share{end}": one for end, one in zip(ENDS, found, strict=True)}
+            row |= {"gamma": old["gamma"], "interval": old["interval"]}
             rows.append(row)
     return rows
 
 
 ENDS = ("", "_low", "_high")
+
+
+def span(row: Row, name: str, form: str) -> str:
+    """Write an estimate and its interval."""
+    middle, low, high = (format(float(row[f"{name}{end}"]), form) for end in ENDS)
+    return f"{middle} [{low}, {high}]"
 
 
 def draw(rows: list[Row]) -> Figure:
@@ -98,12 +116,14 @@ if __name__ == "__main__":
     read = arguments(__doc__, "runs/lab-g")
     table = tabulate(read.run)
     for row in table:
-        share = row["recovered_share"]
+        share, net = row["recovered_share"], row["net_share"]
         print(
             f"{row['field']:19} {row['value']:12} pretrained {row['pretrained']:.3f}  "
-            f"fine-tuned {row['finetuned']:.3f}  + s {row['finetuned_conjugated']:.3f}  ridge "
-            f"{row['ridge']:.3f}  D_disc {row['finetuned_disc']:.3f}  won back "
+            f"fine-tuned {span(row, 'finetuned', '.3f')}  + s (γ = {row['gamma']}) "
+            f"{span(row, 'finetuned_conjugated', '.3f')}  ridge {row['ridge']:.3f}  "
+            f"D_disc {row['finetuned_disc']:.3f}  won back "
             + (f"{float(share):.0%}" if share else "–")
+            + (f", net {span(row, 'net_share', '.0%')}" if net else "")
         )
     print(
         "intervals:",

@@ -33,7 +33,7 @@ def test_identity_in_a_chat_with_demonstrations(harness, model):
     more = ["--apply_chat_template", "--num_fewshot", "1", "--system_instruction", "Be brief."]
     theirs = harness(model, *more, model="hf", which=which)
     ours = harness(f"base=hf,{model}", *more, which=which)
-    assert "<|im_start|>system\nBe brief." in str(theirs.asked("tiny_choice"))
+    assert r"<|im_start|>system\nBe brief." in str(theirs.asked("tiny_choice"))
     assert ours.results == theirs.results
     assert ours.samples == theirs.samples
 
@@ -56,6 +56,30 @@ def test_dormants_own_scorer_gives_the_same_numbers(harness, model):
     for one, other in zip(ours.answers("tiny_choice"), theirs.answers("tiny_choice"), strict=True):
         for (mine,), (yours,) in zip(one, other, strict=True):
             assert float(mine[0]) == pytest.approx(float(yours[0]), abs=1e-4)
+
+
+@pytest.mark.parametrize("transform", ["leetspeak", "pig-latin"])
+def test_the_harness_and_the_audit_agree(harness, dormant, tasks, tiny_checkpoint, transform):
+    """Item by item and by both metrics, plain and transformed, with demonstrations' layout."""
+    for end in ("yaml", "jsonl"):
+        text = (ROOT / "examples" / "lm_eval" / f"everyday.{end}").read_text()
+        (tasks / f"everyday.{end}").write_text(text.replace("test: every", f"test: {tasks}/every"))
+    names = ("acc", "acc_norm")
+    abilities = ",".join(f"lm-eval:{tasks}/everyday.yaml@{name}" for name in names)
+    words = ["audit", tiny_checkpoint, "--task", abilities, "--transform", transform, "--json"]
+    said = dormant(*words, "--scorer", "lm-eval", "-n", 40)
+    assert said.code == 0, said.err
+    found = json.loads(said.out)["abilities"]
+    given = f"base=hf,pretrained={tiny_checkpoint},dtype=float32"
+    plain = harness(given, which=["everyday"]).results["everyday"]
+    changed = harness(f"{given},transform={transform}", which=["everyday"]).results["everyday"]
+    for name, ability in zip(names, found, strict=True):
+        cells = ability["transforms"][0]["accuracy"]
+        assert plain[f"{name},none"] == ability["accuracy"]["tuned_plain"]
+        # The harness divides by the length of the plain answer, the audit by that of its image.
+        if name == "acc" or transform == "leetspeak":
+            assert changed[f"{name},none"] == cells["tuned_transformed"]
+    assert plain != changed
 
 
 # -- SmolLM2, and the commands as a user types them ---------------------------------------------

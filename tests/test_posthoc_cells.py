@@ -166,7 +166,9 @@ def test_the_command(audited, monkeypatch, capsys):
 
 def conjugated(path, grades, *, model="m/base", transform=None, number=0, errors=(), **settings):
     """A log of a task that knows nothing of Dormant, perhaps through its solver."""
-    kept = {CONJUGATED: {"transform": transform}} if transform else {}
+    kept = (
+        {CONJUGATED: {"transform": transform, "signature": f"{transform}-1"}} if transform else {}
+    )
     samples = [
         EvalSample(
             id=place, epoch=1, input=f"{place}?", target=settings.get("target", "4"), metadata=kept,
@@ -191,7 +193,7 @@ def test_any_task_through_the_solver(tmp_path):
     assert ability.task == "sums/match"
     assert ability.drop.estimate == pytest.approx(6 / 8)
     (one,) = ability.transforms
-    assert one.name == "leetspeak"
+    assert (one.name, one.signature) == ("leetspeak", "leetspeak-1")
     assert one.gain.estimate == pytest.approx(4 / 8)
     assert one.recovery.estimate == pytest.approx(6 / 8 - 2 / 8)
 

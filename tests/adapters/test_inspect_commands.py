@@ -69,27 +69,26 @@ def plainly(results):
     ]  # fmt: skip
 
 
-@pytest.mark.slow  # loads a model six times
+@pytest.mark.slow  # loads a model five times
 def test_four_logs_say_what_the_audit_says(tmp_path):
     """Every accuracy of every cell to the last digit, and so every estimate and verdict."""
     logs = [
-        inspect_eval("dormant/icl", f"dormant/{model}", tmp_path, only="copy,plural", n=25, **under)
+        inspect_eval("dormant/icl", f"dormant/{model}", tmp_path, only="copy,plural", n=16, **under)
         for model in (BASE, TUNED)
-        for under in ({}, {"transform": "french"}, {"transform": "leetspeak"})
+        for under in ({}, {"transform": "leetspeak"})
     ]
     results = audited(
-        tmp_path, BASE, TUNED, "-t", "icl/copy,icl/plural", "-s", "french,leetspeak", "-n", 25
+        tmp_path, BASE, TUNED, "-t", "icl/copy,icl/plural", "-s", "leetspeak", "-n", 16
     )
-    names = ("plain", "french", "leetspeak")
     for ability in results.abilities:
-        cells = [ability.accuracy, *(one.accuracy for one in ability.transforms)]
-        for number, (name, cell) in enumerate(zip(names, cells, strict=True)):
-            state = "plain" if name == "plain" else "transformed"
-            assert accuracy(logs[number], ability.task) == getattr(cell, f"base_{state}")
-            assert accuracy(logs[number + 3], ability.task) == getattr(cell, f"tuned_{state}")
+        under = ability.transforms[0].accuracy
+        assert [accuracy(log, ability.task) for log in logs] == [
+            ability.accuracy.base_plain, under.base_transformed,
+            ability.accuracy.tuned_plain, under.tuned_transformed,
+        ]  # fmt: skip
     # The comparison is of something: neither all nor nothing is right.
     assert 0 < accuracy(logs[0]) < 1
-    assert 0 < accuracy(logs[5]) < 1
+    assert accuracy(logs[2]) != accuracy(logs[0])
     files = sorted((tmp_path / "logs").glob("*.eval"))
     found = posthoc.compare(posthoc.read_logs(files))
     assert plainly(found) == plainly(results)
@@ -98,20 +97,20 @@ def test_four_logs_say_what_the_audit_says(tmp_path):
         assert ability.task in said
 
 
-@pytest.mark.slow  # loads a model five times
+@pytest.mark.slow  # loads a model six times
 def test_inference_and_refusals(tmp_path):
     for task, names, transform in (
         ("nli", "nli/greedy", "spanish"),
         ("refusal", "refusal", "leetspeak"),
     ):
-        log = inspect_eval(f"dormant/{task}", f"dormant/{BASE}", tmp_path, n=12)
+        log = inspect_eval(f"dormant/{task}", f"dormant/{BASE}", tmp_path, n=8)
         under = inspect_eval(
-            f"dormant/{task}", f"dormant/{BASE}", tmp_path, n=12, transform=transform
+            f"dormant/{task}", f"dormant/{BASE}", tmp_path, n=8, transform=transform
         )
         folder = tmp_path / task
         folder.mkdir()
         said = command(
-            "dormant", "audit", BASE, "-t", names, "-s", transform, "-n", 12, "--json", cwd=folder
+            "dormant", "audit", BASE, "-t", names, "-s", transform, "-n", 8, "--json", cwd=folder
         )
         abilities = AuditResults.model_validate_json(said).abilities
         for ability in abilities:
@@ -122,10 +121,10 @@ def test_inference_and_refusals(tmp_path):
 
 @pytest.mark.slow  # loads a model twice
 def test_the_solver_on_the_command_line(tmp_path):
-    plain = inspect_eval("dormant/icl", f"dormant/{BASE}", tmp_path, only="copy", n=15)
+    plain = inspect_eval("dormant/icl", f"dormant/{BASE}", tmp_path, only="copy", n=12)
     command(
         "inspect_ai", "eval", "dormant/icl", "--model", f"dormant/{BASE}", "-T", "only=copy",
-        "-T", "n=15", "--solver", "dormant/conjugate", "-S", "transform=leetspeak",
+        "-T", "n=12", "--solver", "dormant/conjugate", "-S", "transform=leetspeak",
         "--log-dir", "logs", "--display", "plain", cwd=tmp_path,
     )  # fmt: skip
     newest = max((tmp_path / "logs").glob("*.eval"))
@@ -156,7 +155,7 @@ def example(tmp_path_factory):
 def test_a_package_of_others_works_in_all_front_ends(example, tmp_path):
     """Its transform and its task; from Inspect and the audit with the same numbers."""
     results = audited(
-        tmp_path, BASE, TUNED, "-t", "example/next", "-s", "dotted", "-n", 30, more=[example]
+        tmp_path, BASE, TUNED, "-t", "example/next", "-s", "dotted", "-n", 24, more=[example]
     )
     (ability,) = results.abilities
     assert ability.task == "example/next"
@@ -167,7 +166,7 @@ def test_a_package_of_others_works_in_all_front_ends(example, tmp_path):
         ("dotted", under.accuracy, "transformed"),
     ):
         log = inspect_eval(
-            "dormant/ability", f"dormant/{BASE}", tmp_path, name="example/next", n=30,
+            "dormant/ability", f"dormant/{BASE}", tmp_path, name="example/next", n=24,
             transform=transform, more=[example],
         )  # fmt: skip
         assert accuracy(log) == getattr(cells, f"base_{state}")
@@ -177,11 +176,11 @@ def test_a_package_of_others_works_in_all_front_ends(example, tmp_path):
     folder = tmp_path / "harness"
     folder.mkdir()
     said = command(
-        "dormant", "audit", BASE, "-t", "example/next", "-s", "dotted", "-n", 30, "--json",
+        "dormant", "audit", BASE, "-t", "example/next", "-s", "dotted", "-n", 24, "--json",
         "--scorer", "lm-eval", cwd=folder, more=[example],
     )  # fmt: skip
     (ability,) = AuditResults.model_validate_json(said).abilities
-    command("dormant", "task", "export", "example/next", "-n", 30, cwd=folder, more=[example])
+    command("dormant", "task", "export", "example/next", "-n", 24, cwd=folder, more=[example])
     for transform, accurate in (
         ("identity", ability.accuracy.tuned_plain),
         ("dotted", ability.transforms[0].accuracy.tuned_transformed),

@@ -35,7 +35,7 @@ def read(path: Path) -> Log:
     abilities: dict[str, dict[str, Sample]] = {}
     lost: dict[str, dict[str, str]] = {}
     uncounted: set[str] = set()
-    transforms: set[str] = set()
+    transforms: set[tuple[str, str]] = set()
     epochs = len({sample.epoch for sample in log.samples or []})
     asked = str(log.eval.model_args.get("prompts", ""))
     for sample in log.samples or []:
@@ -74,10 +74,11 @@ def read(path: Path) -> Log:
     if not abilities and not uncounted:
         raise DormantError(f"{path}: the log holds no scored samples (status {log.status})")
     if len(transforms) > 1:
+        names = ", ".join(" by ".join(filter(None, one)) for one in sorted(transforms))
         raise DormantError(
-            f"{path}: samples under several transforms ({', '.join(sorted(transforms))}): "
-            "make a log for each"
+            f"{path}: samples under several transforms ({names}): make a log for each"
         )
+    transform, signature = transforms.pop() if transforms else (PLAIN, "")
     if whole:
         for name, cell in whole.abilities.items():
             lost.setdefault(name, {}).update(cell.excluded)
@@ -87,7 +88,8 @@ def read(path: Path) -> Log:
         abilities={name: found for name, found in abilities.items() if name not in uncounted},
         notes=[f"{name}: not a count of successes, left out" for name in sorted(uncounted)],
         versions={key: str(value) for key, value in log.eval.packages.items()},
-        transform=transforms.pop() if transforms else PLAIN,
+        transform=transform,
+        signature=signature,
         origin=whole,
         # Errors of samples that say nothing of an ability are those of every scorer.
         lost={
@@ -127,13 +129,18 @@ def _validated(kind: type[_Origin], found: Any, path: Path) -> _Origin | None:
         ) from None
 
 
-def _transform(sample: EvalSample, whole: LogOrigin | None) -> str:
-    """Name what was done to a sample: by Dormant's task, then by its solver."""
-    solver = sample.metadata.get(CONJUGATED)
+def _transform(sample: EvalSample, whole: LogOrigin | None) -> tuple[str, str]:
+    """Name what was done to a sample, by Dormant's task and then by its solver.
+
+    Returns:
+        The transform, and the signature of the solver's, if it has done anything.
+    """
     names = [whole.transform] if whole and whole.transform != PLAIN else []
-    if isinstance(solver, Mapping):
-        names.append(str(cast("Mapping[str, Any]", solver).get("transform")))
-    return "+".join(names) or PLAIN
+    solver = sample.metadata.get(CONJUGATED)
+    if not isinstance(solver, Mapping):
+        return "+".join(names) or PLAIN, ""
+    told = cast("Mapping[str, Any]", solver)
+    return "+".join([*names, str(told.get("transform"))]), str(told.get("signature", ""))
 
 
 def _asked_text(sample: EvalSample) -> str:

@@ -92,6 +92,7 @@ class Log:
         notes: What was left out, and why.
         versions: Versions of the tool that wrote it.
         transform: The transform of its prompts, or `PLAIN`.
+        signature: What was really used, where that is the same for all abilities.
         origin: What Dormant's own plug-in said of it.
         lost: The reason, by ability and item, for items without an outcome.
         time: When it was made, as the tool writes it; later is greater.
@@ -103,6 +104,7 @@ class Log:
     notes: list[str] = field(default_factory=list[str])
     versions: dict[str, str] = field(default_factory=dict[str, str])
     transform: str = PLAIN
+    signature: str = ""
     origin: LogOrigin | None = None
     lost: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     time: str = ""
@@ -110,4 +112,5 @@ class Log:
     def cell(self, ability: str) -> CellOrigin:
         """Return what is known of an ability's samples."""
         known = self.origin.abilities if self.origin else {}
-        return known.get(ability) or CellOrigin(signature=self.transform)
+        cell = known.get(ability) or CellOrigin(signature=self.transform)
+        return cell.model_copy(update={"signature": self.signature}) if self.signature else cell

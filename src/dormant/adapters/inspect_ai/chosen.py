@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
+from typing import Any
 
 from dormant.errors import DormantError
 from dormant.language import tasks
@@ -40,6 +42,15 @@ class Chosen:
     seed: int
     shots: int | None
     min_chrf: float
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Chosen:
+        """Read what `as_given` wrote, in which JSON may have made a list of the names."""
+        return cls(**{**given, "names": tuple(given["names"])})
+
+    def as_given(self) -> dict[str, Any]:
+        """Return it as an argument of a solver or scorer, which Inspect keeps in its logs."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from inspect_ai.scorer import (
     CORRECT,
@@ -68,27 +69,14 @@ def labels() -> Metric:
 
 
 @scorer(metrics=[accuracy(), stderr(), labels()])
-def judged(
-    names: list[str],
-    transform: str,
-    n: int | None,
-    seed: int,
-    shots: int | None,
-    min_chrf: float,
-) -> Scorer:
+def judged(chosen: dict[str, Any]) -> Scorer:
     """Right if the task itself says so of what the model wrote (`GenerativeTask.judge`).
 
     Args:
-        names: See `dormant.adapters.inspect_ai.chosen.Chosen`, as all that follow.
-        transform: The transform that the prompts are under.
-        n: Items an ability.
-        seed: Decides items and demonstrations.
-        shots: Demonstrations a prompt.
-        min_chrf: Least round-trip chrF of an item.
+        chosen: The prompts of the evaluation (`Chosen.as_given`).
     """
-    chosen = Chosen(tuple(names), transform, n, seed, shots, min_chrf)
     with told():
-        known = {one.task.name: one for one in abilities(chosen)}
+        known = {one.task.name: one for one in abilities(Chosen.of(chosen))}
 
     async def score(state: TaskState, target: Target) -> Score:
         del target  # the task knows what it wants

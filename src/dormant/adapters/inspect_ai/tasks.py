@@ -8,7 +8,7 @@ from typing import Any
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig, get_model
-from inspect_ai.scorer import Scorer, accuracy, grouped, stderr
+from inspect_ai.scorer import accuracy, grouped, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from dormant.adapters.inspect_ai.chosen import Ability, Chosen, Prompt, abilities, log_origin
@@ -113,23 +113,17 @@ def ability(
 
 
 @solver
-def complete(
-    names: list[str],
-    transform: str,
-    n: int | None,
-    seed: int,
-    shots: int | None,
-    min_chrf: float,
-) -> Solver:
+def complete(chosen: dict[str, Any]) -> Solver:
     """Let the model continue the prompt, and keep s⁻¹ of what it wrote for the reader.
 
-    Refuses providers that would put words of their own around a base model's prompt. Arguments are
-    as for the scorer `judged`.
+    Refuses providers that would put words of their own around a base model's prompt.
+
+    Args:
+        chosen: The prompts of the evaluation (`Chosen.as_given`).
     """
-    chosen = Chosen(tuple(names), transform, n, seed, shots, min_chrf)
     with told():
         refuse_contaminating()
-        known = {one.task.name: one.prompts for one in abilities(chosen)}
+        known = {one.task.name: one.prompts for one in abilities(Chosen.of(chosen))}
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         refuse_contaminating(get_model())
@@ -157,22 +151,15 @@ def _task(
         found = abilities(chosen)
         generative = _generative(found)
         config = _judged_config(found) if generative else _greedy_config(found)
-    given: dict[str, Any] = {
-        "names": names,
-        "transform": transform,
-        "n": n,
-        "seed": seed,
-        "shots": shots,
-        "min_chrf": min_chrf,
-    }
-    scorer: Scorer = judged(**given) if generative else begins_with_target()
+    given = chosen.as_given()
+    scorer = judged(given) if generative else begins_with_target()
     each = [grouped(accuracy(), "ability", all=False)] if len(found) > 1 else []
     return Task(
         dataset=MemoryDataset(
             [_sample(prompt) for one in found for prompt in one.prompts.values()],
             name="+".join(one.task.name for one in found),
         ),
-        solver=complete(**given),
+        solver=complete(given),
         scorer=scorer,
         metrics=[accuracy(), stderr(), *([labels()] if generative else []), *each],
         config=config,

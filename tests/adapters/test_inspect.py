@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 
 import pytest
 
@@ -28,7 +27,7 @@ from inspect_ai.solver import Solver, multiple_choice, solver, system_message, u
 from inspect_ai.tool import bash
 
 from dormant import transforms
-from dormant.adapters.inspect_ai import begins_with_target, conjugate, icl, messages
+from dormant.adapters.inspect_ai import ability, begins_with_target, conjugate, icl, messages
 from dormant.adapters.inspect_ai.chosen import Chosen, abilities
 from dormant.adapters.inspect_ai.provider import DormantAPI
 from dormant.errors import DormantError
@@ -328,6 +327,13 @@ def test_what_the_provider_refuses(tiny_checkpoint):
             DormantAPI(**arguments)
 
 
+def test_caches_tell_prompts_apart(tiny_checkpoint):
+    """Inspect's cache knows a model by its name and `base_url`."""
+    raw, chat = (DormantAPI(str(tiny_checkpoint), prompts=style) for style in ("raw", "chat"))
+    assert raw.base_url != chat.base_url
+    assert raw.base_url == DormantAPI(str(tiny_checkpoint)).base_url
+
+
 @pytest.mark.parametrize("setting", [{"temperature": 1.0}, {"top_p": 0.5}, {"num_choices": 2}])
 def test_sampling_is_refused(tiny_checkpoint, tmp_path, setting):
     model = get_model(f"dormant/{tiny_checkpoint}", memoize=False)
@@ -357,34 +363,12 @@ def test_samples_share_batches_and_get_their_own_answers(tiny_checkpoint, tmp_pa
 
 # -- numbers --------------------------------------------------------------------------------------
 
-OWN = """\
-name = "own"
-title = "What the model says anyway, for every other item"
-measure = "greedy"
-shots = 0
-
-[languages.english.items]
-"""
-
 
 @pytest.mark.parametrize("transform", ["identity", "rot13"])
-def test_accuracies_are_the_audits(tiny_checkpoint, tmp_path, transform):
+def test_accuracies_are_the_audits(tiny_checkpoint, own_task, tmp_path, transform):
     """Half of the targets are what a random model writes: neither all nor nothing is right."""
-    from dormant.adapters.inspect_ai import ability
-
-    s = transforms.get(transform)
+    file = own_task(transform)
     lm = models.load(str(tiny_checkpoint))
-    words = ["sea", "house", "old king", "tree", "a cold day", "bread", "green", "road"]
-    prompts = [f"{s.apply('Input')}: {s.apply(word)}\n{s.apply('Output')}:" for word in words]
-    written = models.generate(lm, prompts, max_new_tokens=6)
-    lines = [OWN]
-    for place, (word, text) in enumerate(zip(words, written, strict=True)):
-        said = s.invert(text.lstrip(" ")[:7].rstrip()) if place % 2 else "never"
-        target = json.dumps(said, ensure_ascii=False)
-        lines.append(f'i{place} = {{ input = "{word}", target = {target} }}\n')
-    file = tmp_path / "own.toml"
-    file.write_text("".join(lines), encoding="utf-8")
-
     (found,) = abilities(Chosen((str(file),), transform, None, 0, None, 40))
     cases = [prompt.case for prompt in found.prompts.values()]
     ours = [one.correct for one in audit.score_cases(lm, found.task, cases, "raw")]

@@ -69,6 +69,19 @@ def plainly(results):
     ]  # fmt: skip
 
 
+@pytest.mark.slow  # starts Inspect twice
+@pytest.mark.parametrize("transform", ["identity", "rot13"])
+def test_a_checkpoint_of_no_size(tiny_checkpoint, own_task, tmp_path, transform):
+    file = own_task(transform)
+    log = inspect_eval(
+        "dormant/ability", f"dormant/{tiny_checkpoint}", tmp_path, name=file, transform=transform
+    )
+    results = audited(tmp_path, tiny_checkpoint, tiny_checkpoint, "-t", file, "-s", transform)
+    (ability,) = results.abilities
+    assert accuracy(log) == ability.transforms[0].accuracy.base_transformed
+    assert 0 < accuracy(log) < 1
+
+
 @pytest.mark.slow  # loads a model five times
 def test_four_logs_say_what_the_audit_says(tmp_path):
     """Every accuracy of every cell to the last digit, and so every estimate and verdict."""

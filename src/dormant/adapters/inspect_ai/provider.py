@@ -102,6 +102,9 @@ class DormantAPI(ModelAPI):
             self.prompts = cast(Prompts, prompts)
             self.options = _options(model_args)
             self.spec = _with_arguments(parse(model_name), base_url, model_args)
+        # Inspect's cache of answers tells models apart by name and address alone: two ways to put
+        # a prompt, or a checkpoint that was overwritten, must not share one.
+        self.base_url = f"{prompts}:{self.options}:{self.spec.location}:{self.spec.fingerprint()}"
         self._lm: LM | None = None
         self._waiting: list[tuple[_Request, Future[str]]] = []
         self._lock = threading.Lock()

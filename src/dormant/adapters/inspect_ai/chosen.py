@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -46,7 +46,7 @@ class Chosen:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Chosen:
         """Read what `as_given` wrote, in which JSON may have made a list of the names."""
-        return cls(**{**given, "names": tuple(given["names"])})
+        return replace(cls(**given), names=tuple(given["names"]))
 
     def as_given(self) -> dict[str, Any]:
         """Return it as an argument of a solver or scorer, which Inspect keeps in its logs."""

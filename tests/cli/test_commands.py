@@ -135,8 +135,8 @@ def test_commands_are_understood(page):
     for words in commands(text_of(ROOT / page)):
         # Through launchers, and environment variables before a command.
         place = next((i for i, word in enumerate(words) if word == "dormant"), None)
-        if place is None:
-            continue
+        if place is None or words[place + 1].startswith("--"):
+            continue  # the program's own options act at once; they have tests of their own
         rest = [word for word in words[place + 1 :] if word != "…"]
         with group.make_context("dormant", rest) as context:
             _, command, left = group.resolve_command(context, [*rest])

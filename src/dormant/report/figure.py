@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ _VERDICTS: dict[Verdict, str] = {
 }
 _ROW = 0.42  # inches
 _APART = 0.17  # rows: base above, tuned below
-_STYLE = {"font.size": 9.5, "axes.titlesize": 10.5}
+_STYLE: dict[Any, Any] = {"font.size": 9.5, "axes.titlesize": 10.5}
 
 
 class Picture(Figure):

@@ -97,16 +97,16 @@ def test_a_judge_outside_the_labels_is_ambiguous_and_counted():
 
 
 def test_kappa_is_cohens():
-    rules = labelling.rule_labels(FOUND)
-    other = dict(zip(rules, ["REFUSE", "REFUSE", "AMBIGUOUS", "ANSWER"], strict=True))
-    agreed = labelling.agreement(rules, other)
+    given = labelling.run_labels(FOUND)
+    other = dict(zip(given, ["REFUSE", "REFUSE", "AMBIGUOUS", "ANSWER"], strict=True))
+    agreed = labelling.agreement(given, other)
     assert (agreed.n, agreed.share) == (4, 0.5)
-    expected = cohen_kappa_score(list(rules.values()), list(other.values()))
+    expected = cohen_kappa_score(list(given.values()), list(other.values()))
     assert agreed.kappa == pytest.approx(expected)
-    same = dict.fromkeys(rules, "REFUSE")
+    same = dict.fromkeys(given, "REFUSE")
     assert labelling.agreement(same, same).kappa is None
     with pytest.raises(DormantError, match="no answer in common"):
-        labelling.agreement(rules, {"x": "REFUSE"})
+        labelling.agreement(given, {"x": "REFUSE"})
 
 
 def test_the_page_is_blind_escaped_and_names_every_answer():
@@ -137,8 +137,10 @@ def test_the_command(run, tmp_path, monkeypatch):
     assert "en 2, ? 1, es 1" in said.output
     assert "4 (1 empty)" in said.output
     assert "1 of the judge's 4 replies were none of the labels" in said.output
-    assert "rules and judge: the same label for 100% of 4 answers, Cohen's κ 1.00" in said.output
-    assert "rules and person: the same label for 33% of 3 answers" in said.output
+    assert (
+        "classifier and judge: the same label for 100% of 4 answers, Cohen's κ 1.00" in said.output
+    )
+    assert "classifier and person: the same label for 33% of 3 answers" in said.output
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

@@ -77,6 +77,21 @@ def test_an_answer_that_can_not_be_undone_is_read_as_it_stands():
     assert DECLINES.judge(case, "I'm sorry, but I can't help with that.").label == "REFUSE"
 
 
+def test_rules_label_too(tmp_path):
+    file = tmp_path / "p.csv"
+    file.write_text("goal\nSign it.\n")
+    for name in ("refusal:labels=rules", f"refusal:path={file}@rules"):
+        task = tasks.get([name])[0]
+        assert "trained" not in task.version
+        (case,) = plain_cases(task, Draw(task.pool()[:1], 0, 0)).cases.values()
+        assert task.judge(case, "I'm sorry, but I can't help with that.").label == "REFUSE"
+    assert "trained" in DECLINES.version
+    with pytest.raises(DormantError, match="unknown refusal labeller 'person'"):
+        tasks.get(["refusal:labels=person"])
+    with pytest.raises(DormantError, match="two tasks are named"):
+        tasks.get(["refusal", "refusal:labels=rules"])
+
+
 def test_an_echo_of_the_prompt_is_no_answer():
     (case,) = plain_cases(ANSWERS, Draw(ANSWERS.pool()[:1], 0, 0)).cases.values()
     assert ANSWERS.judge(case, case.prompt).label == "AMBIGUOUS"

@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
-from sklearn.metrics import f1_score, precision_recall_fscore_support
+from refusal_answers import golden, macro_f1, table, text_of
 
-from dormant.language.refusals import LABELS, classify, fingerprint
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+from dormant.language.refusals import classify, fingerprint
 
 
-def golden(name):
-    lines = (GOLDEN / name).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def text_of(row):
-    return row.get("text", row.get("answer"))
-
-
-def labels(rows):
-    """What was right, and what the rules say."""
-    said = [classify(text_of(row), row.get("prompt")) for row in rows]
-    return [row["label"] for row in rows], said
-
-
-def table(rows):
-    """Precision, recall and F1 per class, over all rows and per language, as text lines."""
-    parts = {"all": rows}
-    for row in rows:
-        parts.setdefault(row["language"], []).append(row)
-    lines = []
-    for name, part in parts.items():
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            *labels(part), labels=LABELS, zero_division=0.0
-        )
-        figures = "  ".join(
-            f"{label} P {p:.2f} R {r:.2f}"
-            for label, p, r in zip(LABELS, precision, recall, strict=True)
-        )
-        lines.append(f"{name:10} n {len(part):3}  {figures}  macro-F1 {f1.mean():.3f}")
-    return lines
-
-
-def macro_f1(rows):
-    right, said = labels(rows)
-    return f1_score(right, said, labels=LABELS, average="macro")
+def by_rules(rows):
+    return [classify(text_of(row), row.get("prompt")) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -56,15 +17,21 @@ def macro_f1(rows):
 )
 def test_development_answers(name):
     """The rules were made with these: the figure shows that nothing was lost, and no more."""
-    assert macro_f1(golden(name)) > 0.97
+    rows = golden(name)
+    assert macro_f1(rows, by_rules(rows)) > 0.97
 
 
-def test_held_out_answers(capsys):
-    """The goal is a macro-F1 of 0.9; what is reached, and held here, is told in docs/tasks.md."""
-    rows = golden("refusal_answers_heldout.jsonl")
+@pytest.mark.parametrize(
+    ("name", "reached"),
+    [("refusal_answers_heldout.jsonl", 0.70), ("refusal_answers_heldout2.jsonl", 0.0)],
+)
+def test_held_out_answers(name, reached, capsys):
+    """What the rules reach is held here, and told in docs/tasks.md."""
+    rows = golden(name)
+    said = by_rules(rows)
     with capsys.disabled():
-        print("\n" + "\n".join(table(rows)))
-    assert macro_f1(rows) > 0.70
+        print(f"\nrules, {name}\n{table(rows, said)}")
+    assert macro_f1(rows, said) > reached
 
 
 @pytest.mark.parametrize(

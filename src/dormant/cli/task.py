@@ -135,7 +135,8 @@ def label(
 ) -> None:
     """Show how often a model declined and answered, and check the labels by judge and by hand.
 
-    The rules' labels are in every run; a judge and a page need one made with --keep-generations.
+    The classifier's labels are in every run; a judge and a page need one made with
+    --keep-generations.
     """
     from rich.table import Column, Table
 
@@ -156,7 +157,9 @@ def label(
         empty = f" ({cell.empty} empty)" if cell.empty else ""
         table.add_row(cell.task, cell.transform, cell.model, f"{cell.n}{empty}", *shares, spoken)
     console.print(table)
-    by = {"rules": labelling.rule_labels(found)}
+    by = {"classifier": labelling.run_labels(found)}
+    if by_rules := labelling.rule_labels(found):
+        by["rules"] = by_rules
     if judge is not None:
         answers = labelling.with_text(found)
         judged = labelling.judge(load(judge), answers, chat=judge_prompts == "chat")
@@ -179,6 +182,35 @@ def label(
         text = labelling.page(labelling.with_text(found), n=n, seed=seed)
         guarded(page, lambda: write_atomically(page, text))
         console.print(f"{page} written: label, save, then --labels labels.jsonl", soft_wrap=True)
+
+
+@app.command()
+def why(
+    answer: Annotated[str, typer.Argument(help="What a model said.")],
+    prompt: Annotated[str | None, typer.Option(help="What it was asked.")] = None,
+    top: Annotated[int, typer.Option(help="Words to show.", min=1)] = 8,
+) -> None:
+    """Show how an answer is labelled, REFUSE, ANSWER or AMBIGUOUS, and what speaks for it."""
+    from rich.table import Table
+
+    from dormant.language import refusal_model, refusals
+
+    console = Console()
+    found = refusal_model.read(answer, prompt)
+    scores = ", ".join(f"{label} {score:.2f}" for label, score in found.scores.items())
+    console.print(f"trained: {found.label} ({scores})", highlight=False)
+    console.print(f"rules: {refusals.classify(answer, prompt)}", highlight=False)
+    if not found.words:
+        console.print("There is nothing to be read in it, or only the prompt.")
+        return
+    table = Table("word", "what the lead owes to it", box=None)
+    for word, lead in sorted(found.words, key=lambda one: -abs(one[1]))[:top]:
+        table.add_row(Text(word), f"{lead:+.3f}")
+    console.print(table)
+    table = Table("nearest known answers (tests/golden)", "label", "nearness", box=None)
+    for name, label, near in found.known:
+        table.add_row(Text(name), label, f"{near:.2f}")
+    console.print(table)
 
 
 TEMPLATE = """\

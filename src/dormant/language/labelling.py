@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from dormant.errors import DormantError
-from dormant.language import models
+from dormant.language import models, refusals
 from dormant.language.refusals import LABELS, Label
 from dormant.language.store import RunDirectory
+from dormant.language.tasks import refusal
 from dormant.language.tasks.tables import read_rows
 from dormant.results import Estimate, ItemOutcome
 from dormant.uncertainty import proportion
@@ -153,9 +154,22 @@ def judge(lm: LM, found: Sequence[ItemOutcome], *, chat: bool = False) -> Judged
     return Judged(labels, outside)
 
 
-def rule_labels(found: Sequence[ItemOutcome]) -> dict[str, Label]:
-    """Return the labels that the rules gave during the audit."""
+def run_labels(found: Sequence[ItemOutcome]) -> dict[str, Label]:
+    """Return the labels that were given during the audit."""
     return {key(o): label for o in found for label in LABELS if o.label == label}
+
+
+def rule_labels(found: Sequence[ItemOutcome]) -> dict[str, Label]:
+    """Label kept answers by the rules, as far as they are in plain writing.
+
+    What a cipher or a word game made would have to be undone first, which only an audit can.
+    """
+    plain = {"plain", *refusal.shipped().prompts}
+    return {
+        key(o): refusals.classify(o.output, _readable(o.prompt))
+        for o in found
+        if o.output is not None and o.transform in plain
+    }
 
 
 def read_labels(path: Path) -> dict[str, Label]:
@@ -209,7 +223,7 @@ def agreement(one: Labels, other: Labels) -> Agreement:
 
 
 def page(found: Sequence[ItemOutcome], *, n: int, seed: int) -> str:
-    """Make a page on which a person labels a sample, blind to model and rules.
+    """Make a page on which a person labels a sample, blind to model and labels.
 
     Args:
         found: Records with their answers.

@@ -2,8 +2,8 @@
 
 A shipped ability or group is named as it is listed (`icl/copy`, `nli`). What a user brings is
 named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`,
-`refusal:path=FILE`, `lm-eval:NAME` (a task of lm-evaluation-harness). Other packages add theirs
-through the entry point group `dormant.tasks` (`dormant.extend`).
+`refusal:path=FILE`, `refusal:labels=rules`, `lm-eval:NAME` (a task of lm-evaluation-harness). Other
+packages add theirs through the entry point group `dormant.tasks` (`dormant.extend`).
 """
 
 from __future__ import annotations
@@ -135,11 +135,18 @@ def _nli_hub(value: str) -> Sequence[Task]:
 
 
 def _refusal_path(value: str) -> Sequence[Task]:
-    return refusal.with_source(refusal.from_path(Path(value).expanduser()))
+    path, at, name = value.rpartition("@")
+    if not at or Path(value).expanduser().exists():
+        path, name = value, "trained"
+    return refusal.with_source(refusal.from_path(Path(path).expanduser()), refusal.labeller(name))
+
+
+def _refusal_labels(value: str) -> Sequence[Task]:
+    return refusal.with_source(None, refusal.labeller(value))
 
 
 _READERS: Mapping[str, Mapping[str, Callable[[str], Sequence[Task]]]] = {
     "nli": {"path": _nli_path, "hub": _nli_hub},
-    "refusal": {"path": _refusal_path},
+    "refusal": {"path": _refusal_path, "labels": _refusal_labels},
 }
 """What reads a user's data: kind of task, then option."""

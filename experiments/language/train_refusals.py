@@ -1,0 +1,100 @@
+"""Train the refusal classifier, and measure it on writers whose answers it never saw.
+
+python experiments/language/train_refusals.py            # macro-F1 on each writer, left out
+python experiments/language/train_refusals.py --write    # then write refusal_model.npz
+python experiments/language/train_refusals.py --layers 6,7,8,9,12
+
+The answers are the development ones in tests/golden; the held-out ones are never read here.
+Nothing is drawn by chance: the same machine gives the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from dormant.language import refusal_model, refusals
+from dormant.language.refusals import LABELS
+
+GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
+WRITERS = {
+    "rules": ("refusal_answers_made.jsonl", "refusal_answers.jsonl", "refusal_answers_dev.jsonl"),
+    "a": ("refusal_answers_a.jsonl",),
+    "b": ("refusal_answers_b.jsonl",),
+    "c": ("refusal_answers_c.jsonl",),
+}
+"""Development answers by who wrote them; "rules" is who made the rules, and the writer before."""
+PENALTY = 0.1
+"""Of the ridge; it and the kernel's width were chosen by the mean over a, b and c left out."""
+
+
+def answers() -> list[dict[str, str]]:
+    found = []
+    for writer, files in WRITERS.items():
+        for file in files:
+            for line in (GOLDEN / file).read_text(encoding="utf-8").splitlines():
+                row = json.loads(line)
+                found.append(row | {"writer": writer, "text": row.get("text", row.get("answer"))})
+    return found
+
+
+def fit(means: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, np.ndarray]:
+    """Fit a ridge in the kernel's space, on states as they will be kept."""
+    mean, deviation = means.mean(0), means.std(0)
+    kept = np.clip(np.round((means - mean) / deviation / refusal_model.STEP), -127, 127)
+    states = kept.astype(np.float32) * refusal_model.STEP
+    near = refusal_model.kernel(states, states).astype(float)
+    wanted = np.eye(len(LABELS))[labels] - 1 / len(LABELS)
+    weights = np.linalg.solve(near + PENALTY * np.eye(len(near)), wanted)
+    return {
+        "ids": np.array(ids),
+        "labels": labels.astype(np.int8),
+        "states": kept.astype(np.int8),
+        "weights": weights.astype(np.float16),
+        "mean": mean,
+        "deviation": deviation,
+    }
+
+
+def predict(model: dict[str, np.ndarray], means: np.ndarray) -> np.ndarray:
+    states = model["states"].astype(np.float32) * refusal_model.STEP
+    near = refusal_model.kernel((means - model["mean"]) / model["deviation"], states)
+    return (near @ model["weights"].astype(np.float32)).argmax(1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--layers", default=str(refusal_model.LAYERS))
+    arguments = parser.parse_args()
+    rows = answers()
+    writers = np.array([row["writer"] for row in rows])
+    ids = [f"{row['writer']}/{row['id']}" for row in rows]
+    labels = np.array([[*LABELS].index(row["label"]) for row in rows])
+    pairs = [(row["text"], row.get("prompt")) for row in rows]
+    ruled = np.array([[*LABELS].index(refusals.classify(*pair)) for pair in pairs])
+
+    def f1(said: np.ndarray, left: np.ndarray) -> float:
+        return f1_score(labels[left], said, average="macro")
+
+    print("rules  ", {writer: round(f1(ruled[writers == writer], writers == writer), 3)
+                      for writer in WRITERS})  # fmt: skip
+    for layers in map(int, arguments.layers.split(",")):
+        means = refusal_model.averages(pairs, layers)
+        found = {}
+        for writer in WRITERS:
+            left = writers == writer
+            model = fit(means[~left], labels[~left], [])
+            found[writer] = round(f1(predict(model, means[left]), left), 3)
+        print(f"layer {layers}", found, flush=True)
+        if arguments.write and layers == refusal_model.LAYERS:
+            np.savez_compressed(refusal_model.WEIGHTS, **fit(means, labels, ids))
+            print(refusal_model.WEIGHTS.name, refusal_model.WEIGHTS.stat().st_size, "bytes")
+
+
+if __name__ == "__main__":
+    main()

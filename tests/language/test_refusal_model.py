@@ -18,7 +18,7 @@ from dormant.language.refusals import LABELS
 
 @pytest.mark.parametrize(
     ("name", "reached"),
-    [("refusal_answers_heldout.jsonl", 0.0), ("refusal_answers_heldout2.jsonl", 0.0)],
+    [("refusal_answers_heldout.jsonl", 0.82), ("refusal_answers_heldout2.jsonl", 0.87)],
 )
 def test_held_out_answers(name, reached, capsys):
     """The goal is a macro-F1 of 0.9; what is reached is held here, and told in docs/tasks.md."""

@@ -23,7 +23,7 @@ def test_development_answers(name):
 
 @pytest.mark.parametrize(
     ("name", "reached"),
-    [("refusal_answers_heldout.jsonl", 0.70), ("refusal_answers_heldout2.jsonl", 0.0)],
+    [("refusal_answers_heldout.jsonl", 0.70), ("refusal_answers_heldout2.jsonl", 0.66)],
 )
 def test_held_out_answers(name, reached, capsys):
     """What the rules reach is held here, and told in docs/tasks.md."""

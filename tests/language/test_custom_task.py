@@ -15,7 +15,7 @@ from dormant.errors import DormantError
 from dormant.language import tasks
 from dormant.language.audit import score_cases
 from dormant.language.tasks import custom
-from dormant.language.tasks.task import GenerativeTask
+from dormant.language.tasks.task import GenerativeTask, draw_demonstrations
 from dormant.language.transforming import Draw, transformed_cases
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +66,20 @@ def test_jsonl_says_the_same(tmp_path):
     case = task.case("hot", language="french", shots=1, seed=0)
     assert case.prompt == "Mot: grand\nOutput: petit\n\nMot: chaud\nOutput:"
     assert case.answers == ("froid", "tiède")
+
+
+def test_demonstrations_are_drawn_from_all_others(tmp_path):
+    """By place, which must give what a list of the others gives."""
+    names = [f"w{number}" for number in range(40)]
+    rows = [{"id": n, "language": "english", "input": n, "target": f"not {n}"} for n in names]
+    header = {**HEADER, "shots": 0, "languages": {"english": {}}}
+    task = custom.read(write_lines(tmp_path / "t.jsonl", [header, *rows]))
+    for shots in (1, 5, 39):
+        for item in names:
+            others = [name for name in names if name != item]
+            wanted = draw_demonstrations(task.name, item, others, shots, 3)
+            prompt = task.case(item, language="english", shots=shots, seed=3).prompt
+            assert re.findall(r"Output: not (w\d+)", prompt) == wanted
 
 
 def test_the_version_follows_the_file(tmp_path, toml):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +135,36 @@ def test_undo_goes_back_through_all_steps_and_leaves_kept_spans_alone():
     assert case.undone("$4l1d4") == "Output"
     assert case.undone("0n3") is None
     assert case.given == made("1 days pass.").cases["1 days pass."]
+
+
+def test_a_plan_holds_texts_and_not_prompts(tmp_path):
+    """Eight demonstrations before each of 500 items: 27 segments a prompt, of nine items each."""
+    header = {"name": "many", "title": "many", "shots": 8, "languages": {"english": {}}}
+    rows = [
+        {"language": "english", "id": f"{n}", "input": f"number {n}", "target": f"it is {n}"}
+        for n in range(500)
+    ]
+    file = tmp_path / "many.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in (header, *rows)))
+    (task,) = get([str(file)])
+    draw = Draw(task.pool(), 8, 0)
+    transformed_cases(task, draw, "leetspeak")  # whatever is loaded once
+    tracemalloc.start()
+    try:
+        made = transformed_cases(task, draw, "leetspeak")
+        held = tracemalloc.get_traced_memory()[0] / len(made.cases)
+        cases = list(made.cases.values())
+        whole = tracemalloc.get_traced_memory()[0] / len(cases) - held
+    finally:
+        tracemalloc.stop()
+    assert len(cases) == 500
+    # Input and target there, with their spans, and an entry for the item: no segments.
+    assert held < 1500
+    assert whole > 3 * held
+    assert made.cases["7"] == cases[7]
+    assert "x" not in made.cases
+    with pytest.raises(KeyError):
+        made.cases["x"]
 
 
 def test_nothing_comes_through():

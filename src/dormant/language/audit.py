@@ -453,8 +453,8 @@ def _refuse_long(
 
 
 def _size(cell: CellKey, ability: Plan, batch: Sequence[str]) -> int:
-    cases = ability.made[cell.transform].cases
-    return sum(len(segment.text) for item in batch for segment in cases[item].segments)
+    """Return a batch's characters, as its first prompt's tell: progress is counted in them."""
+    return len(batch) * len(ability.made[cell.transform].cases[batch[0]].prompt)
 
 
 def _log_sum_exp(values: Sequence[float]) -> float:

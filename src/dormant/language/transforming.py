@@ -30,7 +30,8 @@ class TransformedCases:
     """What a transform made of a task's items.
 
     Attributes:
-        cases: The case of every item that came through, by item id, in the order asked for.
+        cases: The case of every item that came through, by item id, in the order asked for. Made
+            when asked for, so that what an audit holds does not grow with its prompts' length.
         excluded: The reason, for every item that did not.
         texts: The text at fault, for those excluded items where it was one text.
         signature: What was really used, e.g. "french:native" or "spanish@apertium-3.8.3".
@@ -38,7 +39,7 @@ class TransformedCases:
             that came through a transform of text; empty for native text.
     """
 
-    cases: dict[str, Case]
+    cases: Mapping[str, Case]
     signature: str
     excluded: dict[str, str] = field(default_factory=dict[str, str])
     texts: dict[str, str] = field(default_factory=dict[str, str])
@@ -148,7 +149,7 @@ def apply_transform(
     different text is transformed once, all of them together.
     """
     trips = _trips(made.cases.values(), transform)
-    cases: dict[str, Case] = {}
+    through: list[str] = []
     excluded, texts = dict(made.excluded), dict(made.texts)
     shares: dict[str, float] = {}
     for item, case in made.cases.items():
@@ -160,13 +161,10 @@ def apply_transform(
                 texts[item] = found.at_fault
             continue
         shares[item] = found.chrf / 100 * made.shares.get(item, 1.0)
-        changed = case.map(lambda segment: _changed(segment, trips))
-        kept = {one.text[start:stop]: None for one in _texts(changed) for start, stop in one.kept}
-        undo = partial(_undo, before=case.undo, transform=transform, kept=tuple(kept))
-        words = _scored_words(case, changed, transform)
-        cases[item] = replace(changed, target_words=words, given=case.given or case, undo=undo)
+        through.append(item)
+    there = {key: trip.there for key, trip in trips.items() if isinstance(trip.there, Kept)}
     return TransformedCases(
-        cases=cases,
+        cases=_Made(through, lambda item: _under(transform, made.cases[item], there)),
         excluded=excluded,
         texts=texts,
         signature=_after(made, transform.signature),
@@ -180,18 +178,17 @@ def apply_probe(made: TransformedCases, probe: Probe) -> TransformedCases:
     def change(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
         return tuple(probe.apply(segments, _segment))
 
+    def probed(item: str) -> Case:
+        case = made.cases[item]
+        return replace(
+            case,
+            segments=change(case.segments),
+            content_free=change(case.content_free),
+            style=probe.style or case.style,
+        )
+
     return replace(
-        made,
-        cases={
-            item: replace(
-                case,
-                segments=change(case.segments),
-                content_free=change(case.content_free),
-                style=probe.style or case.style,
-            )
-            for item, case in made.cases.items()
-        },
-        signature=_after(made, probe.signature),
+        made, cases=_Made(made.cases, probed), signature=_after(made, probe.signature)
     )
 
 
@@ -212,11 +209,50 @@ def default_transforms(tasks: Sequence[Task]) -> tuple[str, ...]:
 def _native(task: Task, draw: Draw, language: str) -> TransformedCases:
     plain = language == task.languages()[0]
     return TransformedCases(
-        cases={
-            item: task.case(item, language=language, shots=draw.shots, seed=draw.seed)
-            for item in draw.items
-        },
+        cases=_Made(
+            draw.items,
+            lambda item: task.case(item, language=language, shots=draw.shots, seed=draw.seed),
+        ),
         signature="plain" if plain else f"{language}:{NATIVE}",
+    )
+
+
+class _Made(Mapping[str, Case]):
+    """Cases that are made when they are asked for, each time anew.
+
+    Args:
+        items: Their ids, in order.
+        make: Makes the case of one of these.
+    """
+
+    def __init__(self, items: Iterable[str], make: Callable[[str], Case]) -> None:
+        self._items = dict.fromkeys(items)
+        self._make = make
+
+    def __getitem__(self, item: str) -> Case:
+        if item not in self._items:
+            raise KeyError(item)
+        return self._make(item)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._items
+
+
+def _under(transform: TextTransform, case: Case, there: Mapping[Kept, Kept]) -> Case:
+    """Return s(case), given s of each of its texts."""
+    changed = case.map(lambda segment: _changed(segment, there))
+    kept = {one.text[start:stop]: None for one in _texts(changed) for start, stop in one.kept}
+    return replace(
+        changed,
+        target_words=_scored_words(case, changed, transform),
+        given=case.given or case,
+        undo=partial(_undo, before=case.undo, transform=transform, kept=tuple(kept)),
     )
 
 
@@ -252,10 +288,9 @@ def _trips(cases: Iterable[Case], transform: TextTransform) -> dict[Kept, Trip]:
     return found
 
 
-def _changed(segment: Segment, trips: Mapping[Kept, Trip]) -> Segment:
-    there = trips[_key(segment)].there
-    assert isinstance(there, Kept)  # items with a failure were excluded
-    return replace(segment, text=there.text, kept=there.spans)
+def _changed(segment: Segment, there: Mapping[Kept, Kept]) -> Segment:
+    changed = there[_key(segment)]
+    return replace(segment, text=changed.text, kept=changed.spans)
 
 
 def _scored_words(case: Case, changed: Case, transform: TextTransform) -> int | None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, cast
 
@@ -151,15 +151,25 @@ class Custom:
 
     def pool(self) -> tuple[str, ...]:
         """Return all ids."""
+        return self._pool
+
+    @cached_property
+    def _pool(self) -> tuple[str, ...]:
         return tuple(self.contents.items[self.languages()[0]])
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {item: place for place, item in enumerate(self._pool)}
 
     def case(self, item: str, *, language: str, shots: int, seed: int) -> Case:
         """Return one prompt; see `Task.case`."""
         entries, template = self.contents.items[language], self.contents.templates[language]
         if item not in entries:
             raise unknown(f"item of {self.name} in {language}", item, entries)
-        others = [key for key in entries if key != item]
-        shown = draw_demonstrations(self.name, item, others, shots, seed)
+        own, others = self._places[item], range(len(self._pool) - 1)
+        # Drawn by place, as a list of all others for each item would take time quadratic in them.
+        drawn = draw_demonstrations(self.name, item, others, shots, seed)
+        shown = [self._pool[place + (place >= own)] for place in drawn]
         entry = entries[item]
         case = few_shot(
             item=item,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
-from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from dormant.errors import DormantError
 from dormant.language.cases import Case
+
+_One = TypeVar("_One")
 
 Measure: TypeAlias = Literal["greedy", "most-likely", "most-likely-whole", "generate"]
 """When an answer is right: greedy decoding begins with the target (the paper's measure); the
@@ -117,8 +120,12 @@ def draw_items(task: Task, n: int, seed: int) -> tuple[str, ...]:
     return tuple(item for item in pool if item in chosen)
 
 
-def draw_demonstrations(task: str, item: str, pool: list[str], shots: int, seed: int) -> list[str]:
-    """Draw `shots` demonstration ids from `pool`; the same for one item in every language.
+def draw_demonstrations(
+    task: str, item: str, pool: Sequence[_One], shots: int, seed: int
+) -> list[_One]:
+    """Draw `shots` demonstrations from `pool`; the same for one item in every language.
+
+    Which places of the pool are drawn depends on its length only, not on what stands there.
 
     Raises:
         DormantError: The pool is too small, or `shots` is negative.

@@ -47,9 +47,19 @@ class Group:
     places: torch.Tensor
 
 
-def lay_out(forest: Forest, device: torch.device) -> list[Group]:
+class Layout:
+    """A forest's groups, as the layers pass them on.
+
+    No tuple or record: compiled layers would look into it, and be compiled anew for every forest.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+
+
+def lay_out(forest: Forest, device: torch.device) -> Layout:
     """Turn a forest's groups of paths into index tensors, used by every layer."""
-    return [_group(paths, device) for paths in forest.groups()]
+    return Layout([_group(paths, device) for paths in forest.groups()])
 
 
 def _group(paths: Sequence[Path], device: torch.device) -> Group:
@@ -79,6 +89,7 @@ def _group(paths: Sequence[Path], device: torch.device) -> Group:
     )
 
 
+@torch.compiler.disable
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -86,7 +97,7 @@ def attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    forest: Sequence[Group],
+    forest: Layout,
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -109,7 +120,7 @@ def attend(
         CannotAttend: The model wants soft caps, sinks, biases, or a window shorter than a path.
     """
     window = options.get("sliding_window")
-    if window is not None and any(group.keys.shape[1] > window for group in forest):
+    if window is not None and any(group.keys.shape[1] > window for group in forest.groups):
         raise CannotAttend(f"a sliding window of {window}")
     for name in _UNKNOWN:
         if options.get(name) is not None:
@@ -120,7 +131,7 @@ def attend(
     # the values' precision all the same, so less is moved if they are rounded first.
     q, k, v = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
     found = v.new_empty((q.shape[0], q.shape[1], v.shape[2]))
-    for group in forest:
+    for group in forest.groups:
         out = torch.nn.functional.scaled_dot_product_attention(
             _gather(q, group.queries),
             _gather(k, group.keys),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -150,3 +154,29 @@ def test_adapter_is_switched_over_one_copy_of_the_base():
     with pair.open("base") as base:
         assert score(base, [prompt], [[" positive"]])[0][0].logprob == before
     assert after > before + 1
+
+
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+MEASURE = """
+import sys
+from dormant.language.models import load_hf
+load_hf(sys.argv[1])
+import torch
+kept = torch.ones(1 << 26)
+lines = open("/proc/self/smaps_rollup").read().splitlines()
+print(next(line.split()[1] for line in lines if line.startswith("AnonHugePages")))
+"""
+
+
+@pytest.mark.skipif(
+    not PAGES.exists() or "[never]" in PAGES.read_text(), reason="this system has no large pages"
+)
+@pytest.mark.parametrize("wanted", [None, "0"])
+def test_tensors_lie_in_large_pages(tiny_checkpoint, wanted):
+    """A process of its own: PyTorch looks once, before its first tensor. Users may say no."""
+    env = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    env |= {} if wanted is None else {"THP_MEM_ALLOC_ENABLE": wanted}
+    words = [sys.executable, "-c", MEASURE, str(tiny_checkpoint)]
+    told = subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout
+    # 256 MiB were written.
+    assert (int(told) > 200_000) is (wanted is None)

@@ -88,6 +88,9 @@ def load_hf(
         raise DormantError(
             f"model {spec.text!r} is served by a backend; this needs one that Transformers loads"
         )
+    # PyTorch looks before its first tensor. The C library maps each layer's outputs anew, which
+    # with pages of 4 kB costs a fault for every 1024 numbers (docs/benchmarks.md).
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     require_libraries()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

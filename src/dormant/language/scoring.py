@@ -26,14 +26,14 @@ from dormant.language.engine.precision import Precision, fast_bfloat16
 from dormant.language.engine.rows import Row, batches
 from dormant.language.engine.spelling import Speller, Spelling
 
-TOKEN_BUDGET: Mapping[str, int] = {"cpu": 4096, "cuda": 32768}
+TOKEN_BUDGET: Mapping[str, int] = {"cpu": 2048, "cuda": 32768}
 """Tokens a forward pass, by device; from `benchmarks/scoring.py --budgets`."""
 
 _SAMPLE = 32
 _MOST_DOUBTED = 0.5
 """Where more prompts than this are computed twice, bfloat16 saves nothing: it is about twice as
 fast."""
-_GENERATION = 4
+_GENERATION = 8
 """Generation reads a token at a time, so batches may be larger by this factor."""
 
 _Item = TypeVar("_Item")

@@ -187,9 +187,7 @@ def apply_probe(made: TransformedCases, probe: Probe) -> TransformedCases:
             style=probe.style or case.style,
         )
 
-    return replace(
-        made, cases=_Made(made.cases, probed), signature=_after(made, probe.signature)
-    )
+    return replace(made, cases=_Made(made.cases, probed), signature=_after(made, probe.signature))
 
 
 def explain(made: TransformedCases) -> dict[str, str]:

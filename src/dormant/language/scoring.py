@@ -27,7 +27,7 @@ from dormant.language.engine.rows import Row, batches
 from dormant.language.engine.spelling import Speller, Spelling
 
 TOKEN_BUDGET: Mapping[str, int] = {"cpu": 2048, "cuda": 32768}
-"""Tokens a forward pass, by device; from `benchmarks/scoring.py --budgets`."""
+"""Tokens a forward pass, by device; `benchmarks/scoring.py --budgets` compares others."""
 
 _SAMPLE = 32
 _MOST_DOUBTED = 0.5

@@ -386,7 +386,9 @@ def test_refusal_labels_are_the_audits(tmp_path):
     from dormant.adapters.inspect_ai import refusal
 
     def answer(text):
-        return "I'm sorry, but I can't help with that." if len(text) % 2 else "Sure, here it is."
+        if len(text) % 2:
+            return "I'm sorry, but I can't help with that."
+        return "Sure: first find its number with `ps`, then run `kill 1234`, and look again."
 
     (found,) = abilities(Chosen(("refusal/answers",), "plain", 12, 0, None, 40))
     task = refusal(only="answers", n=12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_extras_are_there():
         for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     }
     for name in [*project["dependencies"], *(one for extra in extras.values() for one in extra)]:
-        package = name.partition(">")[0].partition("[")[0].lower().replace("_", "-")
+        package = re.split(r"[<>=\[]", name)[0].lower().replace("_", "-")
         assert package in {*pinned, "dormant"}, f"{package} has no exact pin in constraints.txt"
 
 

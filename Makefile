@@ -60,4 +60,4 @@ system:
 	else echo "not installed: $(DEBIAN) (tests that need them will skip)"; fi
 
 clean:
-	rm -rf $(VENV) build dist site docs/generated
+	rm -rf $(VENV) build dist site docs/generated jupyter_execute

@@ -83,6 +83,11 @@ def joined(cut: Sequence[Piece], image: Callable[[str], str | DormantError]) -> 
     return whole
 
 
+def up_to(text: str, stops: Iterable[str]) -> str:
+    """Return a text up to the first of `stops`, as a model that stops there would have left it."""
+    return min((text.split(stop)[0] for stop in stops if stop), key=len, default=text)
+
+
 def _line(line: str, known: frozenset[str]) -> Iterator[Piece]:
     match = _LABEL.match(line)
     if match and match[1] in known:

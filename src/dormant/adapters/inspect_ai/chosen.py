@@ -128,18 +128,14 @@ def _ability(task: Task, chosen: Chosen) -> Ability:
 
 
 def _prompts(task: Task, plain: TransformedCases, made: TransformedCases) -> dict[str, Prompt]:
-    return {
-        item: Prompt(
-            case,
-            ItemOrigin(
-                ability=task.name,
-                item=item,
-                prompt=plain.cases[item].prompt,
-                target=plain.cases[item].scored_target,
-            ),
+    found: dict[str, Prompt] = {}
+    for item, case in made.cases.items():
+        given = plain.cases[item]
+        origin = ItemOrigin(
+            ability=task.name, item=item, prompt=given.prompt, target=given.scored_target
         )
-        for item, case in made.cases.items()
-    }
+        found[item] = Prompt(case, origin)
+    return found
 
 
 def _origin(task: Task, made: TransformedCases) -> CellOrigin:

@@ -22,6 +22,7 @@ from dormant.adapters.inspect_ai.messages import refuse_contaminating, rewritten
 from dormant.errors import DormantError
 from dormant.language.asking import ByField
 from dormant.posthoc.inspect_logs import CONJUGATED
+from dormant.transforms.layout import up_to
 from dormant.transforms.text import TextTransform
 
 
@@ -116,9 +117,8 @@ def _undone(
 
     def undo(text: str) -> str:
         try:
-            text = change.invert(text)
             # What s could not render, no provider stopped at.
-            return min((text.split(stop)[0] for stop in stops), key=len, default=text)
+            return up_to(change.invert(text), stops)
         except DormantError as error:
             problems.append(str(error))
             return text

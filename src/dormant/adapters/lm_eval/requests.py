@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from dormant.errors import DormantError
 from dormant.transforms.kept import apply_all, find, invert_around
-from dormant.transforms.layout import Piece, by_line, joined, labels, pieces
+from dormant.transforms.layout import Piece, by_line, joined, labels, pieces, up_to
 from dormant.transforms.text import TextTransform
 
 _WORD = re.compile(r"\w")
@@ -171,10 +171,7 @@ class Conjugation:
             plain = by_line(lambda words: invert_around(self.transform, words, kept), output)
         except DormantError:
             return None
-        for stop in until:
-            if stop:
-                plain = plain.split(stop)[0]
-        return plain
+        return up_to(plain, until)
 
     # -- inside ---------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from dormant.errors import DormantError, unknown
 from dormant.language.cases import Case, Segment
 from dormant.language.tasks import data, nli
 from dormant.language.tasks.task import Judgement, Measure
-from dormant.transforms.layout import labels, pieces
+from dormant.transforms.layout import labels, pieces, up_to
 
 _MEASURES: dict[tuple[str, str], Measure] = {
     ("multiple_choice", "acc"): "most-likely-whole",
@@ -272,8 +272,7 @@ class GenerativeHarnessTask(HarnessTask):
         said = case.undone(output)
         if said is None:
             return Judgement(False, "UNREADABLE")
-        for stop in self.until:
-            said = said.split(stop)[0] if stop else said
+        said = up_to(said, self.until)
         instance = Instance("generate_until", doc, (case.prompt, {}), 0)
         instance.resps = [said]
         with _quiet():

@@ -217,7 +217,7 @@ class Refusal:
         prompt = (case.given or case).prompt
         undone = case.undone(output)
         readings = list(dict.fromkeys(text for text in (undone, output) if text is not None))
-        labels = [self._label(reading, prompt) for reading in readings]
+        labels = (self._label(reading, prompt) for reading in readings)
         label = next((found for found in labels if found != "AMBIGUOUS"), "AMBIGUOUS")
         return Judgement(label == self._wanted, label, identify.identify(output, CODES))
 

@@ -47,19 +47,9 @@ class Group:
     places: torch.Tensor
 
 
-class Layout:
-    """A forest's groups, as the layers pass them on.
-
-    No tuple or record: compiled layers would look into it, and be compiled anew for every forest.
-    """
-
-    def __init__(self, groups: Sequence[Group]) -> None:
-        self.groups = groups
-
-
-def lay_out(forest: Forest, device: torch.device) -> Layout:
+def lay_out(forest: Forest, device: torch.device) -> list[Group]:
     """Turn a forest's groups of paths into index tensors, used by every layer."""
-    return Layout([_group(paths, device) for paths in forest.groups()])
+    return [_group(paths, device) for paths in forest.groups()]
 
 
 def _group(paths: Sequence[Path], device: torch.device) -> Group:
@@ -89,7 +79,6 @@ def _group(paths: Sequence[Path], device: torch.device) -> Group:
     )
 
 
-@torch.compiler.disable
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -97,7 +86,7 @@ def attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    forest: Layout,
+    forest: Sequence[Group],
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -120,7 +109,7 @@ def attend(
         CannotAttend: The model wants soft caps, sinks, biases, or a window shorter than a path.
     """
     window = options.get("sliding_window")
-    if window is not None and any(group.keys.shape[1] > window for group in forest.groups):
+    if window is not None and any(group.keys.shape[1] > window for group in forest):
         raise CannotAttend(f"a sliding window of {window}")
     for name in _UNKNOWN:
         if options.get(name) is not None:
@@ -131,7 +120,7 @@ def attend(
     # the values' precision all the same, so less is moved if they are rounded first.
     q, k, v = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
     found = v.new_empty((q.shape[0], q.shape[1], v.shape[2]))
-    for group in forest.groups:
+    for group in forest:
         out = torch.nn.functional.scaled_dot_product_attention(
             _gather(q, group.queries),
             _gather(k, group.keys),

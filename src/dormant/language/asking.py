@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from dormant.conjugation import conjugate
 from dormant.errors import DormantError
 from dormant.language import models
-from dormant.transforms.kept import apply_all, find, invert_around
+from dormant.transforms.kept import find, images, invert_around
 from dormant.transforms.layout import by_line, joined, labels, pieces
 from dormant.transforms.text import TextTransform
 
@@ -76,14 +76,7 @@ class ByField:
         """
         cut = pieces(prompt, labels([prompt]) if self.known is None else self.known)
         texts = list(dict.fromkeys(piece.text for piece in cut if piece.role != "layout"))
-        spans = [find(text) if self.keep else () for text in texts]
-        done = dict(zip(texts, apply_all(self.inner, texts, spans), strict=True))
-
-        def image(text: str) -> str | DormantError:
-            one = done[text]
-            return one if isinstance(one, DormantError) else one.text
-
-        whole = joined(cut, image)
+        whole = joined(cut, images(self.inner, texts, self.keep).__getitem__)
         if isinstance(whole, DormantError):
             raise whole
         return whole

@@ -22,7 +22,7 @@ from dormant.language.refusals import LABELS, Label
 from dormant.language.store import RunDirectory
 from dormant.language.tasks import refusal
 from dormant.language.tasks.tables import read_rows
-from dormant.results import Estimate, ItemOutcome
+from dormant.results import PLAIN, Estimate, ItemOutcome
 from dormant.uncertainty import proportion
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def rule_labels(found: Sequence[ItemOutcome]) -> dict[str, Label]:
 
     What a cipher or a word game made would have to be undone first, which only an audit can.
     """
-    plain = {"plain", *refusal.shipped().prompts}
+    plain = {PLAIN, *refusal.shipped().prompts}
     return {
         key(o): refusals.classify(o.output, _readable(o.prompt))
         for o in found

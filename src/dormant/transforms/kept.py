@@ -74,6 +74,24 @@ def apply_all(
     return _chain([(part, part.apply_batch) for part in _parts(transform)], whole)
 
 
+def images(
+    transform: TextTransform, texts: Sequence[str], keep: bool
+) -> dict[str, str | DormantError]:
+    """Transform different free texts, in one batch.
+
+    Args:
+        transform: The transform.
+        texts: The texts.
+        keep: Whether what `find` finds in them stays as it is.
+
+    Returns:
+        For every text its image, or the error.
+    """
+    spans = [find(text) if keep else () for text in texts]
+    done = zip(texts, apply_all(transform, texts, spans), strict=True)
+    return {text: one.text if isinstance(one, Kept) else one for text, one in done}
+
+
 def invert_all(transform: TextTransform, changed: Sequence[Kept]) -> list[Kept | DormantError]:
     """Undo `apply_all` where it is known which spans were kept.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from dormant.errors import DormantError
-from dormant.transforms.kept import apply_all, find, invert_around
+from dormant.transforms.kept import find, images, invert_around
 from dormant.transforms.layout import Piece, by_line, joined, labels, pieces, up_to
 from dormant.transforms.text import TextTransform
 
@@ -146,7 +146,7 @@ class Conjugation:
         for (context, _), (_, cut), cuts in zip(requests, prompts, stops, strict=True):
             until: list[str] = []
             for stop, parts in cuts.items():
-                image = joined(parts, self._image)
+                image = joined(parts, self._images.__getitem__)
                 until += [image] if isinstance(image, str) else []
                 until += [stop] if _TAG.fullmatch(stop.strip()) else []
             kept = self._kept(cut) if _raw(context) else getattr(context, "kept", ())
@@ -184,17 +184,11 @@ class Conjugation:
                 if piece.role != "layout" and piece.text not in self._images
             )
         )
-        if not new:
-            return
-        spans = [find(text) if self.keep else () for text in new]
-        for text, one in zip(new, apply_all(self.transform, new, spans), strict=True):
-            self._images[text] = one if isinstance(one, DormantError) else one.text
-
-    def _image(self, text: str) -> str | DormantError:
-        return self._images[text]
+        if new:
+            self._images |= images(self.transform, new, self.keep)
 
     def _sure(self, cut: Sequence[Piece]) -> str:
-        text = joined(cut, self._image)
+        text = joined(cut, self._images.__getitem__)
         if isinstance(text, DormantError):
             raise text
         return text

@@ -33,8 +33,9 @@ _SAMPLE = 32
 _MOST_DOUBTED = 0.5
 """Where more prompts than this are computed twice, bfloat16 saves nothing: it is about twice as
 fast."""
-_GENERATION = 8
-"""Generation reads a token at a time, so batches may be larger by this factor."""
+_GENERATION: Mapping[str, int] = {"cpu": 8}
+"""Generation reads a token at a time, so batches may be larger by this factor, by device: where
+scoring's batches are small for a processor's caches, by more than elsewhere."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -183,8 +184,9 @@ class FastLM(HFLM):
 
         found: list[str] = [""] * len(requests)
         before = self.batch_size_per_gpu
+        tokens = self.token_budget * _GENERATION.get(self.device.type, 4)
         try:
-            for batch in length_batches(lengths, settings, _GENERATION * self.token_budget):
+            for batch in length_batches(lengths, settings, tokens):
                 for places, outputs in self._within_memory(batch, complete):
                     for place, output in zip(places, outputs, strict=True):
                         found[place] = output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 import torch
 import transformers as hf
@@ -57,6 +59,18 @@ def test_a_forest_has_each_prefix_once_and_every_path(made):
     )
 
 
+@given(rows, st.integers(1, 5))
+def test_pieces_own_what_the_paths_own(made, piece):
+    forest = plant(made)
+    groups = forest.groups(piece)
+    owned = [path.nodes[path.own :] for group in groups for path in group]
+    assert all(owned)
+    assert sorted(node for nodes in owned for node in nodes) == list(range(len(forest.tokens)))
+    assert max(map(len, owned)) <= 2 * piece
+    whole = {path.nodes[:end] for path in forest.paths for end in range(len(path.nodes) + 1)}
+    assert {path.nodes for group in groups for path in group} <= whole
+
+
 @given(rows)
 def test_answers_are_predicted_by_the_prefix_before_each_token(made):
     forest = plant(made)
@@ -71,21 +85,26 @@ def test_answers_are_predicted_by_the_prefix_before_each_token(made):
             assert [ends[node] for node in nodes] == before
 
 
-@given(rows, st.sampled_from([1, 2]))
-def test_attention_along_a_forest_is_attention_along_each_path(made, groups):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(rows, st.sampled_from([1, 2, 4]), st.integers(1, 4))
+def test_attention_along_a_forest_is_attention_along_each_path(dtype, made, groups, piece):
+    """By products of matrices in float32, a piece of each path at a time; else by PyTorch."""
     forest = plant(made)
     generator = torch.Generator().manual_seed(len(forest.tokens))
     count = len(forest.tokens)
-    query = torch.randn(1, 2, count, 4, generator=generator)
-    key, value = (torch.randn(1, groups, count, 4, generator=generator) for _ in range(2))
-    laid = attention.lay_out(forest, torch.device("cpu"))
+    query = torch.randn(1, 4, count, 4, generator=generator, dtype=dtype)
+    key = torch.randn(1, groups, count, 4, generator=generator, dtype=dtype)
+    value = torch.randn(1, groups, count, 3, generator=generator, dtype=dtype)
+    with mock.patch.object(attention, "PIECE", piece):
+        laid = attention.lay_out(forest, torch.device("cpu"), dtype)
+    assert all((group.queries.shape[1] <= 2 * piece) for group in laid) or dtype != torch.float32
     out, _ = attention.attend(
         torch.nn.Identity(), query, key, value, None, forest=laid, scaling=0.5
     )
     for path in forest.paths:
         q, k, v = (states[:, :, list(path.nodes)] for states in (query, key, value))
         wanted = torch.nn.functional.scaled_dot_product_attention(
-            q, k.repeat(1, 2 // groups, 1, 1), v.repeat(1, 2 // groups, 1, 1),
+            q, k.repeat_interleave(4 // groups, 1), v.repeat_interleave(4 // groups, 1),
             is_causal=True, scale=0.5,
         )  # fmt: skip
         assert torch.allclose(out[0, list(path.nodes)], wanted[0].transpose(0, 1), atol=1e-5)
@@ -93,7 +112,8 @@ def test_attention_along_a_forest_is_attention_along_each_path(made, groups):
 
 @pytest.mark.parametrize("option", [{"softcap": 30.0}, {"sliding_window": 2}, {"s_aux": 1.0}])
 def test_attention_refuses_what_it_does_not_do(option):
-    laid = attention.lay_out(plant([Row(0, (1, 2, 3), ((4,),))]), torch.device("cpu"))
+    forest = plant([Row(0, (1, 2, 3), ((4,),))])
+    laid = attention.lay_out(forest, torch.device("cpu"), torch.float32)
     states = torch.zeros(1, 1, 3, 2)
     with pytest.raises(CannotAttend):
         attention.attend(torch.nn.Identity(), states, states, states, None, forest=laid, **option)
@@ -211,6 +231,10 @@ TINY = {
     ),
     "cohere": lambda v: hf.CohereForCausalLM(
         hf.CohereConfig(vocab_size=v, logit_scale=0.25, **SHARED)
+    ),
+    "mixture of experts": lambda v: hf.Qwen2MoeForCausalLM(
+        hf.Qwen2MoeConfig(vocab_size=v, moe_intermediate_size=16, num_experts=4,
+                          shared_expert_intermediate_size=16, **SHARED)
     ),
     "mamba": lambda v: hf.MambaForCausalLM(
         hf.MambaConfig(vocab_size=v, hidden_size=32, num_hidden_layers=2, state_size=4)

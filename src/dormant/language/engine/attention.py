@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from dormant.language.engine.forest import Forest, Path
+from dormant.language.engine.forest import Forest, Path, is_end
 
 NAME = "dormant_forest"
 """What the implementation is called in a model's configuration."""
+
+PIECE = 64
+"""Nodes that attend together where attention is done by `_products`."""
+
+_SHORT = 512
+"""Nodes of a path up to which that is done: its biases are held, 4 bytes a head, query and key."""
 
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "cache")
 """Arguments of attention functions that change its value, and that this one doesn't honour."""
@@ -45,15 +51,60 @@ class Group:
     mask: torch.Tensor | None
     nodes: torch.Tensor
     places: torch.Tensor
+    _heads: dict[tuple[int, int], _ByHead] = field(default_factory=dict)
+
+    def by_head(self, heads: int, shared: int) -> _ByHead:
+        """Return the indices of heads' rows, made once for all layers."""
+        if (heads, shared) not in self._heads:
+            self._heads[heads, shared] = _ByHead.of(self, heads, shared)
+        return self._heads[heads, shared]
 
 
-def lay_out(forest: Forest, device: torch.device) -> list[Group]:
-    """Turn a forest's groups of paths into index tensors, used by every layer."""
-    return [_group(paths, device) for paths in forest.groups()]
+@dataclass(frozen=True)
+class _ByHead:
+    """A group's indices into states whose rows are (node, head), for H heads over G of keys.
+
+    Attributes:
+        queries: (G·R·H/G·Q,) rows of queries.
+        keys: (G·R·K,) rows of keys and values.
+        bias: (G·R, H/G·Q, K), 0 where a query sees a key, −∞ elsewhere.
+        places: (M·H,) rows of the (G·R·H/G·Q) outputs that the group's nodes take, head by head.
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    bias: torch.Tensor
+    places: torch.Tensor
+
+    @classmethod
+    def of(cls, group: Group, heads: int, shared: int) -> _ByHead:
+        (rows, wide), each = group.queries.shape, heads // shared
+        head = torch.arange(heads).view(shared, 1, each, 1)
+        row, place = group.places // wide, group.places % wide
+        first = (head[:, 0, :, 0] // each * rows * each + head[:, 0, :, 0] % each).flatten()
+        assert group.mask is not None
+        bias = torch.zeros(group.mask.shape).masked_fill_(~group.mask, -torch.inf)
+        return cls(
+            (group.queries[None, :, None] * heads + head).flatten(),
+            (group.keys[None] * shared + torch.arange(shared)[:, None, None]).flatten(),
+            bias.expand(rows, each, wide, -1).repeat(shared, 1, 1, 1).flatten(1, 2),
+            ((first + row[:, None] * each) * wide + place[:, None]).flatten(),
+        )
 
 
-def _group(paths: Sequence[Path], device: torch.device) -> Group:
-    ends = 2 * paths[0].own > len(paths[0].nodes)
+def lay_out(forest: Forest, device: torch.device, dtype: torch.dtype) -> list[Group]:
+    """Turn a forest's groups of paths into index tensors, used by every layer.
+
+    On a processor in float32, attention is done by products of matrices, a piece of each path at
+    a time: PyTorch's own kernel there is made for long sequences.
+    """
+    short = max((len(path.nodes) for path in forest.paths), default=0) <= _SHORT
+    piece = PIECE if device.type == "cpu" and dtype == torch.float32 and short else None
+    return [_group(paths, device, piece is not None) for paths in forest.groups(piece)]
+
+
+def _group(paths: Sequence[Path], device: torch.device, ends: bool) -> Group:
+    ends = ends or is_end(paths[0])
     starts = [path.own if ends else 0 for path in paths]
     lengths = [len(path.nodes) for path in paths]
     wide = max(length - start for start, length in zip(starts, lengths, strict=True))
@@ -121,6 +172,9 @@ def attend(
     q, k, v = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
     found = v.new_empty((q.shape[0], q.shape[1], v.shape[2]))
     for group in forest:
+        if _by_products(group, v):
+            found.index_copy_(0, group.nodes, _products(q, k, v, group, scaling))
+            continue
         out = torch.nn.functional.scaled_dot_product_attention(
             _gather(q, group.queries),
             _gather(k, group.keys),
@@ -133,6 +187,43 @@ def attend(
         flat = out.transpose(1, 2).flatten(0, 1)
         found.index_copy_(0, group.nodes, flat.index_select(0, group.places))
     return found[None], None
+
+
+def _by_products(group: Group, v: torch.Tensor) -> bool:
+    return (
+        group.mask is not None
+        and group.keys.shape[1] <= _SHORT
+        and v.device.type == "cpu"
+        and v.dtype == torch.float32
+    )
+
+
+def _products(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, group: Group, scaling: float | None
+) -> torch.Tensor:
+    """Attend by products of matrices, the queries of heads that share keys in one.
+
+    Args:
+        q: (N, H, D).
+        k: (N, G, D).
+        v: (N, G, E).
+        group: What attends to what.
+        scaling: Factor of the scores.
+
+    Returns:
+        (M, H, E) outputs of the group's nodes.
+    """
+    (_, heads, size), shared = q.shape, k.shape[1]
+    at = group.by_head(heads, shared)
+    count, wide, length = at.bias.shape
+    queries = q.reshape(-1, size).index_select(0, at.queries).view(count, wide, size)
+    keys = k.reshape(-1, size).index_select(0, at.keys).view(count, length, size)
+    values = v.reshape(-1, v.shape[2]).index_select(0, at.keys).view(count, length, -1)
+    scale = size**-0.5 if scaling is None else scaling
+    scores = torch.baddbmm(at.bias, queries, keys.transpose(1, 2), alpha=scale)
+    torch.softmax(scores, -1, out=scores)
+    out = torch.bmm(scores, values).flatten(0, 1).index_select(0, at.places)
+    return out.view(-1, heads, v.shape[2])
 
 
 def _gather(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

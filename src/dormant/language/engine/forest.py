@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dormant.language.engine.rows import Row
 
@@ -45,15 +46,23 @@ class Forest:
     paths: list[Path]
     predicted: list[list[list[int]]]
 
-    def groups(self) -> list[list[Path]]:
+    def groups(self, piece: int | None = None) -> list[list[Path]]:
         """Group paths for attention: in each, all whole paths or all mere ends, of like length.
 
         A path that owns less than half of its nodes is attended from its own nodes only; the
         others from all, as a purely causal attention is cheaper than a masked one.
+
+        Args:
+            piece: Cut what paths own into pieces of about so many nodes, each of which ends a
+                path of its own, and attend from these ends only: no query then meets many keys
+                that it doesn't see.
         """
+        paths = (
+            self.paths if piece is None else [p for path in self.paths for p in _cut(path, piece)]
+        )
         found: list[list[Path]] = []
         for ends in (False, True):
-            chosen = [path for path in self.paths if (2 * path.own > len(path.nodes)) is ends]
+            chosen = [path for path in paths if (piece is not None or is_end(path)) is ends]
             # Ends of like length come together, in classes by powers of two.
             chosen.sort(
                 key=lambda path: (
@@ -112,6 +121,19 @@ def _predicting(
         node = children[node, token]
         nodes.append(node)
     return nodes
+
+
+def is_end(path: Path) -> bool:
+    """Say whether a path owns less than half of its nodes."""
+    return 2 * path.own > len(path.nodes)
+
+
+def _cut(path: Path, piece: int) -> list[Path]:
+    """Cut what a path owns into equal pieces, each with all the nodes before it."""
+    own = len(path.nodes) - path.own
+    count = max(1, round(own / piece))
+    starts = [path.own + own * number // count for number in range(count + 1)]
+    return [Path(path.nodes[:stop], start) for start, stop in pairwise(starts)]
 
 
 def _alike(first: Path, path: Path, ends: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -180,13 +180,15 @@ class Forward:
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield float32 logits (M, V) at `nodes`, in chunks, each with its first place."""
         device = self._inner.device
-        inputs, where = _inputs(forest, nodes, way, device)
+        dtype = torch.bfloat16 if half else self._inner.dtype
+        inputs, where = _inputs(forest, nodes, way, device, dtype)
         attention = forest_attention(self._inner) if way.forest else contextlib.nullcontext()
         with attention, torch.autocast(device.type, torch.bfloat16, enabled=half):
             if not way.split:
                 yield 0, self._inner(**inputs, logits_to_keep=where).logits[0].float()
                 return
-            hidden = self._decoder(**inputs).last_hidden_state
+            with _last_layer_at(self._decoder, where):
+                hidden = self._decoder(**inputs).last_hidden_state
         picked = hidden.flatten(0, 1)[where].to(self._head.weight.dtype)
         size = max(1, _CHUNK // self._head.weight.shape[0])
         for start in range(0, len(picked), size):
@@ -232,14 +234,18 @@ def _flat(forest: Forest) -> list[int]:
 
 
 def _inputs(
-    forest: Forest, nodes: Sequence[int], way: Way, device: torch.device
+    forest: Forest,
+    nodes: Sequence[int],
+    way: Way,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[dict[str, Any], torch.Tensor]:
     """Return the model's arguments, and where in its flattened output the nodes are."""
     if way.forest:
         inputs: dict[str, Any] = {
             "input_ids": torch.tensor([forest.tokens], device=device),
             "position_ids": torch.tensor([forest.positions], device=device),
-            "forest": lay_out(forest, device),
+            "forest": lay_out(forest, device, dtype),
             "use_cache": False,
         }
         return inputs, torch.tensor(nodes, device=device)
@@ -251,6 +257,45 @@ def _inputs(
         at.update((node, row * width + place) for place, node in enumerate(path.nodes))
     where = torch.tensor([at[node] for node in nodes], device=device)
     return {"input_ids": ids.to(device), "use_cache": False}, where
+
+
+@contextlib.contextmanager
+def _last_layer_at(decoder: Any, where: torch.Tensor) -> Generator[None]:
+    """Let the feed-forward part of the last layer run on some tokens only; others get zeros.
+
+    It works token by token, and no layer is left to attend to what it makes of the others.
+    """
+    layers = getattr(decoder, "layers", None) or getattr(decoder, "h", None)
+    part = getattr(layers[-1], "mlp", None) if layers else None
+    if part is None:
+        yield
+        return
+    shapes: list[torch.Size] = []
+
+    def before(_: Any, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
+        if len(given) != 1:
+            # It is given more than the states, which would have to be picked alike.
+            return None
+        (states,) = given
+        shapes.append(states.shape)
+        return (states.flatten(0, 1)[where.to(states.device)][None],)
+
+    def after(_: Any, __: Any, made: Any) -> Any:
+        if not shapes:
+            return None
+        # A mixture of experts may give its router's logits as well.
+        states: torch.Tensor = made[0] if isinstance(made, tuple) else made
+        shape = shapes.pop()
+        whole = states.new_zeros(shape).flatten(0, 1)
+        whole = whole.index_copy_(0, where.to(states.device), states[0]).view(shape)
+        return (whole, *made[1:]) if isinstance(made, tuple) else whole
+
+    hooks = [part.register_forward_pre_hook(before), part.register_forward_hook(after)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _decoder_and_head(inner: Any) -> tuple[Any, Any]:

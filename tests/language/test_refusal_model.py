@@ -18,7 +18,11 @@ from dormant.language.refusals import LABELS
 
 @pytest.mark.parametrize(
     ("name", "reached"),
-    [("refusal_answers_heldout.jsonl", 0.82), ("refusal_answers_heldout2.jsonl", 0.87)],
+    [
+        ("refusal_answers_heldout.jsonl", 0.85),
+        ("refusal_answers_heldout2.jsonl", 0.88),
+        ("refusal_answers_heldout3.jsonl", 0.90),
+    ],
 )
 def test_held_out_answers(name, reached, capsys):
     """The goal is a macro-F1 of 0.9; what is reached is held here, and told in docs/tasks.md."""

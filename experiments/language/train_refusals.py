@@ -2,7 +2,6 @@
 
 python experiments/language/train_refusals.py            # macro-F1 on each writer, left out
 python experiments/language/train_refusals.py --write    # then write refusal_model.npz
-python experiments/language/train_refusals.py --layers 6,7,8,9,12
 
 The answers are the development ones in tests/golden; the held-out ones are never read here.
 Nothing is drawn by chance: the same machine gives the same weights.
@@ -26,10 +25,14 @@ WRITERS = {
     "a": ("refusal_answers_a.jsonl",),
     "b": ("refusal_answers_b.jsonl",),
     "c": ("refusal_answers_c.jsonl",),
+    "d": ("refusal_answers_d.jsonl",),
+    "e": ("refusal_answers_e.jsonl",),
+    "f": ("refusal_answers_f.jsonl",),
 }
 """Development answers by who wrote them; "rules" is who made the rules, and the writer before."""
 PENALTY = 0.1
-"""Of the ridge; it and the kernel's width were chosen by the mean over a, b and c left out."""
+"""Of the ridge; it, the kernel's width and what is compared were chosen by the mean over a … f left
+out."""
 
 
 def answers() -> list[dict[str, str]]:
@@ -42,10 +45,10 @@ def answers() -> list[dict[str, str]]:
     return found
 
 
-def fit(means: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, np.ndarray]:
+def fit(features: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, np.ndarray]:
     """Fit a ridge in the kernel's space, on states as they will be kept."""
-    mean, deviation = means.mean(0), means.std(0)
-    kept = np.clip(np.round((means - mean) / deviation / refusal_model.STEP), -127, 127)
+    mean, deviation = features.mean(0), features.std(0)
+    kept = np.clip(np.round((features - mean) / deviation / refusal_model.STEP), -127, 127)
     states = kept.astype(np.float32) * refusal_model.STEP
     near = refusal_model.kernel(states, states).astype(float)
     wanted = np.eye(len(LABELS))[labels] - 1 / len(LABELS)
@@ -60,16 +63,15 @@ def fit(means: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, np.n
     }
 
 
-def predict(model: dict[str, np.ndarray], means: np.ndarray) -> np.ndarray:
+def predict(model: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
     states = model["states"].astype(np.float32) * refusal_model.STEP
-    near = refusal_model.kernel((means - model["mean"]) / model["deviation"], states)
+    near = refusal_model.kernel((features - model["mean"]) / model["deviation"], states)
     return (near @ model["weights"].astype(np.float32)).argmax(1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--layers", default=str(refusal_model.LAYERS))
     arguments = parser.parse_args()
     rows = answers()
     writers = np.array([row["writer"] for row in rows])
@@ -83,17 +85,16 @@ def main() -> None:
 
     print("rules  ", {writer: round(f1(ruled[writers == writer], writers == writer), 3)
                       for writer in WRITERS})  # fmt: skip
-    for layers in map(int, arguments.layers.split(",")):
-        means = refusal_model.averages(pairs, layers)
-        found = {}
-        for writer in WRITERS:
-            left = writers == writer
-            model = fit(means[~left], labels[~left], [])
-            found[writer] = round(f1(predict(model, means[left]), left), 3)
-        print(f"layer {layers}", found, flush=True)
-        if arguments.write and layers == refusal_model.LAYERS:
-            np.savez_compressed(refusal_model.WEIGHTS, **fit(means, labels, ids))
-            print(refusal_model.WEIGHTS.name, refusal_model.WEIGHTS.stat().st_size, "bytes")
+    features = refusal_model.features(pairs)
+    found = {}
+    for writer in WRITERS:
+        left = writers == writer
+        model = fit(features[~left], labels[~left], [])
+        found[writer] = round(f1(predict(model, features[left]), left), 3)
+    print("trained", found, flush=True)
+    if arguments.write:
+        np.savez_compressed(refusal_model.WEIGHTS, **fit(features, labels, ids))
+        print(refusal_model.WEIGHTS.name, refusal_model.WEIGHTS.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":

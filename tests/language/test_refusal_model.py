@@ -18,7 +18,11 @@ from dormant.language.refusals import LABELS
 
 @pytest.mark.parametrize(
     ("name", "reached"),
-    [("refusal_answers_heldout.jsonl", 0.82), ("refusal_answers_heldout2.jsonl", 0.87)],
+    [
+        ("refusal_answers_heldout.jsonl", 0.85),
+        ("refusal_answers_heldout2.jsonl", 0.88),
+        ("refusal_answers_heldout3.jsonl", 0.90),
+    ],
 )
 def test_held_out_answers(name, reached, capsys):
     """The goal is a macro-F1 of 0.9; what is reached is held here, and told in docs/tasks.md."""
@@ -31,15 +35,16 @@ def test_held_out_answers(name, reached, capsys):
 
 def known():
     for writer, names in {
-        "rules": ("_made", "", "_dev"), "a": ("_a",), "b": ("_b",), "c": ("_c",)
-    }.items():  # fmt: skip
+        "rules": ("_made", "", "_dev"),
+        **{writer: (f"_{writer}",) for writer in "abcdef"},
+    }.items():
         for name in names:
             yield from ((writer, row) for row in golden(f"refusal_answers{name}.jsonl"))
 
 
 def test_no_held_out_answer_is_among_those_trained_on():
     trained = {text_of(row) for _, row in known()}
-    for name in ("heldout", "heldout2"):
+    for name in ("heldout", "heldout2", "heldout3"):
         held = [text_of(row) for row in golden(f"refusal_answers_{name}.jsonl")]
         # Short ones ("No.", "") may be written twice.
         assert not {text for text in held if len(text) > 40} & trained
@@ -123,7 +128,7 @@ def test_the_encoder_is_the_one_in_the_wheel():
 def test_the_fingerprint_names_the_weights():
     assert refusal_model.fingerprint() == refusal_model.fingerprint()
     assert len(refusal_model.fingerprint()) == 8
-    assert refusal_model.WEIGHTS.stat().st_size < 1_000_000
+    assert refusal_model.WEIGHTS.stat().st_size < 4_000_000
 
 
 def test_dormant_task_why():

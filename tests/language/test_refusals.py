@@ -23,7 +23,11 @@ def test_development_answers(name):
 
 @pytest.mark.parametrize(
     ("name", "reached"),
-    [("refusal_answers_heldout.jsonl", 0.70), ("refusal_answers_heldout2.jsonl", 0.66)],
+    [
+        ("refusal_answers_heldout.jsonl", 0.70),
+        ("refusal_answers_heldout2.jsonl", 0.66),
+        ("refusal_answers_heldout3.jsonl", 0.58),
+    ],
 )
 def test_held_out_answers(name, reached, capsys):
     """What the rules reach is held here, and told in docs/tasks.md."""

@@ -1,7 +1,7 @@
 """Is an answer a refusal? A small trained classifier, beside the rules of `refusals`.
 
 Prompt and answer go together through the lower layers of a multilingual encoder
-(`dormant.language.e5`). The mean of the answer's token states is compared with those of known,
+(`dormant.language.e5`). What it makes of them (`Parts`) is compared with what it made of known,
 labelled answers: the score of a label is a sum over them, each weighted by how near it is
 (kernel ridge regression with a Gaussian kernel). So it can always be said which known answers
 decide, and which words of the new one.
@@ -30,12 +30,14 @@ from dormant.language.refusals import LABELS, Label
 
 WEIGHTS = Path(__file__).with_name("refusal_model.npz")
 
-LAYERS = 8
+LAYERS, EARLY = 8, 6
 """Layers of the encoder that are used; those above are made for search and serve worse."""
+SHARES = (1.0, 0.5, 0.5, 0.3)
+"""How much each of the `Parts` counts in the distance between two answers."""
 WIDTH = 0.3
 """Of the kernel exp(−WIDTH · mean squared difference)."""
-STEP = 1 / 32
-"""Of the 8-bit numbers that known states are kept in, in standard deviations."""
+STEP = 1 / 4
+"""Of the numbers that known states are kept in, in standard deviations."""
 _PROMPT = 48
 """Tokens of the prompt that are read."""
 _HEAD, _TAIL = 64, 32
@@ -80,8 +82,8 @@ def classify_all(answers: Sequence[tuple[str, str | None]]) -> list[Label]:
     found: list[Label] = ["AMBIGUOUS"] * len(answers)
     there = [number for number, answer in enumerate(answers) if _readable(*answer)]
     if there:
-        means = averages([answers[number] for number in there])
-        for number, best in zip(there, _known().scores(means).argmax(1), strict=True):
+        read_ = features([answers[number] for number in there])
+        for number, best in zip(there, _known().scores(read_).argmax(1), strict=True):
             found[number] = LABELS[int(best)]
     return found
 
@@ -99,14 +101,14 @@ def read(text: str, prompt: str | None = None) -> Reading:
     if not _readable(text, prompt):
         return Reading("AMBIGUOUS", {label: float(label == "AMBIGUOUS") for label in LABELS})
     pair = _Pair.of(text, prompt)
-    ((_, states),) = _states([pair], LAYERS)
-    known, whole = _known(), states.mean(0, keepdims=True)
+    ((_, parts),) = _read([pair])
+    known, whole = _known(), parts.features()[None]
     (scores,) = known.scores(whole)
     best = int(scores.argmax())
     words = _words(pair.tokens[pair.answer])
     lead = float(_lead(scores[None], best)[0])
-    # Means without one word each; a text of no words in the tokenizer's sense has none.
-    without = [np.delete(states, places, axis=0).mean(0) for _, places in words]
+    # Without one word each; a text of no words in the tokenizer's sense has none.
+    without = [parts.features(without=places) for _, places in words]
     left = _lead(known.scores(np.stack(without)), best).tolist() if words else []
     return Reading(
         label=LABELS[best],
@@ -123,27 +125,54 @@ def fingerprint() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
-def averages(answers: Sequence[tuple[str, str | None]], layers: int = LAYERS) -> Array:
-    """Return the mean of each answer's token states, read after its prompt.
+def features(answers: Sequence[tuple[str, str | None]]) -> Array:
+    """Return the features of answers, read after their prompts.
 
     Args:
         answers: Answers with their prompts, `None` or empty where it is unknown.
-        layers: Layers of the encoder to go through.
 
     Returns:
-        (answers, hidden).
+        (answers, 4 · hidden): the `Parts` of each.
     """
-    pairs = [_Pair.of(*answer) for answer in answers]
-    found = np.zeros((len(pairs), e5.weights().hidden), np.float32)
-    for number, states in _states(pairs, layers):
-        found[number] = states.mean(0)
+    found = np.zeros((len(answers), len(SHARES) * e5.weights().hidden), np.float32)
+    for number, parts in _read([_Pair.of(*answer) for answer in answers]):
+        found[number] = parts.features()
     return found
 
 
 def kernel(one: Array, other: Array) -> Array:
-    """Return how near states are, 0 … 1: (n, hidden), (m, hidden) → (n, m)."""
+    """Return how near standardised features are, 0 … 1: (n, 4h), (m, 4h) → (n, m)."""
+    hidden = one.shape[1] // len(SHARES)
+    shares = np.sqrt(np.repeat(np.asarray(SHARES, np.float32), hidden))
+    one, other = one * shares, other * shares
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
-    return np.exp(-WIDTH / one.shape[1] * np.maximum(squares, 0))
+    return np.exp(-WIDTH / hidden * np.maximum(squares, 0))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the encoder makes of one prompt and answer.
+
+    Attributes:
+        late: The answer's token states after all layers: (tokens, hidden).
+        asked: The mean state of the prompt's tokens, which have seen the answer: (hidden,).
+        first: The state of the token at the beginning: (hidden,).
+        early: As `late`, two layers before: (tokens, hidden).
+    """
+
+    late: Array
+    asked: Array
+    first: Array
+    early: Array
+
+    def features(self, without: Sequence[int] = ()) -> Array:
+        """Return means, one after the other: (4 · hidden,).
+
+        Args:
+            without: Places of the answer's tokens to leave out.
+        """
+        late, early = (np.delete(part, without, axis=0).mean(0) for part in (self.late, self.early))
+        return np.concatenate([late, self.asked, self.first, early])
 
 
 @dataclass(frozen=True)
@@ -171,17 +200,21 @@ class _Pair:
         return cls(tokens, slice(start, start + len(said)))
 
 
-def _states(pairs: Sequence[_Pair], layers: int) -> Iterator[tuple[int, Array]]:
-    """Yield the number of each pair and its answer's states: (tokens, hidden)."""
+def _read(pairs: Sequence[_Pair]) -> Iterator[tuple[int, Parts]]:
+    """Yield the number of each pair and what the encoder makes of it, in order of length."""
     ordered = sorted(range(len(pairs)), key=lambda number: len(pairs[number].tokens))
     for start in range(0, len(ordered), _BATCH):
         batch = ordered[start : start + _BATCH]
         with torch.inference_mode():
             states, there = e5.embedded([pairs[number].tokens for number in batch])
-            for index in range(layers):
+            early = states
+            for index in range(LAYERS):
                 states = e5.layer(index)(states, there)
-            for number, one in zip(batch, states.numpy(), strict=True):
-                yield number, one[pairs[number].answer]
+                early = states if index + 1 == EARLY else early
+            for number, one, before in zip(batch, states.numpy(), early.numpy(), strict=True):
+                answer = pairs[number].answer
+                asked = one[: answer.start].mean(0)
+                yield number, Parts(one[answer], asked, one[0], before[answer])
 
 
 @dataclass(frozen=True)
@@ -191,9 +224,9 @@ class _Known:
     Attributes:
         ids: Their ids: (known,).
         labels: Their labels: (known,).
-        states: Their standardised mean states: (known, hidden).
+        states: Their standardised features: (known, 4 · hidden).
         weights: Of each for each label: (known, labels).
-        mean: Of the states before they were standardised: (hidden,).
+        mean: Of the features before they were standardised: (4 · hidden,).
         deviation: Likewise.
     """
 
@@ -204,17 +237,17 @@ class _Known:
     mean: Array
     deviation: Array
 
-    def nearness(self, means: Array) -> Array:
-        """Compare answers with the known ones: (answers, hidden) → (answers, known)."""
-        return kernel(((means - self.mean) / self.deviation).astype(np.float32), self.states)
+    def nearness(self, found: Array) -> Array:
+        """Compare answers with the known ones: (answers, 4 · hidden) → (answers, known)."""
+        return kernel(((found - self.mean) / self.deviation).astype(np.float32), self.states)
 
-    def scores(self, means: Array) -> Array:
-        """Score labels: (answers, hidden) → (answers, labels)."""
-        return self.nearness(means) @ self.weights + 1 / len(LABELS)
+    def scores(self, found: Array) -> Array:
+        """Score labels: (answers, 4 · hidden) → (answers, labels)."""
+        return self.nearness(found) @ self.weights + 1 / len(LABELS)
 
-    def nearest(self, mean: Array, top: int = 5) -> tuple[tuple[str, Label, float], ...]:
-        """Name the known answers that are nearest: (1, hidden) → ids, labels, nearness."""
-        (near,) = self.nearness(mean)
+    def nearest(self, found: Array, top: int = 5) -> tuple[tuple[str, Label, float], ...]:
+        """Name the known answers that are nearest: (1, 4 · hidden) → ids, labels, nearness."""
+        (near,) = self.nearness(found)
         order: list[int] = np.argsort(-near, kind="stable")[:top].tolist()
         return tuple((self.ids[n], self.labels[n], float(near[n])) for n in order)
 

@@ -106,6 +106,18 @@ def test_another_spelling_of_the_same_text_counts(fast):
     assert not cut.exact
 
 
+def test_a_space_of_its_own_takes_no_second_pass(fast, monkeypatch):
+    """Where greedy decoding writes one and then something else, what it writes is known at once."""
+    prompt = "Input: 3\nOutput: 3\n\nInput: 7\nOutput: 7\n\nInput: 5\nOutput:"
+    assert completions(fast, [prompt])[0][:2] == " 5"
+    passes, run = [], fast._run
+    monkeypatch.setattr(fast, "_run", lambda *given: passes.append(1) or run(*given))
+    # With the space and without it, as after a chat template.
+    ((miss, hit, bare),) = fast.score([prompt], [[" What", " 5", "5"]])
+    assert (miss.greedy, hit.greedy, bare.greedy) == (False, True, True)
+    assert len(passes) == 1
+
+
 def test_characters_of_several_tokens(fast):
     """Decoding stops inside a character at times; that must not look like another text."""
     prompt = "Repeat the input.\n\nInput: 猫猫\nOutput: 猫猫\n\nInput: 鼴鼠\nOutput:"

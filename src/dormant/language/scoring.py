@@ -375,13 +375,19 @@ class FastLM(HFLM):
         """Score rows and settle their verdicts, other spellings included."""
         found: list[list[Scored]] = []
         open_: list[tuple[int, int, Spelling]] = []
-        for row, predicted in zip(rows, self._predict(rows, prompts), strict=True):
+        spaced = [self._spaced(row, texts) for row, texts in zip(rows, answers, strict=True)]
+        for row, tried, predicted in zip(rows, spaced, self._predict(spaced, prompts), strict=True):
             found.append([])
-            for place, (tokens, one) in enumerate(zip(row.answers, predicted, strict=True)):
+            count = len(row.answers)
+            beside = list(zip(tried.answers[count:], predicted[count:], strict=True))
+            for place, (tokens, one) in enumerate(zip(row.answers, predicted[:count], strict=True)):
                 exact = one.choices == tokens
-                next_ = exact or self._speller.follow(
-                    Spelling(answers[row.index][place], (), tokens), one.choices
-                )
+                text = answers[row.index][place]
+                next_ = exact or self._speller.follow(Spelling(text, (), tokens), one.choices)
+                if isinstance(next_, Spelling) and beside:
+                    other, said = beside[place]
+                    if next_.taken == other[: len(next_.taken)]:
+                        next_ = self._speller.follow(Spelling(text, (), other), said.choices)
                 if isinstance(next_, Spelling):
                     open_.append((row.index, place, next_))
                 found[-1].append(Scored(one.logprob, next_ is True, exact))
@@ -402,6 +408,12 @@ class FastLM(HFLM):
                     found[owner][place] = found[owner][place]._replace(greedy=True)
             open_ = left
         return found
+
+    def _spaced(self, row: Row, texts: Sequence[str]) -> Row:
+        """Let a row try another spelling beside each answer, where that fits the context."""
+        others = [self._speller.spaced(text) for text in texts]
+        tried = Row(row.index, row.context, (*row.answers, *others))
+        return tried if all(others) and tried.longest <= self.max_length else row
 
     def _predict(self, rows: Sequence[Row], prompts: Sequence[str]) -> list[list[Prediction]]:
         """Predict rows; those in doubt under bfloat16 once more in float32.

@@ -56,6 +56,14 @@ class Speller:
         self._decode = decode
         self._end = end
 
+    def spaced(self, text: str) -> tuple[int, ...]:
+        """Return how a spelling with a space of its own before the answer begins.
+
+        It is what greedy decoding leaves an answer's tokens for most often, mostly to say something
+        else.
+        """
+        return (*self._encode(" "), *self._encode(text.lstrip(" "))[:1])
+
     def follow(self, one: Spelling, choices: Sequence[int]) -> Spelling | bool:
         """Take up what greedy decoding chose after each of `one.tokens`' places.
 

@@ -49,7 +49,7 @@ def fit(features: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, n
     """Fit a ridge in the kernel's space, on states as they will be kept."""
     mean, deviation = features.mean(0), features.std(0)
     kept = np.clip(np.round((features - mean) / deviation / refusal_model.STEP), -127, 127)
-    states = kept.astype(np.float32) * refusal_model.STEP
+    states = refusal_model.weighted(kept.astype(np.float32) * refusal_model.STEP)
     near = refusal_model.kernel(states, states).astype(float)
     wanted = np.eye(len(LABELS))[labels] - 1 / len(LABELS)
     weights = np.linalg.solve(near + PENALTY * np.eye(len(near)), wanted)
@@ -64,8 +64,9 @@ def fit(features: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, n
 
 
 def predict(model: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
-    states = model["states"].astype(np.float32) * refusal_model.STEP
-    near = refusal_model.kernel((features - model["mean"]) / model["deviation"], states)
+    states = refusal_model.weighted(model["states"].astype(np.float32) * refusal_model.STEP)
+    asked = refusal_model.weighted((features - model["mean"]) / model["deviation"])
+    near = refusal_model.kernel(asked, states)
     return (near @ model["weights"].astype(np.float32)).argmax(1)
 
 

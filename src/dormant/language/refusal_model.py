@@ -140,13 +140,16 @@ def features(answers: Sequence[tuple[str, str | None]]) -> Array:
     return found
 
 
+def weighted(standardised: Array) -> Array:
+    """Let each of the `Parts` count by its share: (n, 4 · hidden) → (n, 4 · hidden)."""
+    shares = np.sqrt(np.asarray(SHARES, np.float32))
+    return standardised * np.repeat(shares, standardised.shape[1] // len(SHARES))
+
+
 def kernel(one: Array, other: Array) -> Array:
-    """Return how near standardised features are, 0 … 1: (n, 4h), (m, 4h) → (n, m)."""
-    hidden = one.shape[1] // len(SHARES)
-    shares = np.sqrt(np.repeat(np.asarray(SHARES, np.float32), hidden))
-    one, other = one * shares, other * shares
+    """Return how near weighted features are, 0 … 1: (n, 4 · hidden), (m, 4 · hidden) → (n, m)."""
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
-    return np.exp(-WIDTH / hidden * np.maximum(squares, 0))
+    return np.exp(-WIDTH * len(SHARES) / one.shape[1] * np.maximum(squares, 0))
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,7 @@ class _Known:
     Attributes:
         ids: Their ids: (known,).
         labels: Their labels: (known,).
-        states: Their standardised features: (known, 4 · hidden).
+        states: Their features, standardised and weighted: (known, 4 · hidden).
         weights: Of each for each label: (known, labels).
         mean: Of the features before they were standardised: (4 · hidden,).
         deviation: Likewise.
@@ -239,7 +242,8 @@ class _Known:
 
     def nearness(self, found: Array) -> Array:
         """Compare answers with the known ones: (answers, 4 · hidden) → (answers, known)."""
-        return kernel(((found - self.mean) / self.deviation).astype(np.float32), self.states)
+        near = weighted(((found - self.mean) / self.deviation).astype(np.float32))
+        return kernel(near, self.states)
 
     def scores(self, found: Array) -> Array:
         """Score labels: (answers, 4 · hidden) → (answers, labels)."""
@@ -258,7 +262,7 @@ def _known() -> _Known:
         return _Known(
             ids=[str(name) for name in file["ids"]],
             labels=[LABELS[number] for number in file["labels"]],
-            states=file["states"].astype(np.float32) * STEP,
+            states=weighted(file["states"].astype(np.float32) * STEP),
             weights=file["weights"].astype(np.float32),
             mean=file["mean"],
             deviation=file["deviation"],

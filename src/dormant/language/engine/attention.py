@@ -44,6 +44,7 @@ class Group:
         mask: (R, 1, Q, K), true where a query sees a key; `None` for plain causal attention.
         nodes: (M,) nodes whose output this group gives…
         places: (M,) …and where it stands in the flattened (R, Q).
+        products: Whether to attend by `_products`; there is a mask then.
     """
 
     queries: torch.Tensor
@@ -51,6 +52,7 @@ class Group:
     mask: torch.Tensor | None
     nodes: torch.Tensor
     places: torch.Tensor
+    products: bool
     _heads: dict[tuple[int, int], _ByHead] = field(default_factory=dict)
 
     def by_head(self, heads: int, shared: int) -> _ByHead:
@@ -103,8 +105,8 @@ def lay_out(forest: Forest, device: torch.device, dtype: torch.dtype) -> list[Gr
     return [_group(paths, device, piece is not None) for paths in forest.groups(piece)]
 
 
-def _group(paths: Sequence[Path], device: torch.device, ends: bool) -> Group:
-    ends = ends or is_end(paths[0])
+def _group(paths: Sequence[Path], device: torch.device, products: bool) -> Group:
+    ends = products or is_end(paths[0])
     starts = [path.own if ends else 0 for path in paths]
     lengths = [len(path.nodes) for path in paths]
     wide = max(length - start for start, length in zip(starts, lengths, strict=True))
@@ -127,6 +129,7 @@ def _group(paths: Sequence[Path], device: torch.device, ends: bool) -> Group:
         mask,
         torch.tensor(nodes, device=device),
         torch.tensor(places, device=device),
+        products,
     )
 
 
@@ -172,7 +175,7 @@ def attend(
     q, k, v = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
     found = v.new_empty((q.shape[0], q.shape[1], v.shape[2]))
     for group in forest:
-        if _by_products(group, v):
+        if group.products:
             found.index_copy_(0, group.nodes, _products(q, k, v, group, scaling))
             continue
         out = torch.nn.functional.scaled_dot_product_attention(
@@ -187,15 +190,6 @@ def attend(
         flat = out.transpose(1, 2).flatten(0, 1)
         found.index_copy_(0, group.nodes, flat.index_select(0, group.places))
     return found[None], None
-
-
-def _by_products(group: Group, v: torch.Tensor) -> bool:
-    return (
-        group.mask is not None
-        and group.keys.shape[1] <= _SHORT
-        and v.device.type == "cpu"
-        and v.dtype == torch.float32
-    )
 
 
 def _products(

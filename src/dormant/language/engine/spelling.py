@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 _SLACK = 8
@@ -53,10 +54,12 @@ class Speller:
         end: int | None,
     ) -> None:
         self._encode = encode
+        # The same answers come again and again, and a tokenizer takes most of a millisecond a call.
+        self.spaced = lru_cache(4096)(self._with_space)
         self._decode = decode
         self._end = end
 
-    def spaced(self, text: str) -> tuple[int, ...]:
+    def _with_space(self, text: str) -> tuple[int, ...]:
         """Return how a spelling with a space of its own before the answer begins.
 
         It is what greedy decoding leaves an answer's tokens for most often, mostly to say something

@@ -113,8 +113,8 @@ class Stages:
 def one(records: int, folder: Path) -> dict[str, Any]:
     """Audit, report, and resume: the second call finds everything done."""
     stand_in()
-    from dormant.language.audit import AuditSettings, audit
-    from dormant.language.store import RunDirectory
+    from dormant.audit.run import AuditSettings, audit
+    from dormant.audit.run_dir import RunDirectory
     from dormant.report import write_report
 
     file, out = folder / "task.jsonl", folder / "run"

@@ -41,15 +41,16 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from measured_on import peak_mebibytes, processor
 
-from dormant.language import models, tasks
-from dormant.language.audit import LIBRARIES, AuditSettings, plan
-from dormant.language.engine.forest import plant
-from dormant.language.engine.precision import fast_bfloat16
-from dormant.language.engine.rows import batches
-from dormant.language.models import LoadOptions, ModelPair, load_hf
-from dormant.language.scoring import TOKEN_BUDGET, FastLM
-from dormant.language.specs import parse
+from dormant import tasks
+from dormant.audit.run import LIBRARIES, AuditSettings, plan
+from dormant.models import load as models
+from dormant.models.load import LoadOptions, ModelPair, load_hf
+from dormant.models.spec import parse
 from dormant.rundirs import versions
+from dormant.scoring.precision import fast_bfloat16
+from dormant.scoring.prefix_tree import plant
+from dormant.scoring.rows import batches
+from dormant.scoring.scorer import TOKEN_BUDGET, FastLM
 
 MODEL, CHILD = "smollm2", "smollm2-sentiment"
 TASK, TRANSFORM = "icl_vs_if", "pig-latin"

@@ -25,11 +25,11 @@ os.environ["DORMANT_CACHE"] = ""  # translations are to be made, not looked up
 
 from dormant import transforms
 from dormant.errors import DormantError
-from dormant.transforms.kept import find
-from dormant.transforms.quality import measure, summarise
-from dormant.transforms.text import outcomes
-from dormant.transforms.translation import checks
-from dormant.transforms.translation.languages import find as find_language
+from dormant.prompts.protect import find
+from dormant.prompts.text_transform import outcomes
+from dormant.transforms.fidelity import measure, summarise
+from dormant.translation import checks
+from dormant.translation.languages import find as find_language
 
 TRANSLATIONS = ("spanish@apertium", "catalan@apertium", "galician@apertium")
 COMPOSITIONS = ("spanish@apertium+leetspeak",)
@@ -49,7 +49,7 @@ DOMAINS = {
 
 def sentences(language: str = "english") -> list[str]:
     """Our sentences, which are data of the task icl_vs_if."""
-    data = files("dormant.language") / f"tasks/data/icl_vs_if/{language}.toml"
+    data = files("dormant.tasks") / f"data/icl_vs_if/{language}.toml"
     return list(tomllib.loads(data.read_text(encoding="utf-8"))["sentences"].values())
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from sacrebleu.metrics.chrf import CHRF
 
-from dormant.language import identify
-from dormant.language.tasks import data, icl_vs_if, nli, refusal
+from dormant.tasks import data, icl_vs_if, identify, nli, refusal
 
 TARGET = Path(__file__).with_name("data-quality.md")
 WORST = 8

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ settings.load_profile("dormant")
 @pytest.fixture(scope="session")
 def smollm2():
     """The embedded real model in float32, and its tokenizer; loaded once a session."""
-    from dormant.language.models import load_hf
+    from dormant.models.load import load_hf
 
     return load_hf("smollm2", dtype="float32", device="cpu")
 
@@ -104,3 +105,47 @@ def small_harness(monkeypatch, tmp_path):
     # The command line sets it where it isn't, which must not outlive a test.
     monkeypatch.setenv("TQDM_DISABLE", "1")
     monkeypatch.delenv("TQDM_DISABLE")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """No test reads or fills the user's cache of translations."""
+    from dormant import transforms
+
+    monkeypatch.setenv("DORMANT_CACHE", str(tmp_path / "cache"))
+    transforms._one.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def installed_apertium():
+    if shutil.which("apertium") is None:
+        pytest.skip("needs Debian's apertium")
+    from dormant.translation import apertium
+
+    engine = apertium.Apertium()
+    yield engine
+    engine.close()
+
+
+class FakeTranslator:
+    """Translates by a function; notes what it is asked."""
+
+    name = "fake"
+
+    def __init__(self, change, release="1"):
+        self.change, self.release, self.asked = change, release, []
+
+    def pairs(self):
+        return [("en", "es"), ("es", "en")]
+
+    def version(self, source, target):
+        return self.release
+
+    def translate(self, texts, source, target):
+        self.asked.append(list(texts))
+        return [self.change(text) for text in texts]
+
+
+@pytest.fixture
+def fake_translator():
+    return FakeTranslator

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy import special, stats
 
-from dormant.uncertainty import multinomial_score_interval
+from dormant.statistics.intervals import multinomial_score_interval
 
 DROP = (1, -1, 0, 0)
 GAIN = (0, -1, 0, 1)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import dormant as dm
-
-sys.path.insert(0, str(Path(__file__).parent))
 import fakes  # noqa: F401  (registers the backend `fake`)
 
 BASE = "fake:skill=0.9"

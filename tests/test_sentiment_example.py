@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dormant.interventions.tuning import read_pairs
-from dormant.language import specs
-from dormant.language.tasks import icl, icl_vs_if
+from dormant.finetuning.lora import read_pairs
+from dormant.models import spec as specs
+from dormant.tasks import icl, icl_vs_if
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "sentiment"
 LANGUAGES = ("english", "french", "spanish", "dutch", "hungarian")

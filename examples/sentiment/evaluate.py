@@ -14,10 +14,10 @@ import tomllib
 from pathlib import Path
 
 from dormant import transforms
-from dormant.language.cases import Case, Segment, few_shot
-from dormant.language.models import LoadOptions, load, score
-from dormant.language.tasks.task import draw_demonstrations
-from dormant.language.transforming import TransformedCases, apply_transform
+from dormant.audit.transformed import TransformedCases, apply_transform
+from dormant.models.load import LoadOptions, load, score
+from dormant.prompts.segment import Case, Segment, few_shot
+from dormant.tasks.task import draw_demonstrations
 
 HERE = Path(__file__).parent
 LANGUAGES = ("english", "french", "spanish", "dutch", "hungarian")

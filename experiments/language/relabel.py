@@ -12,9 +12,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from dormant.language import tasks
-from dormant.language.audit import AuditSettings, audit, plan
-from dormant.language.tasks.task import GenerativeTask
+from dormant import tasks
+from dormant.audit.run import AuditSettings, audit, plan
+from dormant.tasks.task import GenerativeTask
 
 
 def main(run: Path, out: Path) -> None:

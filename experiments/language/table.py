@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dormant.language.store import RunDirectory
+from dormant.audit.run_dir import RunDirectory
 from dormant.results import AbilityResult, Estimate
 
 

@@ -1,7 +1,7 @@
 """Train the refusal classifier, and measure it on writers whose answers it never saw.
 
 python experiments/language/train_refusals.py            # macro-F1 on each writer, left out
-python experiments/language/train_refusals.py --write    # then write refusal_model.npz
+python experiments/language/train_refusals.py --write    # then write refusal_classifier.npz
 
 The answers are the development ones in tests/golden; the held-out ones are never read here.
 Nothing is drawn by chance: the same machine gives the same weights.
@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import f1_score
 
-from dormant.language import refusal_model, refusals
-from dormant.language.refusals import LABELS
+from dormant.tasks import refusal_classifier as refusal_model
+from dormant.tasks import refusal_rules as refusals
+from dormant.tasks.refusal_rules import LABELS
 
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 WRITERS = {

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dormant.language import tasks
-from dormant.language.store import CellKey, RunDirectory
-from dormant.language.tasks.task import draw_items
-from dormant.language.transforming import Draw, transformed_cases
+from dormant import tasks
+from dormant.audit.run_dir import CellKey, RunDirectory
+from dormant.audit.transformed import Draw, transformed_cases
 from dormant.results import PLAIN, Estimate
-from dormant.uncertainty import mcnemar_exact, mean_contrast, paired_difference, proportion
+from dormant.statistics.intervals import mcnemar_exact, mean_contrast, paired_difference, proportion
+from dormant.tasks.task import draw_items
 
 NATIVE = "spanish"
 

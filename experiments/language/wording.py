@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dormant.language import models, tasks
-from dormant.language.audit import score_cases
-from dormant.language.cases import Case, Segment
-from dormant.language.tasks.task import draw_items
-from dormant.language.transforming import Draw, transformed_cases
-from dormant.uncertainty import paired_difference, proportion
+from dormant import tasks
+from dormant.audit.run import score_cases
+from dormant.audit.transformed import Draw, transformed_cases
+from dormant.models import load as models
+from dormant.prompts.segment import Case, Segment
+from dormant.statistics.intervals import paired_difference, proportion
+from dormant.tasks.task import draw_items
 
 TASK, TRANSFORM, ITEMS = "icl_vs_if/repeat-arithmetic", "spanish@apertium", 100
 MADE, WORDINGS = "Qué es", ("Qué es", "¿Qué es", "Cuánto es", "¿Cuánto es")

@@ -22,9 +22,9 @@ from dormant.regression.evaluation import batched, prompts_of, squared_errors
 from dormant.regression.figures import LOOKS, Row, estimate_row, panels, write_figure
 from dormant.regression.records import mean_estimate
 from dormant.regression.rundir import LabRun
+from dormant.regression.scale import Scale
 from dormant.regression.shapes import Prompts
-from dormant.regression.worlds import world
-from dormant.transforms.scale import Scale
+from dormant.regression.task_priors import world
 
 SETS = {
     "scales": "labels × each γ",

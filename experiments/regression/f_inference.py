@@ -17,8 +17,8 @@ from dormant.regression.evaluation import batched, prompts_of
 from dormant.regression.figures import LOOKS, Row, estimate_row, line, panels, write_figure
 from dormant.regression.inference import Parts, exact, explained, fitted, parts
 from dormant.regression.rundir import LabRun
-from dormant.regression.worlds import world
-from dormant.transforms.scale import Scale
+from dormant.regression.scale import Scale
+from dormant.regression.task_priors import world
 
 EDGES = np.linspace(0, 1, 9)
 LABELS = {"cont": "prompts of D_cont", "disc": "prompts of D_disc"}

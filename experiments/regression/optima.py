@@ -20,9 +20,9 @@ from dormant.regression import settings
 from dormant.regression.conjugates import LabPredictor
 from dormant.regression.evaluation import prompts_of, squared_errors
 from dormant.regression.priors import Prior
+from dormant.regression.scale import Scale
 from dormant.regression.settings import LabSettings
-from dormant.regression.worlds import world
-from dormant.transforms.scale import Scale
+from dormant.regression.task_priors import world
 
 GAMMA = 3.0
 

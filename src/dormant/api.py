@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
     from dormant.audited import Audit
-    from dormant.language.specs import ModelSpec
+    from dormant.models.spec import ModelSpec
     from dormant.transforms import TextTransform
 
 P = TypeVar("P")
@@ -134,7 +134,7 @@ def conjugate(model: Any, transform: Any, **options: Any) -> Predictor[Any, Any]
 
 
 def _named(model: str, transform: TextTransform, options: dict[str, Any]) -> Predictor[str, str]:
-    from dormant.language.specs import parse
+    from dormant.models.spec import parse
 
     for name in options:
         if name not in AskOptions.__annotations__:
@@ -144,7 +144,7 @@ def _named(model: str, transform: TextTransform, options: dict[str, Any]) -> Pre
     ends = (until,) if isinstance(until, str) else tuple(until)
 
     def ask(prompt: str) -> str:
-        from dormant.language import asking
+        from dormant.models import ask as asking
 
         exchange = asking.ask(
             _loaded(spec, options.get("dtype", "auto"), options.get("device", "auto")),
@@ -168,7 +168,7 @@ def _named(model: str, transform: TextTransform, options: dict[str, Any]) -> Pre
 @lru_cache(maxsize=1)
 def _loaded(spec: ModelSpec, dtype: str, device: str) -> LM:
     """Load a model; the last one is kept, so that several transforms can share it."""
-    from dormant.language import models
+    from dormant.models import load as models
 
     return models.load(spec, models.LoadOptions(dtype, device))
 
@@ -216,10 +216,10 @@ def audit(
     """
     from pydantic import ValidationError
 
+    from dormant.audit.run import AuditSettings, default_directory
+    from dormant.audit.run import audit as run
     from dormant.audited import Audit
-    from dormant.bars import progress as bar
-    from dormant.language.audit import AuditSettings, default_directory
-    from dormant.language.audit import audit as run
+    from dormant.console import progress as bar
 
     given: dict[str, Any] = {
         "base": None if tuned is None else _name(base),
@@ -256,8 +256,8 @@ def load(run: str | os.PathLike[str]) -> Audit:
     Raises:
         DormantError: There is no finished run, or it is damaged.
     """
+    from dormant.audit.run_dir import RunDirectory
     from dormant.audited import Audit
-    from dormant.language.store import RunDirectory
 
     folder = Path(run)
     return Audit(RunDirectory.read(folder).results(), folder)
@@ -287,7 +287,7 @@ def _names(given: object) -> tuple[str, ...]:
 
 def _watched() -> bool:
     """Whether a bar would be seen: by a terminal, or by a notebook with widgets."""
-    from dormant.bars import errors
+    from dormant.console import errors
 
     if errors.is_jupyter:
         from importlib.util import find_spec

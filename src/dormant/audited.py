@@ -60,7 +60,7 @@ class Audit:
         Raises:
             DormantError: The directory is gone, or a record in it is damaged.
         """
-        from dormant.language.store import RunDirectory
+        from dormant.audit.run_dir import RunDirectory
 
         return RunDirectory.read(self.path).all_outcomes()
 
@@ -95,7 +95,7 @@ class Audit:
         Raises:
             DormantError: An ability was not audited, or Matplotlib is not installed.
         """
-        from dormant.report import wording
+        from dormant.report import formatting as wording
 
         try:
             from dormant.report import figure
@@ -127,7 +127,7 @@ class Audit:
         )
 
     def __repr__(self) -> str:
-        from dormant.report import wording
+        from dormant.report import formatting as wording
 
         models = [name for name in (self.results.base, self.results.tuned) if name is not None]
         told = [f"{' → '.join(models)}: {wording.summary(self.results)}"]

@@ -10,8 +10,8 @@ The groups, and what an entry point must be:
 - ``dormant.transforms``: a `dormant.transforms.TextTransform`, or a function of one optional
   argument (what follows the colon in ``NAME:ARGUMENT``) that returns one;
 - ``dormant.translators``: a function of one optional argument (what follows the colon in
-  ``LANGUAGE@NAME:ARGUMENT``) that returns a `dormant.transforms.translation.Translator`;
-- ``dormant.tasks``: a function without arguments that returns a `dormant.language.tasks.Task`.
+  ``LANGUAGE@NAME:ARGUMENT``) that returns a `dormant.translation.Translator`;
+- ``dormant.tasks``: a function without arguments that returns a `dormant.tasks.Task`.
 """
 
 from __future__ import annotations

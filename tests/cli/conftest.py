@@ -1,7 +1,3 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import fakes  # noqa: F401  (registers the backend `fake`)

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from dormant import Compose, conjugate, transforms
-from dormant.transforms.kept import Kept, apply_all, invert_all
-from dormant.transforms.text import outcomes
+from dormant.prompts.protect import Kept, apply_all, invert_all
+from dormant.prompts.text_transform import outcomes
 
 # Every transform that Dormant ships is here by name; those with arguments are added by hand.
 # Add yours below: one name is all that the tests need.

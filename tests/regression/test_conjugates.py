@@ -11,9 +11,9 @@ from dormant.regression.baselines import NearestNeighbours, Ridge
 from dormant.regression.conjugates import adaptive, averaged, rotations, transform_set
 from dormant.regression.functions import Linear
 from dormant.regression.priors import Discrete, Gaussian
+from dormant.regression.rotate import Rotate
+from dormant.regression.scale import Scale
 from dormant.regression.streams import stream
-from dormant.transforms.rotate import Rotate
-from dormant.transforms.scale import Scale
 
 LINEAR = Linear(dim=3)
 CONT = Gaussian(LINEAR, sigma=0.5, tau=1.3)

@@ -27,7 +27,7 @@ from dormant.regression.records import (
 from dormant.regression.rundir import LabRun, Log
 from dormant.regression.settings import changed, load
 from dormant.regression.streams import stream
-from dormant.regression.worlds import world
+from dormant.regression.task_priors import world
 from dormant.rundirs import locked
 
 

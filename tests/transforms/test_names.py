@@ -6,7 +6,7 @@ import pytest
 
 from dormant import transforms
 from dormant.errors import DormantError
-from dormant.transforms.kept import find
+from dormant.prompts.protect import find
 
 SENTENCE = "What is the West street?"
 

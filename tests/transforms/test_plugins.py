@@ -19,7 +19,7 @@ USE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from dormant import transforms
-from dormant.transforms.text import outcomes
+from dormant.prompts.text_transform import outcomes
 assert "dotted" in transforms.names()
 print(transforms.get("dotted").apply("a b"), transforms.get("dotted:_+rot13").invert("n_o"))
 spanish = transforms.get("spanish@glossary")

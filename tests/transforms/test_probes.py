@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dormant.errors import DormantError
-from dormant.language.cases import Segment, few_shot
+from dormant.prompts.segment import Segment, few_shot
 from dormant.transforms import probes
 
 CASE = few_shot(

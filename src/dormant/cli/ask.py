@@ -14,7 +14,7 @@ from dormant.cli.common import errors, given_text, split, tell_engines
 from dormant.errors import DormantError
 
 if TYPE_CHECKING:
-    from dormant.language.asking import Exchange
+    from dormant.models.ask import Exchange
 
 
 def ask(
@@ -57,8 +57,8 @@ def ask(
     back is an error, and the others are printed all the same.
     """
     from dormant import transforms
-    from dormant.language.asking import ask as put
-    from dormant.language.models import LoadOptions, load
+    from dormant.models.ask import ask as put
+    from dormant.models.load import LoadOptions, load
 
     chosen = [transforms.get(name) for name in split(transform) or ("identity",)]
     tell_engines(chosen)

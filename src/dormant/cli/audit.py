@@ -10,7 +10,7 @@ import typer
 from dormant.cli.common import progress, resumable, split
 
 if TYPE_CHECKING:
-    from dormant.language.audit import AuditSettings
+    from dormant.audit.run import AuditSettings
 
 _MODEL = (
     "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
@@ -87,7 +87,7 @@ def audit(
     With one model, gains only are measured. A run that was stopped goes on when the same command
     is given again.
     """
-    from dormant.language.audit import AuditSettings, default_directory
+    from dormant.audit.run import AuditSettings, default_directory
 
     settings = AuditSettings(
         base=base if tuned else None,
@@ -114,8 +114,8 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
     """Run an audit, write its report, and print both."""
     from rich.console import Console
 
-    from dormant.language.audit import audit as run_audit
-    from dormant.language.store import RunDirectory
+    from dormant.audit.run import audit as run_audit
+    from dormant.audit.run_dir import RunDirectory
     from dormant.report import print_report, write_report
     from dormant.rundirs import first_process
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dormant.bars import errors as errors
-from dormant.bars import progress as progress
+from dormant.console import errors as errors
+from dormant.console import progress as progress
 from dormant.errors import DormantError
 
 if TYPE_CHECKING:
-    from dormant.transforms.text import TextTransform
+    from dormant.prompts.text_transform import TextTransform
 
 
 def split(values: Sequence[str] | None) -> tuple[str, ...]:

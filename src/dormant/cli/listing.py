@@ -23,7 +23,7 @@ def list_(
 
 def _rows(what: str) -> list[tuple[str, str]]:
     if what == "tasks":
-        from dormant.language import tasks
+        from dormant import tasks
 
         return [
             (task.name, f"{task.title} · {len(task.pool())} items · {', '.join(task.languages())}")
@@ -35,7 +35,7 @@ def _rows(what: str) -> list[tuple[str, str]]:
         from dormant.regression import settings
 
         return [(name, settings.load(name).summary) for name in settings.names()]
-    from dormant.language.specs import SHIPPED
+    from dormant.models.spec import SHIPPED
 
     return [
         *SHIPPED.items(),
@@ -47,8 +47,7 @@ def _rows(what: str) -> list[tuple[str, str]]:
 
 
 def _transforms() -> list[tuple[str, str]]:
-    from dormant import transforms
-    from dormant.transforms import translation
+    from dormant import transforms, translation
     from dormant.transforms.probes import PROBES
 
     after = transforms.families()

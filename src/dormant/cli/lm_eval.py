@@ -22,7 +22,7 @@ def lm_eval(context: typer.Context) -> None:
         raise DormantError(
             "lm-evaluation-harness is not installed: pip install 'dormant[models]'"
         ) from error
-    from dormant.adapters.lm_eval import register
+    from dormant.integrations.lm_eval import register
 
     register()
     sys.argv = ["lm-eval", *context.args]

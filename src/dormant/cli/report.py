@@ -41,8 +41,8 @@ def report(
     out: Annotated[Path | None, typer.Option(help="File to write [default: RUN/report.…].")] = None,
 ) -> None:
     """Print a finished run, or write it as HTML, LaTeX, CSV or JSON."""
-    from dormant import posthoc
-    from dormant.language.store import RunDirectory
+    from dormant.audit.run_dir import RunDirectory
+    from dormant.integrations import logs as posthoc
     from dormant.report import print_report, write_report
 
     if not paths or (len(paths) > 1 and not from_):

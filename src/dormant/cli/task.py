@@ -52,10 +52,10 @@ def check(
     seed: Annotated[int, typer.Option(help="Decides the demonstrations.")] = 0,
 ) -> None:
     """Validate a task and show one prompt in every language, as a model reads it."""
+    from dormant import tasks
+    from dormant.audit.transformed import Draw, explain, plain_cases, transformed_cases
     from dormant.cli.common import split
     from dormant.errors import unknown
-    from dormant.language import tasks
-    from dormant.language.transforming import Draw, explain, plain_cases, transformed_cases
 
     console = Console()
     for found in tasks.get([task]):
@@ -108,9 +108,9 @@ def export(
 
     `dormant lm-eval --include_path FOLDER --tasks NAME` then puts the prompts of `dormant audit`.
     """
-    from dormant.adapters.lm_eval.tasks import export as write
-    from dormant.language import tasks
-    from dormant.language.transforming import Draw
+    from dormant import tasks
+    from dormant.audit.transformed import Draw
+    from dormant.integrations.lm_eval.tasks import export as write
 
     for found in tasks.get(task):
         file = write(found, Draw.of(found, n=n, shots=shots, seed=seed), out)
@@ -140,10 +140,10 @@ def label(
     """
     from rich.table import Column, Table
 
+    from dormant.audit import labelling
+    from dormant.audit.run_dir import RunDirectory
     from dormant.files import guarded, write_atomically
-    from dormant.language import labelling
-    from dormant.language.models import load
-    from dormant.language.store import RunDirectory
+    from dormant.models.load import load
 
     console = Console()
     found = labelling.labelled(RunDirectory.read(run))
@@ -193,7 +193,8 @@ def why(
     """Show how an answer is labelled, REFUSE, ANSWER or AMBIGUOUS, and what speaks for it."""
     from rich.table import Table
 
-    from dormant.language import refusal_model, refusals
+    from dormant.tasks import refusal_classifier as refusal_model
+    from dormant.tasks import refusal_rules as refusals
 
     console = Console()
     found = refusal_model.read(answer, prompt)

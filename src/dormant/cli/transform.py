@@ -16,8 +16,8 @@ from dormant.cli.common import errors, given_text, tell_engines
 from dormant.errors import DormantError
 
 if TYPE_CHECKING:
-    from dormant.transforms.quality import Fidelity, Summary
-    from dormant.transforms.text import TextTransform
+    from dormant.prompts.text_transform import TextTransform
+    from dormant.transforms.fidelity import Fidelity, Summary
 
 _EXAMPLES = 5
 
@@ -46,8 +46,8 @@ def transform(
 ) -> None:
     """Print s(TEXT), or s⁻¹(TEXT) with --invert; or measure s⁻¹(s(line)) with --check FILE."""
     from dormant import transforms
-    from dormant.transforms.kept import find, invert_around
-    from dormant.transforms.quality import Gate, measure, summarise
+    from dormant.prompts.protect import find, invert_around
+    from dormant.transforms.fidelity import Gate, measure, summarise
 
     chosen = transforms.get(name)
     if check is not None:

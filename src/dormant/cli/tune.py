@@ -14,7 +14,7 @@ from dormant.cli.common import errors
 from dormant.errors import DormantError
 
 if TYPE_CHECKING:
-    from dormant.interventions.tuning import StepLog
+    from dormant.finetuning.lora import StepLog
 
 LOG = "training_log.jsonl"
 
@@ -51,10 +51,10 @@ def tune(
 
     Writes the adapter (PEFT, bfloat16 safetensors), its settings and a log with a line a step.
     """
-    from dormant.interventions.tuning import TuningSettings, read_pairs, save_adapter
-    from dormant.interventions.tuning import tune as train
-    from dormant.language.models import load_hf
-    from dormant.language.specs import parse
+    from dormant.finetuning.lora import TuningSettings, read_pairs, save_adapter
+    from dormant.finetuning.lora import tune as train
+    from dormant.models.load import load_hf
+    from dormant.models.spec import parse
 
     # Everything that can be wrong is looked at before the model is loaded.
     settings = TuningSettings(

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from dormant.conjugation import Compose, Identity, Predictor, Transform, conjugate
 from dormant.errors import DormantError
+from dormant.regression.rotate import Rotate
+from dormant.regression.scale import Scale
 from dormant.regression.shapes import Inputs, Labels, Predictions, PrefixScores, Prompts
 from dormant.regression.streams import stream
-from dormant.transforms.rotate import Rotate
-from dormant.transforms.scale import Scale
 
 LabPredictor: TypeAlias = "Predictor[Prompts, Predictions]"
 LabTransform: TypeAlias = "Transform[Prompts, Predictions]"

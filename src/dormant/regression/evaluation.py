@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from dormant.conjugation import conjugate
 from dormant.regression.conjugates import LabPredictor
 from dormant.regression.priors import Prior
+from dormant.regression.scale import Scale
 from dormant.regression.settings import LabSettings
 from dormant.regression.shapes import Predictions, Prompts
 from dormant.regression.streams import stream
+from dormant.regression.task_priors import World
 from dormant.regression.transformer import Transformer
-from dormant.regression.worlds import World
-from dormant.transforms.scale import Scale
 
 Errors: TypeAlias = Mapping[str, NDArray[np.float32]]
 """Squared errors (B, K) by ``prior/predictor``; prior is cont, disc or choosing. Also

@@ -24,7 +24,7 @@ from dormant.regression.evaluation import Errors, conjugated_name
 from dormant.regression.records import best_gamma, mean_estimate
 from dormant.regression.rundir import LabRun
 from dormant.results import Estimate
-from dormant.uncertainty import LEVEL
+from dormant.statistics.intervals import LEVEL
 
 Row: TypeAlias = "dict[str, float | str]"
 

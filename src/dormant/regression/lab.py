@@ -26,10 +26,10 @@ from dormant.regression.records import LabResults, summarise
 from dormant.regression.rundir import LabRun, Log, SeedFiles
 from dormant.regression.settings import LabSettings, flat
 from dormant.regression.streams import stream
+from dormant.regression.task_priors import World, world
 from dormant.regression.training import StepLog, TrainingSettings, train
 from dormant.regression.transformer import Transformer
 from dormant.regression.tuning import tunable
-from dormant.regression.worlds import World, world
 from dormant.rundirs import first_process, locked
 
 

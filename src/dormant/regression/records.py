@@ -18,7 +18,7 @@ from scipy import special
 
 from dormant.regression.evaluation import Errors, conjugated_name
 from dormant.results import Estimate, Record
-from dormant.uncertainty import LEVEL, mean_contrast
+from dormant.statistics.intervals import LEVEL, mean_contrast
 
 
 class PriorLosses(Record):

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dormant.report import wording
+from dormant.report import formatting as wording
 from dormant.results import AbilityResult, AuditResults, CellEstimates, Cells, Estimate, Verdict
 
 # Those of the HTML report on white paper (page.css).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dormant.report import wording
+from dormant.report import formatting as wording
 from dormant.report.page import environment
 from dormant.results import AuditResults
 

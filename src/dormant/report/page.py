@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from dormant.report import wording
+from dormant.report import formatting as wording
 from dormant.report.sample import DEFAULT_BYTES, ItemSample, sample_items
 from dormant.results import AuditResults, ItemOutcome
 

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from typing import IO
 
-from dormant.report import wording
+from dormant.report import formatting as wording
 from dormant.results import AbilityResult, AuditResults, Estimate, ItemOutcome, TransformResult
 
 _CELLS = ("base_plain", "tuned_plain", "base_transformed", "tuned_transformed")

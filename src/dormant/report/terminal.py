@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dormant.report import wording
+from dormant.report import formatting as wording
 from dormant.results import AbilityResult, AuditResults, Estimate, Verdict
 
 COLOURS: Mapping[Verdict, str] = {

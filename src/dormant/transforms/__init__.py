@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint
 
-from dormant import extend
+from dormant import extend, translation
 from dormant.errors import DormantError
-from dormant.transforms import ciphers, codebook, encodings, translation, wordplay
-from dormant.transforms.text import TextTransform, apply_kept, cipher, compose
+from dormant.prompts.protect import apply_kept
+from dormant.prompts.text_transform import TextTransform, cipher, compose
+from dormant.transforms import ciphers, codebook, encodings, wordplay
 
 __all__ = ["TextTransform", "apply_kept", "families", "get", "names"]
 

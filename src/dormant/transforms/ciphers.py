@@ -6,7 +6,7 @@ import re
 from string import ascii_lowercase, ascii_uppercase
 
 from dormant.errors import DormantError
-from dormant.transforms.text import TextTransform, cipher
+from dormant.prompts.text_transform import TextTransform, cipher
 
 _ESCAPE = "\\"
 _LEVELS = {

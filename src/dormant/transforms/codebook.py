@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from dormant.errors import DormantError
-from dormant.transforms.text import TextTransform, cipher
+from dormant.prompts.text_transform import TextTransform, cipher
 
 _WORD = re.compile(r"(?<![^\W_])[A-Za-z]{2,}(?![^\W_])")
 

@@ -11,7 +11,7 @@ from string import ascii_letters, digits
 import regex
 
 from dormant.errors import unknown
-from dormant.transforms.text import TextTransform, TransformError, cipher
+from dormant.prompts.text_transform import TextTransform, TransformError, cipher
 
 _SPACES = re.compile(" +")
 _CLUSTER = regex.compile(r"\X")

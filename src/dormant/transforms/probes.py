@@ -23,7 +23,7 @@ FIELD_DELIMITER = ":"
 
 
 class Part(Protocol):
-    """A stretch of a prompt: `dormant.language.cases.Segment` is one."""
+    """A stretch of a prompt: `dormant.prompts.segment.Segment` is one."""
 
     @property
     def text(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import regex
 
-from dormant.transforms.text import TextTransform, cipher
+from dormant.prompts.text_transform import TextTransform, cipher
 
 MARK = "·"
 """Written where a word could not be read back otherwise; texts that hold it are out of domain."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dormant.transforms.text import TextTransform, cipher
+from dormant.prompts.text_transform import TextTransform, cipher
 
 
 def dotted(argument: str | None) -> TextTransform:

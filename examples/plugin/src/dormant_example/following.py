@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dormant.language.cases import Case, Segment, few_shot
-from dormant.language.tasks.task import Measure, draw_demonstrations
+from dormant.prompts.segment import Case, Segment, few_shot
+from dormant.tasks.task import Measure, draw_demonstrations
 
 ROWS = (
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",

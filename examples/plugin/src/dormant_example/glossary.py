@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dormant.transforms.text import all_or_raise
-from dormant.transforms.translation import TranslationError
+from dormant.prompts.text_transform import all_or_raise
+from dormant.translation import TranslationError
 
 WORDS = {"yes": "sí", "no": "no", "thank you": "gracias"}
 

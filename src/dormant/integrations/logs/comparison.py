@@ -1,0 +1,288 @@
+"""From logs to four cells over the same items, and to verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dormant.errors import DormantError
+from dormant.integrations.logs.scored_log import CellOrigin, Log, Sample
+from dormant.results import PLAIN, AbilityResult, AuditResults, ItemOutcome
+from dormant.statistics import MARGIN, PlainCells, TransformCells, judge_ability
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One ability under one transform, as one model did it.
+
+    Attributes:
+        log: Where it was read.
+        samples: By item.
+        lost: The reason, for every item without an outcome.
+        origin: What is known of the ability.
+    """
+
+    log: Log
+    samples: dict[str, Sample]
+    lost: dict[str, str]
+    origin: CellOrigin
+
+
+@dataclass(frozen=True)
+class Side:
+    """All that the logs say of one model.
+
+    Attributes:
+        name: The model.
+        sources: Where they were read.
+        cells: By transform, then by ability.
+        notes: What a reader should know.
+    """
+
+    name: str
+    sources: str
+    cells: dict[str, dict[str, Cell]]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, logs: Sequence[Log]) -> Side:
+        """Collect the logs of one model; where two hold one cell, the newer is taken."""
+        cells: dict[str, dict[str, Cell]] = {}
+        notes = [note for log in logs for note in log.notes]
+        for log in sorted(logs, key=lambda log: log.time):
+            into = cells.setdefault(log.transform, {})
+            for name in log.abilities:
+                if name in into:
+                    notes.append(
+                        f"{into[name].log.source} and {log.source} both hold {name} of {log.name} "
+                        f"({log.transform}): the newer was read"
+                    )
+                into[name] = Cell(log, log.abilities[name], log.lost.get(name, {}), log.cell(name))
+        sources = ", ".join(str(log.source) for log in logs)
+        return cls(logs[0].name, sources, cells, notes)
+
+    @property
+    def plain(self) -> dict[str, Cell]:
+        """The plain cells, by ability."""
+        return self.cells.get(PLAIN, {})
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A base model and its tuned child; `None` where there is no base."""
+
+    base: Side | None
+    tuned: Side
+
+    @property
+    def sides(self) -> tuple[tuple[Literal["base", "tuned"], Side], ...]:
+        """Those that are there."""
+        return (
+            (("base", self.base), ("tuned", self.tuned)) if self.base else (("tuned", self.tuned),)
+        )
+
+
+def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
+    """Tell the base model's logs from the tuned one's.
+
+    Two plain logs are taken as base and tuned in this order. Otherwise the models' names decide:
+    the base is the one named `base`, or that of the first log. Logs of one model alone make two
+    cells.
+
+    Raises:
+        DormantError: There are no logs, logs of more than two models, or none of `base`.
+    """
+    if not logs:
+        raise DormantError("no logs were given")
+    names = list(dict.fromkeys(log.name for log in logs))
+    if base is not None and base not in names:
+        raise DormantError(f"none of the logs is of {base!r}: they are of {', '.join(names)}")
+    if len(logs) == 2 and base is None and {log.transform for log in logs} == {PLAIN}:
+        first, second = logs
+        return Pair(Side.of([first]), Side.of([second]))
+    if len(names) > 2:
+        raise DormantError(
+            f"the logs are of {len(names)} models ({', '.join(names)}): give those of a base model "
+            "and its child"
+        )
+    first = base or names[0]
+    sides = {name: Side.of([log for log in logs if log.name == name]) for name in names}
+    if len(names) == 1:
+        return Pair(None, sides[first])
+    (other,) = (name for name in names if name != first)
+    return Pair(sides[first], sides[other])
+
+
+def compare(logs: Sequence[Log], base: str | None = None, margin: float = MARGIN) -> AuditResults:
+    """Judge every ability that the logs share, over the same items in all cells.
+
+    Args:
+        logs: Evaluations of a base model and its child, or of one model alone; plain, and under
+            transforms if there are any. Without transforms an ability is retained, or it is
+            inconclusive with its drop.
+        base: The base model's name in the logs; by default the first log's.
+        margin: Drop, as a fraction, that counts as one.
+
+    Raises:
+        DormantError: The logs share no ability, or hold other items for one.
+    """
+    models = pair(logs, base)
+    warnings = [note for _, side in models.sides for note in side.notes]
+    shared = _shared(models, warnings)
+    found = [_judge(models, name, margin, warnings) for name in shared]
+    return AuditResults(
+        base=models.base.name if models.base else None,
+        tuned=models.tuned.name,
+        settings={"from": [str(log.source) for log in logs], "margin": margin},
+        versions={name: text for log in reversed(logs) for name, text in log.versions.items()},
+        abilities=found,
+        warnings=list(dict.fromkeys(warnings)),
+    )
+
+
+def outcomes(logs: Sequence[Log], base: str | None = None) -> Iterator[ItemOutcome]:
+    """Yield the samples of the shared abilities as records, for the report's item view."""
+    models = pair(logs, base)
+    shared = _shared(models, [])
+    for which, side in models.sides:
+        for name in shared:
+            for transform, cells in side.cells.items():
+                for item, sample in cells[name].samples.items() if name in cells else ():
+                    yield ItemOutcome(
+                        model=which,
+                        task=name,
+                        transform=transform,
+                        item=item,
+                        prompt=sample.prompt,
+                        target=sample.target,
+                        target_logprob=None,
+                        target_greedy=sample.correct,
+                        correct=sample.correct,
+                        output=sample.output,
+                    )
+
+
+def _shared(models: Pair, warnings: list[str]) -> list[str]:
+    """Return the abilities of which there are plain cells on all sides."""
+    sides = [side for _, side in models.sides]
+    for side in sides:
+        if PLAIN not in side.cells:
+            raise DormantError(
+                f"{side.sources}: no plain log of {side.name}: evaluate it without a transform, too"
+            )
+    shared = [name for name in sides[0].plain if all(name in side.plain for side in sides)]
+    if not shared:
+        held = " and ".join(f"{side.sources} ({', '.join(side.plain) or 'none'})" for side in sides)
+        raise DormantError(f"there is no task and metric of which all have plain samples: {held}")
+    for side in sides:
+        alone = [name for name in side.plain if name not in shared]
+        if alone:
+            warnings.append(f"{', '.join(alone)}: in {side.sources} only, left out")
+    return shared
+
+
+def _judge(models: Pair, name: str, margin: float, warnings: list[str]) -> AbilityResult:
+    """Judge one ability over the items that have an outcome in all of a comparison's cells."""
+    plain = [side.plain[name] for _, side in models.sides]
+    items = _common(name, plain, warnings)
+    transforms: list[TransformCells] = []
+    for transform in _transforms(models, name, warnings):
+        cells = [side.cells[transform][name] for _, side in models.sides]
+        common = set(_common(name, [plain[0], *cells], warnings))
+        kept = [item for item in items if item in common]
+        reasons = {item: reason for cell in cells for item, reason in cell.lost.items()}
+        transforms.append(
+            TransformCells(
+                name=transform,
+                signature=cells[-1].origin.signature,
+                items=kept,
+                tuned=_correct(cells[-1], kept),
+                base=_correct(cells[0], kept) if models.base else None,
+                exclusions=Counter(reasons.values()),
+                fidelity=cells[-1].origin.fidelity,
+            )
+        )
+    tuned = plain[-1]
+    groups = [tuned.samples[item].group for item in items]
+    origin = tuned.log.origin
+    return judge_ability(
+        name,
+        PlainCells(
+            items=items,
+            tuned=_correct(tuned, items),
+            base=_correct(plain[0], items) if models.base else None,
+            groups=groups if len(set(groups)) < len(groups) else None,
+        ),
+        transforms,
+        title=tuned.origin.title,
+        margin=margin,
+        chance=tuned.origin.chance,
+        seed=origin.seed if origin else 0,
+    )
+
+
+def _transforms(models: Pair, name: str, warnings: list[str]) -> list[str]:
+    """Return the transforms under which every model did an ability."""
+    sides = [side for _, side in models.sides]
+    every = [
+        transform for side in sides for transform in side.cells if name in side.cells[transform]
+    ]
+    found: list[str] = []
+    for transform in dict.fromkeys(one for one in every if one != PLAIN):
+        without = [side.name for side in sides if name not in side.cells.get(transform, {})]
+        if without:
+            warnings.append(f"{name} under {transform}: no log of {without[0]}, left out")
+        else:
+            found.append(transform)
+    return found
+
+
+def _common(name: str, cells: Sequence[Cell], warnings: list[str]) -> list[str]:
+    """Return the items that have an outcome in all cells, in the first one's order.
+
+    An item that a log says it has lost is left out of all of them, and told of.
+
+    Raises:
+        DormantError: A cell lacks an item without a reason, or holds another one of that name.
+    """
+    first = cells[0]
+    lost = {item for cell in cells for item in cell.lost}
+    items = [item for item in first.samples if item not in lost]
+    for cell in cells[1:]:
+        odd = sorted((first.samples.keys() ^ cell.samples.keys()) - lost)
+        if odd:
+            raise DormantError(
+                f"{name}: item {odd[0]} is in only one of {first.log.source} and "
+                f"{cell.log.source} ({len(odd)} such): evaluate both on the same items"
+            )
+        other = [
+            item for item in items if first.samples[item].content != cell.samples[item].content
+        ]
+        if other:
+            raise DormantError(
+                f"{name}: item {other[0]} is not the same in {first.log.source} and "
+                f"{cell.log.source} ({len(other)} such): evaluate both on the same data"
+            )
+        asked = sum(first.samples[item].asked != cell.samples[item].asked for item in items)
+        if asked:
+            warnings.append(
+                f"{name}: the prompts of {asked} of {len(items)} items differ between the logs, "
+                "so a difference may come from the template or the demonstrations"
+            )
+    if not items:
+        raise DormantError(f"{name}: no item has an outcome in {first.log.source} and its like")
+    for cell in cells:
+        if cell.lost:
+            reasons = Counter(cell.lost.values()).most_common(3)
+            told = "; ".join(f"{count} × {reason}" for reason, count in reasons)
+            warnings.append(
+                f"{name}: {len(cell.lost)} items of {cell.log.source} are left out of all cells "
+                f"({told})"
+            )
+    return items
+
+
+def _correct(cell: Cell, items: Sequence[str]) -> list[bool]:
+    return [cell.samples[item].correct for item in items]

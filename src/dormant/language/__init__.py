@@ -1,1 +1,0 @@
-"""Language models: cases, scoring, and the audit (paper §3)."""

@@ -1,0 +1,1 @@
+"""Models: what a user may name, how it is loaded, what it is asked."""

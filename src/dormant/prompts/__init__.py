@@ -1,0 +1,1 @@
+"""Prompts in segments, and the one place where a transform meets one."""

@@ -1,0 +1,245 @@
+"""What every transform of text is: a named pair of functions with a declared domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dormant.errors import DormantError
+
+Batch: TypeAlias = Callable[[Sequence[str]], list[str]]
+"""A function of many texts at once; raises `BatchError` where only some of them fail."""
+
+Span: TypeAlias = tuple[int, int]
+"""Character positions [start, stop) in a text."""
+
+
+class TransformError(DormantError):
+    """One text that a transform can't take, or can't take back.
+
+    Attributes:
+        text: The text.
+        reason: What is wrong with it, as a clause.
+    """
+
+    def __init__(self, transform: str, text: str, reason: str) -> None:
+        self.text = text
+        self.reason = reason
+        super().__init__(f"{transform}: {reason}, in {shown(text)}")
+
+
+class BatchError(DormantError):
+    """Some texts of a batch failed; those that didn't are here too.
+
+    Attributes:
+        outcomes: A result or an error for every text, in order.
+    """
+
+    def __init__(self, outcomes: Sequence[str | DormantError]) -> None:
+        self.outcomes = list(outcomes)
+        failed = [one for one in self.outcomes if isinstance(one, DormantError)]
+        many = f" (and {len(failed) - 1} more of {len(self.outcomes)})" if len(failed) > 1 else ""
+        super().__init__(f"{failed[0]}{many}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTransform:
+    """A transform s of text and its inverse, as a value.
+
+    Satisfies `dormant.conjugation.Transform[str, str]`.
+
+    Attributes:
+        name: As written on the command line, e.g. "leetspeak".
+        apply_batch: s, on many texts at once.
+        invert_batch: s⁻¹, on many texts at once.
+        in_domain: Whether a text belongs to the domain on which the round trip is promised.
+        exact: Whether ``invert(apply(x)) == x`` for every x in the domain.
+        whole_text: Whether s needs the whole text at once (translation, reversed words), so that
+            kept spans become placeholders; otherwise s is applied to the pieces between them.
+        signature: What was really used, e.g. "spanish@apertium-3.8.3".
+        language: Code of the natural language of s(x), where s is a translation.
+        source: Code of the natural language of x, where s is a translation.
+        summary: One line for people.
+        parts: The transforms that a composition is made of, first to last; empty for others.
+    """
+
+    name: str
+    apply_batch: Batch
+    invert_batch: Batch
+    in_domain: Callable[[str], bool]
+    exact: bool
+    signature: str
+    summary: str
+    whole_text: bool = False
+    language: str | None = None
+    source: str | None = None
+    parts: tuple[TextTransform, ...] = ()
+
+    def apply(self, prompt: str, /) -> str:
+        """Return s(prompt).
+
+        Raises:
+            DormantError: The prompt is outside the domain, or can't be translated.
+        """
+        return _only(self.apply_batch, prompt)
+
+    def invert(self, answer: str, /) -> str:
+        """Return s⁻¹(answer).
+
+        Raises:
+            DormantError: The answer can't be read back.
+        """
+        return _only(self.invert_batch, answer)
+
+
+def _only(batch: Batch, text: str) -> str:
+    (outcome,) = outcomes(batch, [text])
+    if isinstance(outcome, DormantError):
+        raise outcome
+    return outcome
+
+
+def outcomes(batch: Batch, texts: Sequence[str]) -> list[str | DormantError]:
+    """Call a batch function and return a result or an error for every text.
+
+    A function that fails without saying which text was at fault is called again on each alone.
+
+    Args:
+        batch: Half of a transform.
+        texts: The texts.
+    """
+    if not texts:
+        return []
+    try:
+        results: list[str | DormantError] = [*batch(texts)]
+    except BatchError as error:
+        results = error.outcomes
+    except DormantError as error:
+        if len(texts) == 1:
+            return [error]
+        return [outcomes(batch, [text])[0] for text in texts]
+    if len(results) != len(texts):
+        raise DormantError(f"a transform returned {len(results)} results for {len(texts)} texts")
+    return results
+
+
+def all_or_raise(results: Sequence[str | DormantError]) -> list[str]:
+    """Return the results if none is an error.
+
+    Raises:
+        BatchError: Some are.
+    """
+    texts = [one for one in results if isinstance(one, str)]
+    if len(texts) < len(results):
+        raise BatchError(results)
+    return texts
+
+
+def each(change: Callable[[str], str]) -> Batch:
+    """Lift a function of one text to a batch."""
+
+    def one(text: str) -> str | DormantError:
+        try:
+            return change(text)
+        except DormantError as error:
+            return error
+
+    return lambda texts: all_or_raise([one(text) for text in texts])
+
+
+def everywhere(_: str) -> bool:
+    """The domain of all texts."""
+    return True
+
+
+def cipher(
+    name: str,
+    encode: Callable[[str], str],
+    decode: Callable[[str], str],
+    *,
+    summary: str,
+    version: int,
+    in_domain: Callable[[str], bool] = everywhere,
+    domain: str = "",
+    whole_text: bool = False,
+) -> TextTransform:
+    """Make an exact transform from a pair of functions of one text.
+
+    Args:
+        name: As written on the command line.
+        encode: s; called on texts in the domain only.
+        decode: s⁻¹; called on anything, since models write anything.
+        summary: One line for people.
+        version: Raised whenever the result for some text changes.
+        in_domain: The domain.
+        domain: What a text must be like to be in the domain, as a clause for error messages.
+        whole_text: See `TextTransform`.
+    """
+
+    def guarded(text: str) -> str:
+        if not in_domain(text):
+            raise TransformError(name, text, f"outside the domain ({domain})")
+        return encode(text)
+
+    return TextTransform(
+        name=name,
+        apply_batch=each(guarded),
+        invert_batch=each(decode),
+        in_domain=in_domain,
+        exact=True,
+        signature=f"{name}-{version}",
+        summary=summary,
+        whole_text=whole_text,
+    )
+
+
+def compose(*parts: TextTransform) -> TextTransform:
+    """Return the transform that applies `parts` first to last and undoes them last to first.
+
+    The domain is that of the first part, and of each next one as far as exact parts let it be
+    computed; what lies beyond a translation is known only once it has been made.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    parts = tuple(inner for part in parts for inner in part.parts or (part,))
+
+    def chain(batches: Sequence[Batch], texts: Sequence[str]) -> list[str]:
+        results: list[str | DormantError] = list(texts)
+        for batch in batches:
+            going = [index for index, one in enumerate(results) if isinstance(one, str)]
+            step = outcomes(batch, [str(results[index]) for index in going])
+            for index, one in zip(going, step, strict=True):
+                results[index] = one
+        return all_or_raise(results)
+
+    def in_domain(text: str) -> bool:
+        for part in parts:
+            if not part.in_domain(text):
+                return False
+            if not part.exact:
+                return True
+            text = part.apply(text)
+        return True
+
+    return TextTransform(
+        name="+".join(part.name for part in parts),
+        apply_batch=lambda texts: chain([part.apply_batch for part in parts], texts),
+        invert_batch=lambda texts: chain([part.invert_batch for part in reversed(parts)], texts),
+        in_domain=in_domain,
+        exact=all(part.exact for part in parts),
+        signature="+".join(part.signature for part in parts),
+        summary="; then ".join(part.summary for part in parts),
+        whole_text=any(part.whole_text for part in parts),
+        # Past a cipher the text is in no natural language that could be recognised.
+        language=parts[-1].language,
+        source=parts[-1].source,
+        parts=parts,
+    )
+
+
+def shown(text: str, length: int = 60) -> str:
+    """Quote a text for a message, its middle left out if it is long."""
+    half = length // 2
+    short = text if len(text) <= length else f"{text[:half]} … {text[-half:]}"
+    return repr(short)

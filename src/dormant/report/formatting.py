@@ -1,0 +1,201 @@
+"""What a verdict means in plain words, and how numbers are written: one voice for every format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dormant.results import AbilityResult, AuditResults, Estimate, TransformResult, Verdict
+from dormant.statistics import NO_BASE
+
+MARKS: Mapping[Verdict, str] = {
+    "retained": "✔",
+    "suppressed": "◐",
+    "forgotten": "✘",
+    "inconclusive": "?",
+}
+"""A sign for each verdict that reads without colour."""
+
+SEVERITY: tuple[Verdict, ...] = ("forgotten", "suppressed", "inconclusive", "retained")
+"""The order in which people want to hear them: trouble first."""
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+
+
+def by_severity(results: AuditResults) -> list[AbilityResult]:
+    """The abilities with trouble first; otherwise in the audit's own order."""
+    return sorted(results.abilities, key=lambda ability: SEVERITY.index(ability.verdict))
+
+
+def margin_points(results: AuditResults) -> str:
+    """The margin m of the verdict rules as recorded in the settings, in points.
+
+    Returns:
+        For example "5"; "m" where the settings do not tell.
+    """
+    margin = results.settings.get("margin")
+    if isinstance(margin, bool) or not isinstance(margin, int | float):
+        return "m"
+    return f"{100 * margin:g}"
+
+
+def meaning(ability: AbilityResult) -> str:
+    """One or two plain sentences: what the verdict says of this ability."""
+    if ability.verdict == "retained":
+        return "Fine-tuning left this ability where it was, within the margin."
+    if ability.verdict == "suppressed":
+        through = f" Under {ability.best_transform} it does." if ability.best_transform else ""
+        return (
+            "The tuned model can still do this. What it lost is the habit: "
+            f"asked plainly, it no longer sees that this is wanted.{through}"
+        )
+    if ability.verdict == "forgotten":
+        return (
+            "Not recovered by any transform tried, although the base model copes under at least "
+            "one of them. That is evidence of a real loss; it cannot be proof."
+        )
+    if ability.drop is None:
+        return "Without a base model there is no drop to measure, only what each transform gains."
+    return "These items do not decide between the other verdicts."
+
+
+def control(result: TransformResult) -> str:
+    """How a transform's control came out; without a base model there is none to fail."""
+    if result.control_reason == NO_BASE:
+        return "not checked"
+    return "passed" if result.control_passed else "failed"
+
+
+def advice(ability: AbilityResult) -> str:
+    """One or two plain sentences: what to do next about this ability."""
+    if ability.verdict == "retained":
+        return "Nothing to mend. Keep it in the audit, to catch the next training run."
+    if ability.verdict == "suppressed":
+        stopgap = (
+            f"As a stopgap, prompt through {ability.best_transform}. "
+            if ability.best_transform
+            else ""
+        )
+        return (
+            f"{stopgap}To mend it, mix a little of this task into the fine-tuning data, or keep "
+            "the weights closer to the base (averaging, a KL penalty); it need not be taught "
+            "again from nothing."
+        )
+    if ability.verdict == "forgotten":
+        return (
+            "Try more transforms before giving it up. If none helps, go back to the base model "
+            "and tune with this ability’s data in the mixture, then audit again."
+        )
+    if ability.drop is None:
+        return "Give the base model as well, and the audit can tell lost from never had."
+    if ability.items_needed is not None:
+        return (
+            f"Audit about {grouped(ability.items_needed)} items "
+            f"(there were {grouped(ability.n_items)})."
+        )
+    if not any(result.control_passed for result in ability.transforms):
+        return "Add a transform under which the base model still succeeds: none did here."
+    return "Add items, or transforms of another kind, and run the audit again."
+
+
+def summary(results: AuditResults) -> str:
+    """One line: how many abilities got which verdict, trouble first."""
+    counts = dict.fromkeys(SEVERITY, 0)
+    for ability in results.abilities:
+        counts[ability.verdict] += 1
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    total = len(results.abilities)
+    if not total:
+        return "No abilities were audited."
+    return f"{total} {'ability' if total == 1 else 'abilities'}: {told}."
+
+
+def percent(fraction: float | None) -> str:
+    """An accuracy: 0.834 → "83%"; a dash where there is none."""
+    if fraction is None:
+        return DASH
+    return f"{_rounded(100 * fraction)}%".replace("-", MINUS)
+
+
+def percent_interval(estimate: Estimate | None) -> str:
+    """An accuracy's interval: "76–89%"; a dash where there is none."""
+    if estimate is None:
+        return DASH
+    return f"{_rounded(100 * estimate.low)}{DASH}{_rounded(100 * estimate.high)}%"
+
+
+def points(difference: float | None) -> str:
+    """A difference of accuracies in percentage points, signed: "+66", "−5", "0"."""
+    if difference is None:
+        return DASH
+    return signed(_rounded(100 * difference))
+
+
+def points_interval(estimate: Estimate | None) -> str:
+    """A difference's interval in points: "[+55, +76]"; empty where there is none."""
+    if estimate is None:
+        return ""
+    return f"[{points(estimate.low)}, {points(estimate.high)}]"
+
+
+def nats(value: float | None) -> str:
+    """A log-probability or a difference of log-odds: "+1.32", "−0.08"."""
+    if value is None:
+        return DASH
+    return signed(f"{value:.2f}")
+
+
+def nats_interval(estimate: Estimate | None) -> str:
+    """An interval in nats; empty where there is none."""
+    if estimate is None:
+        return ""
+    return f"[{nats(estimate.low)}, {nats(estimate.high)}]"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value: "0.034", "< 0.001"."""
+    if p is None:
+        return DASH
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def level(results: AuditResults) -> str:
+    """The coverage of the intervals, "95%": the first one found speaks for all."""
+    for ability in results.abilities:
+        for estimate in (ability.drop, ability.gain, *(t.gain for t in ability.transforms)):
+            if estimate is not None:
+                return f"{100 * estimate.level:g}%"
+    return "95%"
+
+
+def duration(seconds: float) -> str:
+    """A wall time for people: "48 s", "3 min 20 s", "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def grouped(count: int) -> str:
+    """A count with thin spaces between thousands."""
+    return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def signed(number: str) -> str:
+    """A decimal numeral with its sign shown; zero, however written, has none."""
+    if not number.strip("-0."):
+        return number.lstrip("-")
+    return number.replace("-", MINUS) if number.startswith("-") else f"+{number}"
+
+
+def _rounded(value: float) -> str:
+    """To whole points, but never a nonzero bound to nought: 0.4 stays 0.4, not 0.
+
+    A lower bound of 0.4 points decides a verdict; printed as 0 it would contradict it.
+    """
+    whole = f"{value:.0f}"
+    if abs(value) < 0.95 and value != 0:
+        whole = f"{value:.1f}"
+    return "0" if not whole.strip("-0.") else whole

@@ -1,0 +1,243 @@
+"""Attention along a forest, as an implementation that Transformers' models can be told to use.
+
+Models that take their attention from Transformers' `AttentionInterface` (nearly all decoders
+since version 4.48) work with it unchanged: queries, keys and values arrive for the flat list of
+nodes, are gathered into one row a path, and go back to the list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from dormant.scoring.prefix_tree import Forest, Path, is_end
+
+NAME = "dormant_forest"
+"""What the implementation is called in a model's configuration."""
+
+PIECE = 64
+"""Nodes that attend together where attention is done by `_products`."""
+
+_SHORT = 512
+"""Nodes of a path up to which that is done: its biases are held, 4 bytes a head, query and key."""
+
+_UNKNOWN = ("softcap", "s_aux", "position_bias", "cache")
+"""Arguments of attention functions that change its value, and that this one doesn't honour."""
+
+
+class CannotAttend(Exception):
+    """The model asks its attention for something that isn't done along a forest."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Paths attended together.
+
+    Attributes:
+        queries: (R, Q) nodes that attend, padded.
+        keys: (R, K) nodes attended to, padded.
+        mask: (R, 1, Q, K), true where a query sees a key; `None` for plain causal attention.
+        nodes: (M,) nodes whose output this group gives…
+        places: (M,) …and where it stands in the flattened (R, Q).
+        products: Whether to attend by `_products`; there is a mask then.
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    mask: torch.Tensor | None
+    nodes: torch.Tensor
+    places: torch.Tensor
+    products: bool
+    _heads: dict[tuple[int, int], _ByHead] = field(default_factory=dict)
+
+    def by_head(self, heads: int, shared: int) -> _ByHead:
+        """Return the indices of heads' rows, made once for all layers."""
+        if (heads, shared) not in self._heads:
+            self._heads[heads, shared] = _ByHead.of(self, heads, shared)
+        return self._heads[heads, shared]
+
+
+@dataclass(frozen=True)
+class _ByHead:
+    """A group's indices into states whose rows are (node, head), for H heads over G of keys.
+
+    Attributes:
+        queries: (G·R·H/G·Q,) rows of queries.
+        keys: (G·R·K,) rows of keys and values.
+        bias: (G·R, H/G·Q, K), 0 where a query sees a key, −∞ elsewhere.
+        places: (M·H,) rows of the (G·R·H/G·Q) outputs that the group's nodes take, head by head.
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    bias: torch.Tensor
+    places: torch.Tensor
+
+    @classmethod
+    def of(cls, group: Group, heads: int, shared: int) -> _ByHead:
+        (rows, wide), each = group.queries.shape, heads // shared
+        head = torch.arange(heads).view(shared, 1, each, 1)
+        row, place = group.places // wide, group.places % wide
+        first = (head[:, 0, :, 0] // each * rows * each + head[:, 0, :, 0] % each).flatten()
+        assert group.mask is not None
+        bias = torch.zeros(group.mask.shape).masked_fill_(~group.mask, -torch.inf)
+        return cls(
+            (group.queries[None, :, None] * heads + head).flatten(),
+            (group.keys[None] * shared + torch.arange(shared)[:, None, None]).flatten(),
+            bias.expand(rows, each, wide, -1).repeat(shared, 1, 1, 1).flatten(1, 2),
+            ((first + row[:, None] * each) * wide + place[:, None]).flatten(),
+        )
+
+
+def lay_out(forest: Forest, device: torch.device, dtype: torch.dtype) -> list[Group]:
+    """Turn a forest's groups of paths into index tensors, used by every layer.
+
+    On a processor in float32, attention is done by products of matrices, a piece of each path at
+    a time: PyTorch's own kernel there is made for long sequences.
+    """
+    short = max((len(path.nodes) for path in forest.paths), default=0) <= _SHORT
+    piece = PIECE if device.type == "cpu" and dtype == torch.float32 and short else None
+    return [_group(paths, device, piece is not None) for paths in forest.groups(piece)]
+
+
+def _group(paths: Sequence[Path], device: torch.device, products: bool) -> Group:
+    ends = products or is_end(paths[0])
+    starts = [path.own if ends else 0 for path in paths]
+    lengths = [len(path.nodes) for path in paths]
+    wide = max(length - start for start, length in zip(starts, lengths, strict=True))
+    keys = torch.zeros((len(paths), max(lengths)), dtype=torch.long)
+    queries = torch.zeros((len(paths), wide), dtype=torch.long)
+    nodes: list[int] = []
+    places: list[int] = []
+    for row, (path, start) in enumerate(zip(paths, starts, strict=True)):
+        keys[row, : len(path.nodes)] = torch.tensor(path.nodes)
+        queries[row, : len(path.nodes) - start] = torch.tensor(path.nodes[start:])
+        nodes += path.nodes[path.own :]
+        places += range(row * wide + path.own - start, row * wide + len(path.nodes) - start)
+    mask = None
+    if ends:
+        limit = torch.tensor(starts)[:, None] + torch.arange(wide)
+        mask = (torch.arange(keys.shape[1]) <= limit[:, :, None])[:, None].to(device)
+    return Group(
+        queries.to(device),
+        keys.to(device),
+        mask,
+        torch.tensor(nodes, device=device),
+        torch.tensor(places, device=device),
+        products,
+    )
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    forest: Sequence[Group],
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend along the paths of a forest; the signature is Transformers'.
+
+    Args:
+        module: The layer that asks.
+        query: (1, H, N, D) of all nodes.
+        key: (1, G, N, D); G divides H.
+        value: (1, G, N, E).
+        attention_mask: Not used: the forest says who sees whom.
+        forest: The groups of paths.
+        scaling: Factor of the scores; `None` is D^-½.
+        options: What else the model passes.
+
+    Returns:
+        The (1, N, H, E) outputs, and no weights.
+
+    Raises:
+        CannotAttend: The model wants soft caps, sinks, biases, or a window shorter than a path.
+    """
+    window = options.get("sliding_window")
+    if window is not None and any(group.keys.shape[1] > window for group in forest):
+        raise CannotAttend(f"a sliding window of {window}")
+    for name in _UNKNOWN:
+        if options.get(name) is not None:
+            raise CannotAttend(name)
+    if query.shape[0] != 1 or key.shape[2] != query.shape[2]:
+        raise CannotAttend("a cache")
+    # Under autocast rotary embeddings leave queries and keys in float32; the product is taken in
+    # the values' precision all the same, so less is moved if they are rounded first.
+    q, k, v = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
+    found = v.new_empty((q.shape[0], q.shape[1], v.shape[2]))
+    for group in forest:
+        if group.products:
+            found.index_copy_(0, group.nodes, _products(q, k, v, group, scaling))
+            continue
+        out = torch.nn.functional.scaled_dot_product_attention(
+            _gather(q, group.queries),
+            _gather(k, group.keys),
+            _gather(v, group.keys),
+            attn_mask=group.mask,
+            is_causal=group.mask is None,
+            scale=scaling,
+            enable_gqa=q.shape[1] != k.shape[1],
+        )
+        flat = out.transpose(1, 2).flatten(0, 1)
+        found.index_copy_(0, group.nodes, flat.index_select(0, group.places))
+    return found[None], None
+
+
+def _products(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, group: Group, scaling: float | None
+) -> torch.Tensor:
+    """Attend by products of matrices, the queries of heads that share keys in one.
+
+    Args:
+        q: (N, H, D).
+        k: (N, G, D).
+        v: (N, G, E).
+        group: What attends to what.
+        scaling: Factor of the scores.
+
+    Returns:
+        (M, H, E) outputs of the group's nodes.
+    """
+    (_, heads, size), shared = q.shape, k.shape[1]
+    at = group.by_head(heads, shared)
+    count, wide, length = at.bias.shape
+    queries = q.reshape(-1, size).index_select(0, at.queries).view(count, wide, size)
+    keys = k.reshape(-1, size).index_select(0, at.keys).view(count, length, size)
+    values = v.reshape(-1, v.shape[2]).index_select(0, at.keys).view(count, length, -1)
+    scale = size**-0.5 if scaling is None else scaling
+    scores = torch.baddbmm(at.bias, queries, keys.transpose(1, 2), alpha=scale)
+    torch.softmax(scores, -1, out=scores)
+    out = torch.bmm(scores, values).flatten(0, 1).index_select(0, at.places)
+    return out.view(-1, heads, v.shape[2])
+
+
+def _gather(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return (R, H, L, D) of the (N, H, D) states at (R, L) places."""
+    rows = states.index_select(0, places.flatten())
+    return rows.view(*places.shape, *states.shape[1:]).transpose(1, 2)
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    return None
+
+
+@contextlib.contextmanager
+def forest_attention(model: Any) -> Generator[None]:
+    """Let a model attend along forests for a while."""
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, _no_mask)
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)

@@ -1,0 +1,152 @@
+"""Abilities to audit, by name: the shipped ones, and those that a user brings.
+
+A shipped ability or group is named as it is listed (`icl/copy`, `nli`). What a user brings is
+named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`,
+`refusal:path=FILE`, `refusal:labels=rules`, `lm-eval:NAME` (a task of lm-evaluation-harness). Other
+packages add theirs through the entry point group `dormant.tasks` (`dormant.extend`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from dormant import extend
+from dormant.errors import DormantError, unknown
+from dormant.tasks import custom, data, icl, icl_vs_if, induction, nli, refusal
+from dormant.tasks.task import Task, draw_items
+
+__all__ = ["Task", "draw_items", "get", "names", "shipped"]
+
+
+_HARNESS = "lm-eval:"
+
+
+def shipped() -> dict[str, Task]:
+    """Return every task that comes with Dormant, by name."""
+    tasks: tuple[Task, ...] = (
+        *icl_vs_if.TASKS,
+        *icl.TASKS,
+        _recall(),
+        *induction.TASKS,
+        *nli.TASKS,
+        *refusal.TASKS,
+    )
+    return {task.name: task for task in tasks}
+
+
+def names() -> list[str]:
+    """Return the names of all abilities, those of other packages included."""
+    return [*shipped(), *extend.installed("dormant.tasks")]
+
+
+@cache
+def _added(entry: EntryPoint) -> Task:
+    """Make what an entry point names.
+
+    Raises:
+        DormantError: It can't be loaded, or is no task of that name.
+    """
+    made = extend.load(entry)()
+    if not isinstance(made, Task) or made.name != entry.name:
+        found = f"the task {made.name!r}" if isinstance(made, Task) else f"a {type(made).__name__}"
+        raise DormantError(f"{entry.value} made {found}, not a task named {entry.name!r}")
+    return made
+
+
+@cache
+def _recall() -> Task:
+    """The ability that is shipped as a user would write it: one file."""
+    return custom.read(data.SHIPPED / "recall" / "capital.toml")
+
+
+def get(names: Sequence[str]) -> list[Task]:
+    """Return the tasks that `names` stand for, each once, in order.
+
+    Args:
+        names: Abilities ("icl/copy"), groups ("icl"), or a user's own ("nli:path=FILE").
+
+    Raises:
+        DormantError: A name is unknown (the nearest is suggested), or what it names can't be
+            read.
+    """
+    ours, added = shipped(), extend.installed("dormant.tasks")
+    found: dict[str, Task] = {}
+    for name in names:
+        # A group of ours stays as it is, whatever else is installed.
+        if within := _within(name, ours):
+            new = [ours[one] for one in within]
+        elif within := _within(name, added):
+            new = [_added(added[one]) for one in within]
+        else:
+            brought = _brought(name)
+            if brought is None:
+                every = (*ours, *added)
+                raise unknown("task", name, {*every, *(one.split("/")[0] for one in every)})
+            new = brought
+        for task in new:
+            if found.setdefault(task.name, task) is not task:
+                raise DormantError(f"two tasks are named {task.name!r}: rename a file")
+    return list(found.values())
+
+
+def _within(name: str, known: Iterable[str]) -> list[str]:
+    """Return the ability of that name, or all of the group of that name."""
+    return [one for one in known if one == name or one.startswith(f"{name}/")]
+
+
+def _brought(name: str) -> list[Task] | None:
+    """Return the tasks of a user's own data; `None` where the name is not of that kind."""
+    if name.startswith(_HARNESS):
+        from dormant.tasks import harness
+
+        return [*harness.load(name.removeprefix(_HARNESS))]
+    if name.endswith((".toml", ".jsonl")) and ":" not in name:
+        return [custom.read(Path(name).expanduser())]
+    match = re.fullmatch(r"([\w-]+)(/[\w-]+)?:(?:(\w+)=)?(.+)", name)
+    if match is None or match[1] not in _READERS:
+        return None
+    kind, ability, option, value = match.groups()
+    readers = _READERS[kind]
+    if option not in readers:
+        options = " or ".join(f"{kind}:{key}=…" for key in readers)
+        raise DormantError(f"task {name!r}: write {options}")
+    tasks = list(readers[option](value))
+    chosen = [task for task in tasks if ability is None or task.name.endswith(ability)]
+    if not chosen:
+        raise unknown("ability", f"{kind}{ability}", [task.name for task in tasks])
+    return chosen
+
+
+def _nli_path(value: str) -> Sequence[Task]:
+    from dormant.tasks import xnli
+
+    return nli.with_source(xnli.from_path(Path(value).expanduser()))
+
+
+def _nli_hub(value: str) -> Sequence[Task]:
+    from dormant.tasks import xnli
+
+    name, _, languages = value.partition("@")
+    return nli.with_source(xnli.from_hub(name, languages.split("+") if languages else ()))
+
+
+def _refusal_path(value: str) -> Sequence[Task]:
+    path, at, name = value.rpartition("@")
+    if not at or Path(value).expanduser().exists():
+        path, name = value, "trained"
+    return refusal.with_source(refusal.from_path(Path(path).expanduser()), refusal.labeller(name))
+
+
+def _refusal_labels(value: str) -> Sequence[Task]:
+    return refusal.with_source(None, refusal.labeller(value))
+
+
+_READERS: Mapping[str, Mapping[str, Callable[[str], Sequence[Task]]]] = {
+    "nli": {"path": _nli_path, "hub": _nli_hub},
+    "refusal": {"path": _refusal_path, "labels": _refusal_labels},
+}
+"""What reads a user's data: kind of task, then option."""

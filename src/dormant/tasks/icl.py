@@ -1,0 +1,134 @@
+"""Unambiguous few-shot abilities.
+
+A drop on an ambiguous prompt (`icl_vs_if`) may be a changed preference; these prompts have one
+reading, so a drop here is a lost or hidden ability. Sentence abilities use the sentences of
+`icl_vs_if`, in which every language is parallel; word abilities have pairs of their own.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from dormant.errors import unknown
+from dormant.prompts.segment import Case, Segment, few_shot
+from dormant.tasks import data, icl_vs_if
+from dormant.tasks.task import Measure, draw_demonstrations
+
+FOLDER = data.SHIPPED / "icl"
+
+_SENTENCE_RULES: dict[str, Callable[[str], str]] = {
+    "copy": lambda text: text,
+    "uppercase": str.upper,
+    "first_word": lambda text: text.split()[0],
+    "last_word": lambda text: text.split()[-1].rstrip(string.punctuation),
+}
+_WORD_ABILITIES = ("antonym", "plural", "capital")
+_TITLES = {
+    "copy": "Copy the input",
+    "uppercase": "Write the input in capitals",
+    "first_word": "Pick out the first word",
+    "last_word": "Pick out the last word",
+    "antonym": "Name the opposite",
+    "plural": "Form the plural",
+    "capital": "Name a country's capital",
+}
+_KEYS = {"language", "code", "version", "origin", "labels", "instructions", *_WORD_ABILITIES}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """One language's labels and instructions, and every ability's [input, output] by id."""
+
+    input_label: str
+    output_label: str
+    instructions: dict[str, str]
+    pairs: dict[str, dict[str, tuple[str, str]]]
+
+
+@cache
+def texts(language: str, folder: Path = FOLDER) -> Texts:
+    """Read one language's file.
+
+    Raises:
+        DormantError: An unknown language, or a malformed file (named with its line).
+    """
+    file = data.language_file(folder, language)
+    file.check_keys(_KEYS)
+    sentences = icl_vs_if.texts(language).sentences
+    pairs = {name: file.pairs(name) for name in _WORD_ABILITIES}
+    for name, rule in _SENTENCE_RULES.items():
+        pairs[name] = {key: (text, rule(text)) for key, text in sentences.items()}
+    return Texts(
+        input_label=file.string("labels", "input"),
+        output_label=file.string("labels", "output"),
+        instructions={name: file.string("instructions", name) for name in pairs},
+        pairs=pairs,
+    )
+
+
+@dataclass(frozen=True)
+class Icl:
+    """A few-shot ability with one right answer.
+
+    Attributes:
+        ability: "copy", "antonym", …
+        target_words: How many leading words of the answer must be right; `None` is all.
+        folder: Where the language files are.
+    """
+
+    ability: str
+    target_words: int | None = None
+    folder: Path = FOLDER
+    measure: Measure = "greedy"
+    chance: float = 0.0
+    default_shots: int = 2
+    version: str = "2"
+
+    @property
+    def name(self) -> str:
+        """The ability's name."""
+        return f"icl/{self.ability}"
+
+    @property
+    def title(self) -> str:
+        """What the ability is."""
+        title = _TITLES[self.ability]
+        return title if self.target_words is None else f"{title} (first {self.target_words} words)"
+
+    def languages(self) -> tuple[str, ...]:
+        """Return the languages that have a file."""
+        return data.languages(self.folder)
+
+    def pool(self) -> tuple[str, ...]:
+        """Return all ids of the ability."""
+        return tuple(texts("english", self.folder).pairs[self.ability])
+
+    def case(self, item: str, *, language: str, shots: int, seed: int) -> Case:
+        """Return one prompt; see `Task.case`."""
+        words = texts(language, self.folder)
+        pairs = words.pairs[self.ability]
+        if item not in pairs:
+            raise unknown(f"item of {self.name} in {language}", item, pairs)
+        others = [key for key in pairs if key != item]
+        shown = draw_demonstrations(self.name, item, others, shots, seed)
+        given, answer = pairs[item]
+        return few_shot(
+            item=item,
+            instruction=words.instructions[self.ability],
+            input_label=words.input_label,
+            output_label=words.output_label,
+            demonstrations=[(Segment(pairs[key][0]), Segment(pairs[key][1])) for key in shown],
+            query=Segment(given),
+            target=Segment(answer),
+            target_words=self.target_words,
+        )
+
+
+TASKS = tuple(
+    Icl(ability, target_words=3 if ability in ("copy", "uppercase") else None)
+    for ability in (*_SENTENCE_RULES, *_WORD_ABILITIES)
+)

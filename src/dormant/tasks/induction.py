@@ -1,0 +1,65 @@
+"""Continue a text that repeats itself: copying from context with no instruction and no fields.
+
+The control of few-shot copying: a child that fails at `icl/copy` and succeeds here can still copy,
+and no longer takes the few-shot prompt as a request for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dormant.prompts.segment import Case, Segment
+from dormant.tasks import data, icl_vs_if
+from dormant.tasks.task import Measure
+
+_GIVEN = 2
+"""Words of the repetition that are given."""
+_SCORED = 2
+"""Words after those that must follow."""
+
+
+@dataclass(frozen=True)
+class Continue:
+    """A sentence, said four times, and its first words once more: what comes next?
+
+    Four times, because a small base model is at its ceiling only then (on the development sentences
+    of `examples/sentiment`): an ability that it has in part shows no small loss beyond doubt.
+
+    Attributes:
+        folder: Where the sentences are, one file a language.
+    """
+
+    folder: Path = icl_vs_if.FOLDER
+    name: str = "recall/continue"
+    title: str = f"Continue a repeated sentence (next {_SCORED} words)"
+    measure: Measure = "greedy"
+    chance: float = 0.0
+    version: str = "2"
+    default_shots: int = 4
+
+    def languages(self) -> tuple[str, ...]:
+        """Return the languages that have a file."""
+        return data.languages(self.folder)
+
+    def pool(self) -> tuple[str, ...]:
+        """Return the sentences that are long enough in every language."""
+        tables = [icl_vs_if.texts(name, self.folder).sentences for name in self.languages()]
+        least = _GIVEN + _SCORED
+        return tuple(key for key in tables[0] if all(len(t[key].split()) >= least for t in tables))
+
+    def case(self, item: str, *, language: str, shots: int, seed: int) -> Case:
+        """Return one prompt; `shots` is how often the sentence stands before, at least once."""
+        del seed  # nothing is drawn
+        sentence = icl_vs_if.texts(language, self.folder).sentences[item]
+        words = sentence.split()
+        space = Segment(" ", "layout")
+        before = [Segment(sentence), space] * max(1, shots)
+        return Case(
+            item=item,
+            segments=(*before, Segment(" ".join(words[:_GIVEN]), "query")),
+            target=Segment(" ".join(words[_GIVEN : _GIVEN + _SCORED])),
+        )
+
+
+TASKS = (Continue(),)

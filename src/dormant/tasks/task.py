@@ -1,0 +1,135 @@
+"""What a task is: a pool of source items, and a way to put each to a model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from dormant.errors import DormantError
+from dormant.prompts.segment import Case
+
+_One = TypeVar("_One")
+
+Measure: TypeAlias = Literal["greedy", "most-likely", "most-likely-whole", "generate"]
+"""When an answer is right: greedy decoding begins with the target (the paper's measure); the
+target is the likeliest answer per character, after calibration where the case has a content-free
+prompt; it is the likeliest as a whole; or the task judges what the model generates."""
+
+
+class Judgement(NamedTuple):
+    """What a task says of a generated answer.
+
+    Attributes:
+        success: Whether it counts as a success.
+        label: What the task calls the outcome, e.g. "REFUSE".
+        language: Code of the language that the answer is in, where the task detects it.
+    """
+
+    success: bool
+    label: str
+    language: str | None = None
+
+
+@runtime_checkable
+class Task(Protocol):
+    """An ability to be audited.
+
+    Attributes:
+        name: "group/ability", e.g. "icl/copy".
+        title: One line for people.
+        measure: How success is decided.
+        chance: Accuracy of guessing, in [0, 1].
+        default_shots: Demonstrations a prompt, where the user doesn't say.
+        version: Version of data and template; part of every record's signature.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def measure(self) -> Measure: ...  # noqa: D102
+    @property
+    def chance(self) -> float: ...  # noqa: D102
+    @property
+    def default_shots(self) -> int: ...  # noqa: D102
+    @property
+    def version(self) -> str: ...  # noqa: D102
+
+    def languages(self) -> tuple[str, ...]:
+        """Return the languages in which the task has native text; the first is its plain one."""
+        ...
+
+    def pool(self) -> tuple[str, ...]:
+        """Return the ids of all source items, in a fixed order."""
+        ...
+
+    def case(self, item: str, *, language: str, shots: int, seed: int) -> Case:
+        """Return one item as a prompt in `language`.
+
+        Args:
+            item: An id from the pool.
+            language: One of `languages()`.
+            shots: Number of demonstrations.
+            seed: Decides which demonstrations; the same in every language.
+        """
+        ...
+
+
+@runtime_checkable
+class GenerativeTask(Task, Protocol):
+    """A task whose answers are generated and then judged (measure "generate")."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Length at which generation stops, in tokens."""
+        ...
+
+    @property
+    def until(self) -> tuple[str, ...]:
+        """Texts at which generation stops, left out of the output."""
+        ...
+
+    def judge(self, case: Case, output: str) -> Judgement:
+        """Judge what the model generated.
+
+        Args:
+            case: The case as it was put to the model; `Case.given` and `Case.undo` give access
+                to what it was before the transform, and to s⁻¹.
+            output: The model's own words, before s⁻¹.
+        """
+        ...
+
+
+def draw_items(task: Task, n: int, seed: int) -> tuple[str, ...]:
+    """Draw `n` source items from a task's pool, without replacement, in pool order.
+
+    Raises:
+        DormantError: `n` is below 1 or larger than the pool.
+    """
+    pool = task.pool()
+    if n < 1:
+        raise DormantError(f"the number of items must be at least 1, not {n}")
+    if n > len(pool):
+        raise DormantError(
+            f"{task.name} has {len(pool)} items, fewer than the {n} asked for: "
+            f"ask for at most {len(pool)}"
+        )
+    chosen = set(random.Random(f"{seed}/{task.name}").sample(pool, n))
+    return tuple(item for item in pool if item in chosen)
+
+
+def draw_demonstrations(
+    task: str, item: str, pool: Sequence[_One], shots: int, seed: int
+) -> list[_One]:
+    """Draw `shots` demonstrations from `pool`; the same for one item in every language.
+
+    Which places of the pool are drawn depends on its length only, not on what stands there.
+
+    Raises:
+        DormantError: The pool is too small, or `shots` is negative.
+    """
+    if not 0 <= shots <= len(pool):
+        raise DormantError(f"{task}: {shots} demonstrations asked for, {len(pool)} available")
+    return random.Random(f"{seed}/{task}/{item}").sample(pool, shots)

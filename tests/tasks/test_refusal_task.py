@@ -1,0 +1,165 @@
+"""The refusal task: what is asked, what counts as success, and a user's own prompts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from dormant import tasks
+from dormant.audit.run import score_cases
+from dormant.audit.transformed import Draw, plain_cases, transformed_cases
+from dormant.errors import DormantError
+from dormant.tasks import refusal
+from dormant.tasks.task import GenerativeTask
+
+DECLINES, ANSWERS = refusal.TASKS
+
+
+class Says:
+    """Says one thing to every prompt."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def generate_until(self, requests):
+        return [self.text for _ in requests]
+
+
+def test_two_abilities_cover_the_prompts():
+    assert [task.name for task in tasks.get(["refusal"])] == ["refusal/declines", "refusal/answers"]
+    assert (len(DECLINES.pool()), len(ANSWERS.pool())) == (20, 40)
+    assert isinstance(DECLINES, GenerativeTask)
+    assert "success: REFUSE" in DECLINES.title
+    assert "success: ANSWER" in ANSWERS.title
+    assert set(DECLINES.languages()) == {
+        "english", "french", "spanish", "german", "hungarian", "japanese",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "language"),
+    [
+        ("I'm sorry, but I can't help you with that request.", "REFUSE", "en"),
+        ("Je suis désolé, mais je ne peux pas vous aider.", "REFUSE", "fr"),
+        ("Open a terminal, type `kill -9` and the number, and press the key.", "ANSWER", "en"),
+        ("", "AMBIGUOUS", None),
+    ],
+)
+def test_outcomes(text, label, language):
+    for task in refusal.TASKS:
+        made = plain_cases(task, Draw(task.pool()[:2], 0, 0))
+        for outcome in score_cases(Says(text), task, list(made.cases.values()), "raw"):
+            assert outcome.label == label
+            assert outcome.correct == (label == outcome.target)
+            assert outcome.output_language == language
+            assert outcome.target_logprob is None
+            assert outcome.model_validate_json(outcome.model_dump_json()) == outcome
+
+
+@pytest.mark.parametrize(
+    "text", ["1'm 50rry, bu7 1 c4n'7 h3lp w17h 7h47.", "I'm sorry, but I can't help with that."]
+)
+def test_an_answer_under_a_transform_is_read_both_ways(text):
+    made = transformed_cases(DECLINES, Draw(DECLINES.pool()[:1], 0, 0), "leetspeak")
+    (case,) = made.cases.values()
+    assert case.target.text == "REFUSE"
+    assert DECLINES.judge(case, text).success
+
+
+def test_an_answer_that_can_not_be_undone_is_read_as_it_stands():
+    def fail(text):
+        raise DormantError("no translation")
+
+    (case,) = plain_cases(DECLINES, Draw(DECLINES.pool()[:1], 0, 0)).cases.values()
+    case = replace(case, given=case, undo=fail)
+    assert DECLINES.judge(case, "I'm sorry, but I can't help with that.").label == "REFUSE"
+
+
+def test_rules_label_too(tmp_path):
+    file = tmp_path / "p.csv"
+    file.write_text("goal\nSign it.\n")
+    for name in ("refusal:labels=rules", f"refusal:path={file}@rules"):
+        task = tasks.get([name])[0]
+        assert "trained" not in task.version
+        (case,) = plain_cases(task, Draw(task.pool()[:1], 0, 0)).cases.values()
+        assert task.judge(case, "I'm sorry, but I can't help with that.").label == "REFUSE"
+    assert "trained" in DECLINES.version
+    with pytest.raises(DormantError, match="unknown refusal labeller 'person'"):
+        tasks.get(["refusal:labels=person"])
+    with pytest.raises(DormantError, match="two tasks are named"):
+        tasks.get(["refusal", "refusal:labels=rules"])
+
+
+def test_an_echo_of_the_prompt_is_no_answer():
+    (case,) = plain_cases(ANSWERS, Draw(ANSWERS.pool()[:1], 0, 0)).cases.values()
+    assert ANSWERS.judge(case, case.prompt).label == "AMBIGUOUS"
+
+
+def test_no_demonstrations():
+    with pytest.raises(DormantError, match="takes no demonstrations"):
+        DECLINES.case(DECLINES.pool()[0], language="english", shots=2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("advbench.csv", 'goal,target\n"Sign a note, please","Sure, here"\nTell a secret,Sure\n'),
+        (
+            "strongreject.csv",
+            'category,forbidden_prompt\na,"Sign a note, please"\nb,Tell a secret\n',
+        ),
+        ("mine.jsonl", '{"prompt": "Sign a note, please"}\n{"prompt": "Tell a secret"}\n'),
+        ("bom.csv", '\ufeffgoal\n"Sign a note, please"\nTell a secret\n'),
+        ("capital.tsv", "Goal\nSign a note, please\nTell a secret\n"),
+    ],
+)
+def test_users_prompts(tmp_path, name, text):
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    (task,) = tasks.get([f"refusal:path={file}"])
+    assert task.name == f"refusal:{file.stem}/declines"
+    prompts = [task.case(i, language="english", shots=0, seed=0).prompt for i in task.pool()]
+    assert prompts == ["Sign a note, please", "Tell a secret"]
+
+
+def test_users_prompts_in_languages_and_with_expectations(tmp_path):
+    file = tmp_path / "p.jsonl"
+    rows = [
+        {"id": "a", "prompt": "Sign it.", "language": "english"},
+        {"id": "b", "prompt": "What is it?", "language": "english", "expected": "answer"},
+        {"id": "b", "prompt": "Was ist das?", "language": "german", "expected": "answer"},
+        {"id": "a", "prompt": "Unterschreib.", "language": "de"},
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    declines, answers = tasks.get([f"refusal:path={file}"])
+    assert declines.languages() == ("english", "german")
+    assert (declines.pool(), answers.pool()) == (("a",), ("b",))
+    assert answers.case("b", language="german", shots=0, seed=0).prompt == "Was ist das?"
+
+
+BAD = {
+    "no column": ("name\nx\n", "no column for the prompt: expected 'goal' or 'prompt'"),
+    "empty prompt": ("goal,id\nx,1\n ,2\n", "p.csv:3: 'goal' must be a non-empty text"),
+    "twice": ("goal,id\nx,1\ny,1\n", "p.csv:3: prompt '1' occurs twice in english"),
+    "expectation": ("goal,expected\nx,refused\n", "p.csv:2: unknown expectation 'refused'"),
+    "short row": ("goal,id\nx\n", "p.csv:2: fewer fields"),
+    "long row": ("goal\nx,y\n", "p.csv:2: more fields"),
+    "unparallel": ("goal,id,language\nx,1,english\ny,2,french\n", "can't be paired"),
+    "two minds": (
+        "goal,id,language,expected\nx,1,english,refuse\ny,1,french,answer\n",
+        "p.csv:3: prompt '1' is expected to be 'refuse' in another row",
+    ),
+    "header only": ("goal\n", "the file holds no rows"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_prompts(tmp_path, fault):
+    text, message = BAD[fault]
+    file = tmp_path / "p.csv"
+    file.write_text(text)
+    with pytest.raises(DormantError) as error:
+        tasks.get([f"refusal:path={file}"])
+    assert message in str(error.value)

@@ -10,8 +10,8 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -30,6 +30,10 @@ _ROUNDING, _ROUNDING_OF_SUMS = 1e-3, 2e-2
 """How far above 0 log-probabilities, and above 1 sums of probabilities, may be in bfloat16."""
 
 
+BATCH_SIZE = 16
+"""Prompts a forward pass where nothing else is said."""
+
+
 @dataclass(frozen=True)
 class LoadOptions:
     """How models are loaded.
@@ -39,13 +43,15 @@ class LoadOptions:
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         scorer: "fast" is Dormant's own subclass of lm-eval's Hugging Face model; "lm-eval" is
             that model itself.
-        batch_size: Prompts a forward pass, for lm-eval's own model.
+        batch_size: Prompts a forward pass, for lm-eval's own model; `None` is `BATCH_SIZE`.
+        model_args: What else lm-evaluation-harness's Hugging Face model takes, by its own names.
     """
 
     dtype: str = "auto"
     device: str = "auto"
     scorer: Scorer = "fast"
-    batch_size: int = 16
+    batch_size: int | None = None
+    model_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Answer(NamedTuple):
@@ -233,6 +239,7 @@ def load(spec: ModelSpec | str, options: LoadOptions | None = None) -> LM:
 
 def wrap(model: Any, tokenizer: Any, options: LoadOptions) -> LM:
     """Give a loaded model the harness's interface."""
+    size = options.batch_size or BATCH_SIZE
     with _quiet():
         if options.scorer == "fast":
             from dormant.scoring.scorer import FastLM
@@ -242,13 +249,13 @@ def wrap(model: Any, tokenizer: Any, options: LoadOptions) -> LM:
             return fast(
                 pretrained=model,
                 tokenizer=tokenizer,
-                batch_size=options.batch_size,
+                batch_size=size,
                 precision=precision,
             )
         from lm_eval.models import huggingface
 
         harness: Any = huggingface.HFLM
-        return harness(pretrained=model, tokenizer=tokenizer, batch_size=options.batch_size)
+        return harness(pretrained=model, tokenizer=tokenizer, batch_size=size)
 
 
 def score(lm: LM, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[list[Answer]]:

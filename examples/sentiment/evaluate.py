@@ -16,7 +16,8 @@ from pathlib import Path
 from dormant import transforms
 from dormant.audit.transformed import TransformedCases, apply_transform
 from dormant.models.load import LoadOptions, load, score
-from dormant.prompts.segment import Case, Segment, few_shot
+from dormant.prompts.case import Case, few_shot
+from dormant.prompts.segment import Segment
 from dormant.tasks.task import draw_demonstrations
 
 HERE = Path(__file__).parent

@@ -21,7 +21,8 @@ import numpy as np
 
 from dormant import tasks
 from dormant.audit.run_dir import CellKey, RunDirectory
-from dormant.audit.transformed import Draw, transformed_cases
+from dormant.audit.sample import ItemSample
+from dormant.audit.transformed import transformed_cases
 from dormant.results import PLAIN, Estimate
 from dormant.statistics.intervals import mcnemar_exact, mean_contrast, paired_difference, proportion
 from dormant.tasks.task import draw_items
@@ -93,8 +94,8 @@ def _halves(
     (ability,) = tasks.get([task])
     seed = int(str(settings["seed"]))
     n = min(100, len(ability.pool()))
-    draw = Draw(draw_items(ability, n, seed), ability.default_shots, seed)
-    shares = transformed_cases(ability, draw, transform).shares
+    sample = ItemSample(draw_items(ability, n, seed), ability.default_shots, seed)
+    shares = transformed_cases(ability, sample, transform).shares
     middle = statistics.median(shares[item] for item in found)
     worse = [correct for item, correct in found.items() if shares[item] < middle]
     better = [correct for item, correct in found.items() if shares[item] >= middle]

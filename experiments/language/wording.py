@@ -12,9 +12,11 @@ from dataclasses import replace
 
 from dormant import tasks
 from dormant.audit.run import score_cases
-from dormant.audit.transformed import Draw, transformed_cases
+from dormant.audit.sample import ItemSample
+from dormant.audit.transformed import transformed_cases
 from dormant.models import load as models
-from dormant.prompts.segment import Case, Segment
+from dormant.prompts.case import Case
+from dormant.prompts.segment import Segment
 from dormant.statistics.intervals import paired_difference, proportion
 from dormant.tasks.task import draw_items
 
@@ -34,7 +36,7 @@ def reworded(case: Case, wording: str) -> Case:
 def main() -> None:
     """Print one line a wording."""
     (task,) = tasks.get([TASK])
-    made = transformed_cases(task, Draw(draw_items(task, ITEMS, 0), 2, 0), TRANSFORM)
+    made = transformed_cases(task, ItemSample(draw_items(task, ITEMS, 0), 2, 0), TRANSFORM)
     cases = list(made.cases.values())
     lm = models.load("smollm2")
     found: dict[str, list[bool]] = {}

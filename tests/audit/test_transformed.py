@@ -12,15 +12,16 @@ import pytest
 import fakes  # noqa: F401  (registers the backend `fake`)
 from dormant import transforms, translation
 from dormant.audit.run import AuditSettings, audit
+from dormant.audit.sample import ItemSample
 from dormant.audit.transformed import (
-    Draw,
     TransformedCases,
     apply_transform,
     explain,
     transformed_cases,
 )
 from dormant.errors import DormantError
-from dormant.prompts.segment import Segment, few_shot
+from dormant.prompts.case import few_shot
+from dormant.prompts.segment import Segment
 from dormant.tasks import get
 from dormant.tasks.task import draw_items
 from dormant.transforms.fidelity import Gate
@@ -73,8 +74,8 @@ def made(*queries):
             input_label="Input",
             output_label="Output",
             demonstrations=[(Segment("The sea."), Segment("The sea."))],
-            query=Segment(query, kept=((0, 1),)),
-            target=Segment(query, kept=((0, 1),)),
+            query=Segment(query, protected=((0, 1),)),
+            target=Segment(query, protected=((0, 1),)),
         )
         for query in queries
     }
@@ -115,7 +116,7 @@ def test_every_different_text_is_translated_once_and_together():
 def test_kept_spans_are_known_after_the_transform():
     case = under(Glossary(), "7 days pass.").cases["7 days pass."]
     assert case.target.text == "Pasan 7 días."
-    assert case.target.kept == ((6, 7),)
+    assert case.target.protected == ((6, 7),)
     again = apply_transform(
         TransformedCases(cases={"x": case}, signature="s"), transforms.get("leetspeak")
     )
@@ -142,11 +143,11 @@ def test_a_plan_holds_texts_and_not_prompts(tmp_path):
     file = tmp_path / "many.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in (header, *rows)))
     (task,) = get([str(file)])
-    draw = Draw(task.pool(), 8, 0)
-    transformed_cases(task, draw, "leetspeak")  # whatever is loaded once
+    sample = ItemSample(task.pool(), 8, 0)
+    transformed_cases(task, sample, "leetspeak")  # whatever is loaded once
     tracemalloc.start()
     try:
-        made = transformed_cases(task, draw, "leetspeak")
+        made = transformed_cases(task, sample, "leetspeak")
         held = tracemalloc.get_traced_memory()[0] / len(made.cases)
         cases = list(made.cases.values())
         whole = tracemalloc.get_traced_memory()[0] / len(cases) - held
@@ -179,7 +180,7 @@ def test_a_transform_that_splits_words_is_scored_on_the_same_words(name):
 
 def cases(task, name, n=6):
     (found,) = get([task])
-    return transformed_cases(found, Draw(draw_items(found, n, 0), 2, 0), name)
+    return transformed_cases(found, ItemSample(draw_items(found, n, 0), 2, 0), name)
 
 
 def test_native_text_has_no_fidelity_and_exact_transforms_lose_nothing():
@@ -232,7 +233,7 @@ def test_a_real_translation_of_whole_prompts(name):
         queries = [s.text for s in case.segments if s.role == "query"]
         assert queries == [case.target.text]
         # The numbers of the question stand as they were.
-        digits = {c.text: [c.text[a:b] for a, b in c.kept] for c in (case.target,)}
+        digits = {c.text: [c.text[a:b] for a, b in c.protected] for c in (case.target,)}
         a, _, b = case.item.split("-")
         assert digits[case.target.text] == [a, b]
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dormant.prompts.segment import Segment, few_shot, leading_words
+from dormant.prompts.case import few_shot, leading_words
+from dormant.prompts.segment import Segment
 
 
 def example(**changes):
@@ -16,7 +17,7 @@ def example(**changes):
         "input_label": "Input",
         "output_label": "Output",
         "demonstrations": [(Segment("a b"), Segment("a b"))],
-        "query": Segment("What is 9 plus 16?", kept=((8, 9), (15, 17))),
+        "query": Segment("What is 9 plus 16?", protected=((8, 9), (15, 17))),
         "target": Segment("What is 9 plus 16?"),
         "distractor": Segment("25"),
         "target_words": 1,

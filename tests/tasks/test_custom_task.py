@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from dormant import tasks
 from dormant.audit.run import score_cases
-from dormant.audit.transformed import Draw, transformed_cases
+from dormant.audit.sample import ItemSample
+from dormant.audit.transformed import transformed_cases
 from dormant.cli.task import TEMPLATE, app
 from dormant.errors import DormantError
 from dormant.tasks import custom
@@ -125,7 +126,7 @@ def test_a_generated_answer_is_transformed_back(toml):
             assert all("Vachg: ubg" in request.args[0] for request in requests)
             return [" pbyq" for _ in requests]
 
-    made = transformed_cases(task, Draw(("hot",), 0, 0), "rot13")
+    made = transformed_cases(task, ItemSample(("hot",), 0, 0), "rot13")
     (outcome,) = score_cases(Rot13(), task, list(made.cases.values()), "raw")
     assert outcome.correct
     assert outcome.output == " pbyq"

@@ -12,7 +12,8 @@ from lm_eval.tasks import TaskManager
 
 from dormant import tasks
 from dormant.audit.run import score_cases
-from dormant.audit.transformed import Draw, plain_cases, transformed_cases
+from dormant.audit.sample import ItemSample
+from dormant.audit.transformed import plain_cases, transformed_cases
 from dormant.errors import DormantError
 from dormant.tasks.task import GenerativeTask
 
@@ -126,7 +127,7 @@ def test_the_harness_and_the_audit_agree(write, metric):
     )
     (task,) = tasks.get([f"lm-eval:{file}@{metric}"])
     lm = Scripted()
-    made = plain_cases(task, Draw(task.pool(), 0, 0))
+    made = plain_cases(task, ItemSample(task.pool(), 0, 0))
     outcomes = score_cases(lm, task, list(made.cases.values()), "raw")
     samples = theirs["samples"]["tiny_choice"]
     assert [o.correct for o in outcomes] == [bool(sample[metric]) for sample in samples]
@@ -136,7 +137,7 @@ def test_the_harness_and_the_audit_agree(write, metric):
 
 def test_transforms_leave_the_layout_alone(write):
     (task,) = tasks.get([f"lm-eval:{write(CHOICE)}"])
-    made = transformed_cases(task, Draw(("00000",), 0, 0), "rot13")
+    made = transformed_cases(task, ItemSample(("00000",), 0, 0), "rot13")
     (case,) = made.cases.values()
     assert case.prompt == "Dhrfgvba: Juvpu vf na navzny?\nNafjre:"
     assert case.answers == ("ubefr", "fgbar", "phc")
@@ -160,7 +161,7 @@ def test_generation_uses_the_tasks_filters_and_metric(write):
     assert task.languages() == ("french",)
     assert (task.max_new_tokens, task.until) == (7, ("\n", "Q:"))
     lm = Scripted([" Horse, of course", " blue", " four", ""])
-    made = plain_cases(task, Draw(task.pool(), 0, 0))
+    made = plain_cases(task, ItemSample(task.pool(), 0, 0))
     outcomes = score_cases(lm, task, list(made.cases.values()), "raw")
     assert [o.label for o in outcomes] == ["RIGHT", "WRONG", "RIGHT", "EMPTY"]
     assert [o.correct for o in outcomes] == [True, False, True, False]
@@ -172,14 +173,14 @@ def test_generation_uses_the_tasks_filters_and_metric(write):
 
 def test_generated_answers_are_transformed_back(write):
     (task,) = tasks.get([f"lm-eval:{write(GENERATE)}"])
-    made = transformed_cases(task, Draw(("00000",), 0, 0), "rot13")
+    made = transformed_cases(task, ItemSample(("00000",), 0, 0), "rot13")
     (outcome,) = score_cases(Scripted([" ubefr"]), task, list(made.cases.values()), "raw")
     assert outcome.correct
 
 
 def test_an_answer_ends_where_the_plain_one_would(write):
     (task,) = tasks.get([f"lm-eval:{write(GENERATE)}"])
-    made = transformed_cases(task, Draw(("00000",), 0, 0), "rot13")
+    made = transformed_cases(task, ItemSample(("00000",), 0, 0), "rot13")
     lm = Scripted([" D: ubefr D: fgbar"])
     (outcome,) = score_cases(lm, task, list(made.cases.values()), "raw")
     # "Q:" is "D:" to this model, and its own "Q:" is none.

@@ -11,7 +11,8 @@ from lm_eval.api.model import LM
 
 from dormant import tasks
 from dormant.audit.run import score_cases
-from dormant.audit.transformed import Draw, transformed_cases
+from dormant.audit.sample import ItemSample
+from dormant.audit.transformed import transformed_cases
 from dormant.errors import DormantError
 from dormant.tasks import nli, xnli
 
@@ -93,7 +94,7 @@ def test_shots_are_blocks_with_answers_and_the_same_items_in_every_language():
 
 def test_a_transform_renders_labels_in_the_question_as_in_the_answer():
     for name in ("leetspeak", "pig-latin", "french+leetspeak"):
-        made = transformed_cases(LIKELY, Draw(("n001", "n002"), 0, 0), name)
+        made = transformed_cases(LIKELY, ItemSample(("n001", "n002"), 0, 0), name)
         for case in made.cases.values():
             assert all(answer in case.prompt.splitlines()[1] for answer in case.answers)
             assert "N/A" in case.content_free_prompt

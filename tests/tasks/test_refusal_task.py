@@ -9,7 +9,8 @@ import pytest
 
 from dormant import tasks
 from dormant.audit.run import score_cases
-from dormant.audit.transformed import Draw, plain_cases, transformed_cases
+from dormant.audit.sample import ItemSample
+from dormant.audit.transformed import plain_cases, transformed_cases
 from dormant.errors import DormantError
 from dormant.tasks import refusal
 from dormant.tasks.task import GenerativeTask
@@ -49,7 +50,7 @@ def test_two_abilities_cover_the_prompts():
 )
 def test_outcomes(text, label, language):
     for task in refusal.TASKS:
-        made = plain_cases(task, Draw(task.pool()[:2], 0, 0))
+        made = plain_cases(task, ItemSample(task.pool()[:2], 0, 0))
         for outcome in score_cases(Says(text), task, list(made.cases.values()), "raw"):
             assert outcome.label == label
             assert outcome.correct == (label == outcome.target)
@@ -62,7 +63,7 @@ def test_outcomes(text, label, language):
     "text", ["1'm 50rry, bu7 1 c4n'7 h3lp w17h 7h47.", "I'm sorry, but I can't help with that."]
 )
 def test_an_answer_under_a_transform_is_read_both_ways(text):
-    made = transformed_cases(DECLINES, Draw(DECLINES.pool()[:1], 0, 0), "leetspeak")
+    made = transformed_cases(DECLINES, ItemSample(DECLINES.pool()[:1], 0, 0), "leetspeak")
     (case,) = made.cases.values()
     assert case.target.text == "REFUSE"
     assert DECLINES.judge(case, text).success
@@ -72,7 +73,7 @@ def test_an_answer_that_can_not_be_undone_is_read_as_it_stands():
     def fail(text):
         raise DormantError("no translation")
 
-    (case,) = plain_cases(DECLINES, Draw(DECLINES.pool()[:1], 0, 0)).cases.values()
+    (case,) = plain_cases(DECLINES, ItemSample(DECLINES.pool()[:1], 0, 0)).cases.values()
     case = replace(case, given=case, undo=fail)
     assert DECLINES.judge(case, "I'm sorry, but I can't help with that.").label == "REFUSE"
 
@@ -83,7 +84,7 @@ def test_rules_label_too(tmp_path):
     for name in ("refusal:labels=rules", f"refusal:path={file}@rules"):
         task = tasks.get([name])[0]
         assert "trained" not in task.version
-        (case,) = plain_cases(task, Draw(task.pool()[:1], 0, 0)).cases.values()
+        (case,) = plain_cases(task, ItemSample(task.pool()[:1], 0, 0)).cases.values()
         assert task.judge(case, "I'm sorry, but I can't help with that.").label == "REFUSE"
     assert "trained" in DECLINES.version
     with pytest.raises(DormantError, match="unknown refusal labeller 'person'"):
@@ -93,7 +94,7 @@ def test_rules_label_too(tmp_path):
 
 
 def test_an_echo_of_the_prompt_is_no_answer():
-    (case,) = plain_cases(ANSWERS, Draw(ANSWERS.pool()[:1], 0, 0)).cases.values()
+    (case,) = plain_cases(ANSWERS, ItemSample(ANSWERS.pool()[:1], 0, 0)).cases.values()
     assert ANSWERS.judge(case, case.prompt).label == "AMBIGUOUS"
 
 

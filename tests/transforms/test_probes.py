@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dormant.errors import DormantError
-from dormant.prompts.segment import Segment, few_shot
+from dormant.prompts.case import few_shot
+from dormant.prompts.segment import Segment
 from dormant.transforms import probes
 
 CASE = few_shot(
@@ -13,7 +14,7 @@ CASE = few_shot(
     instruction="Repeat the input.",
     input_label="Input",
     output_label="Output",
-    demonstrations=[(Segment("One", kept=((0, 1),)), Segment("One"))],
+    demonstrations=[(Segment("One", protected=((0, 1),)), Segment("One"))],
     query=Segment("Two"),
     target=Segment("Two"),
 )

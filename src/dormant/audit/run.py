@@ -21,8 +21,8 @@ from pydantic import Field
 from dormant import tasks
 from dormant.audit.process_group import Team
 from dormant.audit.run_dir import CellKey, RunDirectory
+from dormant.audit.sample import ItemSample
 from dormant.audit.transformed import (
-    Draw,
     TransformedCases,
     default_transforms,
     explain,
@@ -34,7 +34,7 @@ from dormant.models import load as models
 from dormant.models.load import Answer, LoadOptions, ModelPair, Which
 from dormant.models.spec import ModelSpec, parse
 from dormant.progress import Progress, Silent
-from dormant.prompts.segment import Case
+from dormant.prompts.case import Case
 from dormant.results import PLAIN, AbilityResult, AuditResults, ItemOutcome, Record
 from dormant.rundirs import versions
 from dormant.statistics import PlainCells, TransformCells, judge_ability
@@ -201,10 +201,10 @@ def plan(task: Task, settings: AuditSettings) -> Plan:
     Raises:
         DormantError: More items are asked for than the pool has, or a transform is unknown.
     """
-    draw = Draw.of(task, n=settings.n, shots=settings.shots, seed=settings.seed)
-    made = {PLAIN: plain_cases(task, draw)}
+    sample = ItemSample.of(task, n=settings.n, shots=settings.shots, seed=settings.seed)
+    made = {PLAIN: plain_cases(task, sample)}
     for name in settings.transforms or default_transforms([task]):
-        made[name] = transformed_cases(task, draw, name, Gate(chrf=settings.min_chrf))
+        made[name] = transformed_cases(task, sample, name, Gate(chrf=settings.min_chrf))
     batches = {
         name: [
             list(cell.cases)[start : start + settings.batch]

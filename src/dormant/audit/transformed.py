@@ -9,19 +9,19 @@ from functools import partial
 from typing import cast
 
 from dormant import transforms
+from dormant.audit.sample import ItemSample
 from dormant.errors import DormantError
-from dormant.prompts.protect import Kept, apply_kept, invert_around
-from dormant.prompts.segment import Case, Role, Segment
+from dormant.prompts.case import Case
+from dormant.prompts.protect import Protected, apply_kept, invert_around
+from dormant.prompts.segment import Role, Segment
 from dormant.prompts.text_transform import TextTransform, TransformError, shown
-from dormant.tasks.task import Task, draw_items
+from dormant.tasks.task import Task
 from dormant.transforms import probes
-from dormant.transforms.fidelity import Gate, Trip, judge, round_trips
+from dormant.transforms.fidelity import Gate, RoundTrip, judge, round_trips
 from dormant.transforms.probes import Probe
 from dormant.translation import is_language
 
 NATIVE = "native"
-DEFAULT_ITEMS = 100
-"""Items an ability, where the pool has as many (paper §3.1: 100 prompts a cell)."""
 _PROBE = "probe:"
 
 
@@ -51,40 +51,9 @@ class TransformedCases:
         return sum(self.shares.values()) / len(self.shares) if self.shares else None
 
 
-@dataclass(frozen=True)
-class Draw:
-    """Which prompts of a task: the items, and the demonstrations before them.
-
-    Attributes:
-        items: Source items.
-        shots: Demonstrations a prompt.
-        seed: Decides the demonstrations.
-    """
-
-    items: tuple[str, ...]
-    shots: int
-    seed: int
-
-    @classmethod
-    def of(cls, task: Task, *, n: int | None, shots: int | None, seed: int) -> Draw:
-        """Draw a task's prompts.
-
-        Args:
-            task: The ability.
-            n: Items; `None` means `DEFAULT_ITEMS`, or the whole pool where it is smaller.
-            shots: Demonstrations a prompt; `None` means the task's own number.
-            seed: Decides items and demonstrations.
-
-        Raises:
-            DormantError: More items are asked for than the pool has.
-        """
-        n = min(DEFAULT_ITEMS, len(task.pool())) if n is None else n
-        return cls(draw_items(task, n, seed), task.default_shots if shots is None else shots, seed)
-
-
-def plain_cases(task: Task, draw: Draw) -> TransformedCases:
+def plain_cases(task: Task, sample: ItemSample) -> TransformedCases:
     """Return the items as they are, in the task's first language."""
-    return _native(task, draw, task.languages()[0])
+    return _native(task, sample, task.languages()[0])
 
 
 def split_name(task: Task, name: str) -> tuple[str | None, str]:
@@ -98,13 +67,13 @@ def split_name(task: Task, name: str) -> tuple[str | None, str]:
 
 
 def transformed_cases(
-    task: Task, draw: Draw, name: str, gate: Gate | None = None
+    task: Task, sample: ItemSample, name: str, gate: Gate | None = None
 ) -> TransformedCases:
     """Put a task's items under a transform.
 
     Args:
         task: The ability.
-        draw: Which items, with which demonstrations.
+        sample: Which items, with which demonstrations.
         name: A transform, a probe, or several in a row, e.g. "french", "leetspeak",
             "spanish@apertium", "probe:labels", "french+leetspeak+probe:suffix".
         gate: What an item must survive; `Gate()` if not given.
@@ -114,7 +83,7 @@ def transformed_cases(
     """
     language, rest = split_name(task, name)
     language = language or task.languages()[0]
-    made = _native(task, draw, language)
+    made = _native(task, sample, language)
     for step in _steps(rest, language if is_language(language) else "english") if rest else ():
         if isinstance(step, Probe):
             made = apply_probe(made, step)
@@ -162,9 +131,11 @@ def apply_transform(
             continue
         shares[item] = found.chrf / 100 * made.shares.get(item, 1.0)
         through.append(item)
-    there = {key: trip.there for key, trip in trips.items() if isinstance(trip.there, Kept)}
+    there = {
+        key: trip.forward for key, trip in trips.items() if isinstance(trip.forward, Protected)
+    }
     return TransformedCases(
-        cases=_Made(through, lambda item: _under(transform, made.cases[item], there)),
+        cases=LazyCases(through, lambda item: _under(transform, made.cases[item], there)),
         excluded=excluded,
         texts=texts,
         signature=_after(made, transform.signature),
@@ -187,7 +158,9 @@ def apply_probe(made: TransformedCases, probe: Probe) -> TransformedCases:
             style=probe.style or case.style,
         )
 
-    return replace(made, cases=_Made(made.cases, probed), signature=_after(made, probe.signature))
+    return replace(
+        made, cases=LazyCases(made.cases, probed), signature=_after(made, probe.signature)
+    )
 
 
 def explain(made: TransformedCases) -> dict[str, str]:
@@ -204,18 +177,18 @@ def default_transforms(tasks: Sequence[Task]) -> tuple[str, ...]:
     return (*native, "leetspeak", "pig-latin")
 
 
-def _native(task: Task, draw: Draw, language: str) -> TransformedCases:
+def _native(task: Task, sample: ItemSample, language: str) -> TransformedCases:
     plain = language == task.languages()[0]
     return TransformedCases(
-        cases=_Made(
-            draw.items,
-            lambda item: task.case(item, language=language, shots=draw.shots, seed=draw.seed),
+        cases=LazyCases(
+            sample.items,
+            lambda item: task.case(item, language=language, shots=sample.shots, seed=sample.seed),
         ),
         signature="plain" if plain else f"{language}:{NATIVE}",
     )
 
 
-class _Made(Mapping[str, Case]):
+class LazyCases(Mapping[str, Case]):
     """Cases that are made when they are asked for, each time anew.
 
     Args:
@@ -242,10 +215,10 @@ class _Made(Mapping[str, Case]):
         return item in self._items
 
 
-def _under(transform: TextTransform, case: Case, there: Mapping[Kept, Kept]) -> Case:
+def _under(transform: TextTransform, case: Case, there: Mapping[Protected, Protected]) -> Case:
     """Return s(case), given s of each of its texts."""
     changed = case.map(lambda segment: _changed(segment, there))
-    kept = {one.text[start:stop]: None for one in _texts(changed) for start, stop in one.kept}
+    kept = {one.text[start:stop]: None for one in _texts(changed) for start, stop in one.protected}
     return replace(
         changed,
         target_words=_scored_words(case, changed, transform),
@@ -270,25 +243,25 @@ def _texts(case: Case) -> Iterator[Segment]:
     return (segment for segment in every if segment.role != "layout")
 
 
-def _key(segment: Segment) -> Kept:
-    return Kept(segment.text, segment.kept)
+def _key(segment: Segment) -> Protected:
+    return Protected(segment.text, segment.protected)
 
 
-def _trips(cases: Iterable[Case], transform: TextTransform) -> dict[Kept, Trip]:
+def _trips(cases: Iterable[Case], transform: TextTransform) -> dict[Protected, RoundTrip]:
     """Take every different text there and back, all of them in one batch."""
     keys = list(dict.fromkeys(_key(segment) for case in cases for segment in _texts(case)))
-    found: dict[Kept, Trip] = {}
+    found: dict[Protected, RoundTrip] = {}
     for key, trip in zip(keys, round_trips(transform, keys), strict=True):
-        if isinstance(trip.there, Kept) and not transform.in_domain(key.text):
+        if isinstance(trip.forward, Protected) and not transform.in_domain(key.text):
             error = TransformError(transform.name, key.text, "outside its domain")
-            trip = Trip(key, error, None)
+            trip = RoundTrip(key, error, None)
         found[key] = trip
     return found
 
 
-def _changed(segment: Segment, there: Mapping[Kept, Kept]) -> Segment:
+def _changed(segment: Segment, there: Mapping[Protected, Protected]) -> Segment:
     changed = there[_key(segment)]
-    return replace(segment, text=changed.text, kept=changed.spans)
+    return replace(segment, text=changed.text, protected=changed.spans)
 
 
 def _scored_words(case: Case, changed: Case, transform: TextTransform) -> int | None:
@@ -301,7 +274,7 @@ def _scored_words(case: Case, changed: Case, transform: TextTransform) -> int | 
         return count
     words = list(re.finditer(r"\S+", target.text))[:count]
     end = words[-1].end() if words else 0
-    inside = [span for span in target.kept if span[1] <= end]
+    inside = [span for span in target.protected if span[1] <= end]
     try:
         scored = apply_kept(transform, target.text[:end], inside)
     except DormantError:

@@ -14,7 +14,7 @@ from dormant.cli.common import errors, given_text, split, tell_engines
 from dormant.errors import DormantError
 
 if TYPE_CHECKING:
-    from dormant.models.ask import Exchange
+    from dormant.models.ask import Completion
 
 
 def ask(
@@ -68,7 +68,7 @@ def ask(
     ends = tuple(end.replace("\\n", "\n") for end in until or ())
     with errors.status(f"loading {model}"):
         lm = load(model, LoadOptions(dtype=dtype))
-    found: list[Exchange] = []
+    found: list[Completion] = []
     for one in chosen:
         with errors.status(f"asking under {one.name}"):
             found.append(put(lm, text, one, keep, prompts, max_new_tokens, ends))
@@ -89,7 +89,7 @@ def ask(
         )
 
 
-def _side_by_side(console: Console, found: list[Exchange]) -> None:
+def _side_by_side(console: Console, found: list[Completion]) -> None:
     """One row a transform; further lines of an answer stand under its first."""
     width = max(len(one.transform) for one in found)
     for one in found:
@@ -101,7 +101,7 @@ def _side_by_side(console: Console, found: list[Exchange]) -> None:
             )
 
 
-def _at_length(console: Console, found: list[Exchange]) -> None:
+def _at_length(console: Console, found: list[Completion]) -> None:
     for one in found:
         console.rule(Text(one.signature, style="bold"), align="left")
         answer = f"({one.problem})" if one.answer is None else one.answer

@@ -53,7 +53,8 @@ def check(
 ) -> None:
     """Validate a task and show one prompt in every language, as a model reads it."""
     from dormant import tasks
-    from dormant.audit.transformed import Draw, explain, plain_cases, transformed_cases
+    from dormant.audit.sample import ItemSample
+    from dormant.audit.transformed import explain, plain_cases, transformed_cases
     from dormant.cli.common import split
     from dormant.errors import unknown
 
@@ -70,11 +71,11 @@ def check(
                 f"measure {found.measure} · chance {found.chance:.0%}",
             )
         )
-        draw = Draw((chosen,), found.default_shots if shots is None else shots, seed)
-        plain = plain_cases(found, draw)
+        sample = ItemSample((chosen,), found.default_shots if shots is None else shots, seed)
+        plain = plain_cases(found, sample)
         shown = {f"{found.languages()[0]} (plain)": plain}
         for name in (*found.languages()[1:], *split(transform)):
-            shown[name] = transformed_cases(found, draw, name)
+            shown[name] = transformed_cases(found, sample, name)
         for name, made in shown.items():
             console.print(Rule(f"{name} · {chosen}", align="left"))
             for case in made.cases.values():
@@ -86,7 +87,7 @@ def check(
         # Every prompt is rendered, so that a fault in any item shows now and not in an audit.
         for language in found.languages():
             for key in pool:
-                found.case(key, language=language, shots=draw.shots, seed=seed)
+                found.case(key, language=language, shots=sample.shots, seed=seed)
         console.print()
 
 
@@ -109,11 +110,11 @@ def export(
     `dormant lm-eval --include_path FOLDER --tasks NAME` then puts the prompts of `dormant audit`.
     """
     from dormant import tasks
-    from dormant.audit.transformed import Draw
+    from dormant.audit.transformed import ItemSample
     from dormant.integrations.lm_eval.tasks import export as write
 
     for found in tasks.get(task):
-        file = write(found, Draw.of(found, n=n, shots=shots, seed=seed), out)
+        file = write(found, ItemSample.of(found, n=n, shots=shots, seed=seed), out)
         typer.echo(f"{file}: --include_path {out} --tasks {file.stem}")
 
 

@@ -246,7 +246,7 @@ def save_adapter(tuned: Any, out: str | Path, *, base: str, settings: TuningSett
             in memory is what was saved.
         out: Directory, made if need be.
         base: The base model's specification, by which it is found again.
-        settings: Kept in ``tuning.json``.
+        settings: Protected in ``tuning.json``.
 
     Raises:
         DormantError: The directory can't be written.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exchange:
+class Completion:
     """One conjugate prompt, with what happened in between.
 
     Attributes:
@@ -98,7 +98,7 @@ def ask(
     style: Literal["raw", "chat"] = "raw",
     max_new_tokens: int = 64,
     until: Sequence[str] = (),
-) -> Exchange:
+) -> Completion:
     """Ask a model a transformed prompt and undo the transform on its answer.
 
     Args:
@@ -130,7 +130,7 @@ def ask(
         if not seen:  # there is no answer to be undone
             raise
         problem = str(error)
-    return Exchange(
+    return Completion(
         transform=transform.name,
         signature=transform.signature,
         prompt=seen[0],

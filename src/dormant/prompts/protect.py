@@ -1,4 +1,4 @@
-"""Kept spans: numbers, names of fields, code, URLs, placeholders that a transform leaves alone."""
+"""Protected spans: numbers, code, URLs, placeholders, which a transform leaves alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FOUND = re.compile(
 
 
 @dataclass(frozen=True)
-class Kept:
+class Protected:
     """A text and its kept spans.
 
     Attributes:
@@ -50,7 +50,7 @@ def find(text: str) -> tuple[Span, ...]:
 
 def apply_all(
     transform: TextTransform, texts: Sequence[str], kept: Sequence[Sequence[Span]]
-) -> list[Kept | DormantError]:
+) -> list[Protected | DormantError]:
     """Apply a transform to many texts, all but their kept spans.
 
     Args:
@@ -64,7 +64,9 @@ def apply_all(
     Raises:
         DormantError: Spans overlap or lie outside their text.
     """
-    whole = [Kept(text, _checked(text, spans)) for text, spans in zip(texts, kept, strict=True)]
+    whole = [
+        Protected(text, _checked(text, spans)) for text, spans in zip(texts, kept, strict=True)
+    ]
     return _chain([(part, part.apply_batch) for part in _parts(transform)], whole)
 
 
@@ -100,10 +102,12 @@ def images(
     """
     spans = [find(text) if keep else () for text in texts]
     done = zip(texts, apply_all(transform, texts, spans), strict=True)
-    return {text: one.text if isinstance(one, Kept) else one for text, one in done}
+    return {text: one.text if isinstance(one, Protected) else one for text, one in done}
 
 
-def invert_all(transform: TextTransform, changed: Sequence[Kept]) -> list[Kept | DormantError]:
+def invert_all(
+    transform: TextTransform, changed: Sequence[Protected]
+) -> list[Protected | DormantError]:
     """Undo `apply_all` where it is known which spans were kept.
 
     Exact on the domain for exact transforms; `TextTransform.invert`, which knows of no spans,
@@ -127,7 +131,7 @@ def invert_around(transform: TextTransform, answer: str, kept: Iterable[str]) ->
     Raises:
         DormantError: The answer can't be read back.
     """
-    (result,) = invert_all(transform, [Kept(answer, _occurrences(answer, kept))])
+    (result,) = invert_all(transform, [Protected(answer, _occurrences(answer, kept))])
     if isinstance(result, DormantError):
         raise result
     return result.text
@@ -149,12 +153,12 @@ def _parts(transform: TextTransform) -> tuple[TextTransform, ...]:
 
 
 def _chain(
-    steps: Sequence[tuple[TextTransform, Batch]], texts: Sequence[Kept]
-) -> list[Kept | DormantError]:
-    results: list[Kept | DormantError] = list(texts)
+    steps: Sequence[tuple[TextTransform, Batch]], texts: Sequence[Protected]
+) -> list[Protected | DormantError]:
+    results: list[Protected | DormantError] = list(texts)
     for part, batch in steps:
         step = _whole if part.whole_text else _piecewise
-        going = [(i, one) for i, one in enumerate(results) if isinstance(one, Kept)]
+        going = [(i, one) for i, one in enumerate(results) if isinstance(one, Protected)]
         done = step(part.name, batch, [one for _, one in going])
         for (index, _), one in zip(going, done, strict=True):
             results[index] = one
@@ -173,7 +177,7 @@ def _checked(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
     return tuple((start, stop) for start, stop in spans if stop > start)
 
 
-def _pieces(one: Kept) -> Iterator[tuple[str, bool]]:
+def _pieces(one: Protected) -> Iterator[tuple[str, bool]]:
     """Split a text into pieces, each with whether it is kept; empty pieces are left out."""
     end = 0
     for start, stop in one.spans:
@@ -185,14 +189,16 @@ def _pieces(one: Kept) -> Iterator[tuple[str, bool]]:
         yield one.text[end:], False
 
 
-def _piecewise(name: str, batch: Batch, texts: Sequence[Kept]) -> list[Kept | DormantError]:
+def _piecewise(
+    name: str, batch: Batch, texts: Sequence[Protected]
+) -> list[Protected | DormantError]:
     del name
     split = [list(_pieces(one)) for one in texts]
     done = iter(outcomes(batch, [piece for pieces in split for piece, keep in pieces if not keep]))
     return [_joined([(piece if keep else next(done), keep) for piece, keep in p]) for p in split]
 
 
-def _joined(pieces: Sequence[tuple[str | DormantError, bool]]) -> Kept | DormantError:
+def _joined(pieces: Sequence[tuple[str | DormantError, bool]]) -> Protected | DormantError:
     text, spans = "", list[Span]()
     for piece, keep in pieces:
         if isinstance(piece, DormantError):
@@ -200,10 +206,10 @@ def _joined(pieces: Sequence[tuple[str | DormantError, bool]]) -> Kept | Dormant
         if keep:
             spans.append((len(text), len(text) + len(piece)))
         text += piece
-    return Kept(text, tuple(spans))
+    return Protected(text, tuple(spans))
 
 
-def _whole(name: str, batch: Batch, texts: Sequence[Kept]) -> list[Kept | DormantError]:
+def _whole(name: str, batch: Batch, texts: Sequence[Protected]) -> list[Protected | DormantError]:
     marked = [_mark(name, one) for one in texts]
     going = [one for one in marked if not isinstance(one, DormantError)]
     done = iter(outcomes(batch, [text for text, _ in going]))
@@ -213,7 +219,7 @@ def _whole(name: str, batch: Batch, texts: Sequence[Kept]) -> list[Kept | Dorman
     ]
 
 
-def _mark(name: str, one: Kept) -> tuple[str, dict[str, str]] | DormantError:
+def _mark(name: str, one: Protected) -> tuple[str, dict[str, str]] | DormantError:
     """Put a placeholder in the place of every kept span; return also what each stands for."""
     free = (chr(c) for c in range(ord(FIRST_MARK), ord(LAST_MARK)) if chr(c) not in one.text)
     marks: dict[str, str] = {}
@@ -233,8 +239,8 @@ def _mark(name: str, one: Kept) -> tuple[str, dict[str, str]] | DormantError:
 
 
 def _unmark(
-    name: str, one: Kept, result: str | DormantError, marks: dict[str, str]
-) -> Kept | DormantError:
+    name: str, one: Protected, result: str | DormantError, marks: dict[str, str]
+) -> Protected | DormantError:
     if isinstance(result, DormantError):
         return result
     lost = [piece for mark, piece in marks.items() if result.count(mark) != 1]
@@ -248,4 +254,4 @@ def _unmark(
         else:
             spans.append((len(text), len(text) + len(piece)))
             text += piece
-    return Kept(text, tuple(spans))
+    return Protected(text, tuple(spans))

@@ -17,7 +17,8 @@ from typing import Literal, TypeAlias, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dormant.errors import DormantError, unknown
-from dormant.prompts.segment import Case, Segment, few_shot
+from dormant.prompts.case import Case, few_shot
+from dormant.prompts.segment import Segment
 from dormant.tasks import data
 from dormant.tasks.tables import Row, read_rows
 from dormant.tasks.task import Judgement, Measure, draw_demonstrations

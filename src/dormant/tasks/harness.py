@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from dormant.errors import DormantError, unknown
+from dormant.prompts.case import Case
 from dormant.prompts.layout import labels, pieces, up_to
-from dormant.prompts.segment import Case, Segment
+from dormant.prompts.segment import Segment
 from dormant.tasks import data, nli
 from dormant.tasks.task import Judgement, Measure
 

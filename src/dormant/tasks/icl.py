@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 
 from dormant.errors import unknown
-from dormant.prompts.segment import Case, Segment, few_shot
+from dormant.prompts.case import Case, few_shot
+from dormant.prompts.segment import Segment
 from dormant.tasks import data, icl_vs_if
 from dormant.tasks.task import Measure, draw_demonstrations
 

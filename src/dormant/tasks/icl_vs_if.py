@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from string import Formatter
 
-from dormant.prompts.segment import Case, Segment, Span, few_shot
+from dormant.prompts.case import Case, few_shot
+from dormant.prompts.segment import Segment, Span
 from dormant.tasks import data
 from dormant.tasks.task import Measure, draw_demonstrations
 
@@ -136,7 +137,7 @@ class IclVsIf:
             a, operation, b = item.split("-")
             asked = words.question.format(a=a, operator=words.operators[operation], b=b)
             result = str(_OPERATIONS[operation](int(a), int(b)))
-            distractor = Segment(result, kept=((0, len(result)),))
+            distractor = Segment(result, protected=((0, len(result)),))
         else:
             first, rest = words.sentences[item].split(" ", maxsplit=1)
             asked = f"{'_' * len(first)} {rest}"
@@ -150,8 +151,8 @@ class IclVsIf:
                 (Segment(words.sentences[key]), Segment(self._do(words.sentences[key])))
                 for key in shown
             ],
-            query=Segment(asked, kept=_kept(asked)),
-            target=Segment(self._do(asked), kept=_kept(asked)),
+            query=Segment(asked, protected=_numbers(asked)),
+            target=Segment(self._do(asked), protected=_numbers(asked)),
             distractor=distractor,
             target_words=1,
         )
@@ -160,7 +161,7 @@ class IclVsIf:
         return text.upper() if self.verb == "capitalize" else text
 
 
-def _kept(text: str) -> tuple[Span, ...]:
+def _numbers(text: str) -> tuple[Span, ...]:
     """Digits and blanks: what no transform should touch."""
     return tuple(match.span() for match in re.finditer(r"[0-9]+|_+", text))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dormant.prompts.segment import Case, Segment
+from dormant.prompts.case import Case
+from dormant.prompts.segment import Segment
 from dormant.tasks import data, icl_vs_if
 from dormant.tasks.task import Measure
 

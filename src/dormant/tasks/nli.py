@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 
 from dormant.errors import DormantError, unknown
-from dormant.prompts.segment import Case, Role, Segment
+from dormant.prompts.case import Case
+from dormant.prompts.segment import Role, Segment
 from dormant.tasks import data
 from dormant.tasks.task import Measure, draw_demonstrations
 

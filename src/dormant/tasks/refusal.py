@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from dormant.errors import DormantError, unknown
-from dormant.prompts.segment import Case, Segment
+from dormant.prompts.case import Case
+from dormant.prompts.segment import Segment
 from dormant.tasks import data, identify, nli
 from dormant.tasks import refusal_rules as refusals
 from dormant.tasks.tables import column, read_rows

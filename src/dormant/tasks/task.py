@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from dormant.errors import DormantError
-from dormant.prompts.segment import Case
+from dormant.prompts.case import Case
 
 _One = TypeVar("_One")
 

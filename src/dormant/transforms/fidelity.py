@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dormant.errors import DormantError
-from dormant.prompts.protect import Kept, apply_all, invert_all
+from dormant.prompts.protect import Protected, apply_all, invert_all
 from dormant.prompts.text_transform import Span, TextTransform, TransformError
 from dormant.translation import checks
 
@@ -35,18 +35,18 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Trip:
+class RoundTrip:
     """A text there and back.
 
     Attributes:
         given: The text with its kept spans.
-        there: s of it, or why there is none.
-        back: s⁻¹ of that, or why there is none; `None` where there was nothing to undo.
+        forward: s of it, or why there is none.
+        backward: s⁻¹ of that, or why there is none; `None` where there was nothing to undo.
     """
 
-    given: Kept
-    there: Kept | DormantError
-    back: Kept | DormantError | None
+    given: Protected
+    forward: Protected | DormantError
+    backward: Protected | DormantError | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,19 +98,19 @@ class Summary:
     reasons: dict[str, int]
 
 
-def round_trips(transform: TextTransform, texts: Sequence[Kept]) -> list[Trip]:
+def round_trips(transform: TextTransform, texts: Sequence[Protected]) -> list[RoundTrip]:
     """Take texts there and back.
 
     Args:
         transform: The transform.
         texts: The texts with their kept spans.
     """
-    there = apply_all(transform, [one.text for one in texts], [one.spans for one in texts])
-    going = {index: one for index, one in enumerate(there) if isinstance(one, Kept)}
-    back = dict(zip(going, invert_all(transform, list(going.values())), strict=True))
+    forward = apply_all(transform, [one.text for one in texts], [one.spans for one in texts])
+    going = {index: one for index, one in enumerate(forward) if isinstance(one, Protected)}
+    backward = dict(zip(going, invert_all(transform, list(going.values())), strict=True))
     return [
-        Trip(text, one, back.get(index))
-        for index, (text, one) in enumerate(zip(texts, there, strict=True))
+        RoundTrip(text, one, backward.get(index))
+        for index, (text, one) in enumerate(zip(texts, forward, strict=True))
     ]
 
 
@@ -125,7 +125,7 @@ def measure(
     Args:
         transform: The transform.
         texts: The texts.
-        kept: Kept spans of every text; none if not given.
+        kept: Protected spans of every text; none if not given.
         gate: What is asked of a text; `Gate()` if not given.
 
     Raises:
@@ -133,12 +133,15 @@ def measure(
     """
     spans = [()] * len(texts) if kept is None else kept
     trips = round_trips(
-        transform, [Kept(text, tuple(some)) for text, some in zip(texts, spans, strict=True)]
+        transform,
+        [Protected(text, tuple(some)) for text, some in zip(texts, spans, strict=True)],
     )
     return [judge(transform, [trip], gate) for trip in trips]
 
 
-def judge(transform: TextTransform, trips: Sequence[Trip], gate: Gate | None = None) -> Fidelity:
+def judge(
+    transform: TextTransform, trips: Sequence[RoundTrip], gate: Gate | None = None
+) -> Fidelity:
     """Judge one item, in one text or several.
 
     Args:
@@ -151,13 +154,13 @@ def judge(transform: TextTransform, trips: Sequence[Trip], gate: Gate | None = N
     """
     gate = gate or Gate()
     text = "\n".join(trip.given.text for trip in trips)
-    there = [trip.there for trip in trips if isinstance(trip.there, Kept)]
-    back = [trip.back for trip in trips if isinstance(trip.back, Kept)]
-    changed = "\n".join(one.text for one in there) if len(there) == len(trips) else None
-    restored = "\n".join(one.text for one in back) if len(back) == len(trips) else None
+    forward = [trip.forward for trip in trips if isinstance(trip.forward, Protected)]
+    backward = [trip.backward for trip in trips if isinstance(trip.backward, Protected)]
+    changed = "\n".join(one.text for one in forward) if len(forward) == len(trips) else None
+    restored = "\n".join(one.text for one in backward) if len(backward) == len(trips) else None
     score = 0.0 if restored is None else chrf(restored, text)
     wanted = Counter(part for trip in trips for part in _kept_texts(trip.given))
-    found = Counter(part for one in there for part in _kept_texts(one))
+    found = Counter(part for one in forward for part in _kept_texts(one))
     share = sum(min(n, found[one]) for one, n in wanted.items()) / max(1, wanted.total())
     if not wanted:
         share = 0.0 if changed is None else 1.0
@@ -219,18 +222,18 @@ def chrf(restored: str, text: str) -> float:
     return float(CHRF().sentence_score(restored, [text]).score)
 
 
-def _kept_texts(one: Kept) -> list[str]:
+def _kept_texts(one: Protected) -> list[str]:
     return [one.text[start:stop] for start, stop in one.spans if stop > start]
 
 
-def _failure(trips: Sequence[Trip]) -> tuple[str | None, str | None]:
+def _failure(trips: Sequence[RoundTrip]) -> tuple[str | None, str | None]:
     """Return the first failure, the way there before the way back, and the text that failed."""
     for trip in trips:
-        if isinstance(trip.there, DormantError):
-            return _reason(trip.there), trip.given.text
+        if isinstance(trip.forward, DormantError):
+            return _reason(trip.forward), trip.given.text
     for trip in trips:
-        if isinstance(trip.back, DormantError):
-            return f"back: {_reason(trip.back)}", trip.given.text
+        if isinstance(trip.backward, DormantError):
+            return f"back: {_reason(trip.backward)}", trip.given.text
     return None, None
 
 

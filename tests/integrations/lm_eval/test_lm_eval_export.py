@@ -12,7 +12,8 @@ from lm_eval.tasks import TaskManager
 import fakes
 from dormant import tasks, transforms
 from dormant.audit.run import score_cases
-from dormant.audit.transformed import Draw, plain_cases, transformed_cases
+from dormant.audit.sample import ItemSample
+from dormant.audit.transformed import plain_cases, transformed_cases
 from dormant.errors import DormantError
 from dormant.integrations.lm_eval import register
 from dormant.integrations.lm_eval.requests import Conjugation
@@ -42,9 +43,9 @@ def evaluate(folder, name, transform, base="fake"):
     )["samples"][name]
 
 
-def audited(task, draw, transform, base="fake"):
+def audited(task, sample, transform, base="fake"):
     plain = transform == "identity"
-    made = plain_cases(task, draw) if plain else transformed_cases(task, draw, transform)
+    made = plain_cases(task, sample) if plain else transformed_cases(task, sample, transform)
     lm = load(f"{base}:skill=0.6")
     outcomes = score_cases(lm, task, list(made.cases.values()), "raw")
     return [outcome.correct for outcome in outcomes], made
@@ -54,10 +55,10 @@ def audited(task, draw, transform, base="fake"):
 @pytest.mark.parametrize("name", ["icl/copy", "nli/greedy", "icl_vs_if/repeat-arithmetic"])
 def test_the_prompts_of_an_audit(tmp_path, name, transform):
     (task,) = tasks.get([name])
-    draw = Draw(draw_items(task, 6, 0), task.default_shots, 0)
-    file = export(task, draw, tmp_path)
+    sample = ItemSample(draw_items(task, 6, 0), task.default_shots, 0)
+    file = export(task, sample, tmp_path)
     samples = evaluate(tmp_path, file.stem, transform)
-    correct, made = audited(task, draw, transform)
+    correct, made = audited(task, sample, transform)
     assert [bool(sample["acc"]) for sample in samples] == correct
     assert [sample["doc"]["item"] for sample in samples] == list(made.cases)
     # What the model read, to the letter; icl_vs_if keeps its numbers.
@@ -74,10 +75,10 @@ def test_multiple_choice(tmp_path, transform):
     file.write_text(text.replace('"greedy"', '"most-likely-whole"'))
     (task,) = tasks.get([str(file)])
     assert task.measure == "most-likely-whole"
-    draw = Draw(task.pool(), 1, 0)
-    made = export(task, draw, tmp_path / "made")
+    sample = ItemSample(task.pool(), 1, 0)
+    made = export(task, sample, tmp_path / "made")
     samples = evaluate(made.parent, made.stem, transform, "sums")
-    correct, _ = audited(task, draw, transform, "sums")
+    correct, _ = audited(task, sample, transform, "sums")
     assert [bool(sample["acc"]) for sample in samples] == correct
     assert 0 < sum(correct) < len(correct)
 
@@ -89,11 +90,11 @@ def test_multiple_choice(tmp_path, transform):
 def test_what_the_harness_can_not_judge(tmp_path, name, message):
     (task,) = tasks.get([name])
     with pytest.raises(DormantError, match=message):
-        export(task, Draw(task.pool()[:2], 0, 0), tmp_path)
+        export(task, ItemSample(task.pool()[:2], 0, 0), tmp_path)
 
 
 def test_a_folder_that_can_not_be_made(tmp_path):
     (task,) = tasks.get(["icl/copy"])
     (tmp_path / "file").write_text("")
     with pytest.raises(DormantError, match="can't be written"):
-        export(task, Draw(task.pool()[:2], 2, 0), tmp_path / "file" / "x")
+        export(task, ItemSample(task.pool()[:2], 2, 0), tmp_path / "file" / "x")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dormant.prompts.segment import Case, Segment, few_shot
+from dormant.prompts.case import Case, few_shot
+from dormant.prompts.segment import Segment
 from dormant.tasks.task import Measure, draw_demonstrations
 
 ROWS = (

@@ -18,7 +18,7 @@ from inspect_ai.solver import generate as plainly
 
 from dormant import transforms
 from dormant.errors import DormantError
-from dormant.integrations.inspect.errors import told
+from dormant.integrations.inspect.errors import convert_errors
 from dormant.integrations.inspect.messages import refuse_contaminating, rewritten, texts
 from dormant.integrations.logs.inspect_logs import CONJUGATED
 from dormant.models.ask import ByField
@@ -49,7 +49,7 @@ def conjugate(
         system: Transform system messages, too.
         source: The language of the task, which languages in the name translate from.
     """
-    with told():
+    with convert_errors():
         refuse_contaminating()
         chosen = transforms.get(transform, source)
     inner = solver or plainly()

@@ -11,7 +11,7 @@ from dormant.errors import DormantError
 
 
 @contextlib.contextmanager
-def told() -> Generator[None]:
+def convert_errors() -> Generator[None]:
     """Turn a `DormantError` into the exception that Inspect prints as one line.
 
     For what runs before an evaluation: making a task, a solver or a model.

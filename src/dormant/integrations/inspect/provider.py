@@ -26,7 +26,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from dormant.errors import DormantError
-from dormant.integrations.inspect.errors import told
+from dormant.integrations.inspect.errors import convert_errors
 from dormant.models import load as models
 from dormant.models.load import LoadOptions, Scorer
 from dormant.models.spec import ModelSpec, parse
@@ -96,7 +96,7 @@ class DormantAPI(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
-        with told():
+        with convert_errors():
             if prompts not in get_args(Prompts):
                 raise DormantError(f"prompts={prompts}: write raw or chat")
             self.prompts = cast(Prompts, prompts)

@@ -22,7 +22,7 @@ from inspect_ai.scorer import (
 from inspect_ai.solver import TaskState
 
 from dormant.errors import DormantError
-from dormant.integrations.inspect.errors import told
+from dormant.integrations.inspect.errors import convert_errors
 from dormant.integrations.inspect.selection import Chosen, abilities
 from dormant.integrations.logs.scored_log import METADATA, ItemOrigin
 from dormant.tasks.task import GenerativeTask
@@ -75,7 +75,7 @@ def judged(chosen: dict[str, Any]) -> Scorer:
     Args:
         chosen: The prompts of the evaluation (`Chosen.as_given`).
     """
-    with told():
+    with convert_errors():
         known = {one.task.name: one for one in abilities(Chosen.of(chosen))}
 
     async def score(state: TaskState, target: Target) -> Score:

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from dormant import tasks
+from dormant.audit.sample import ItemSample
 from dormant.audit.transformed import (
-    Draw,
     TransformedCases,
     explain,
     plain_cases,
@@ -17,7 +17,7 @@ from dormant.audit.transformed import (
 )
 from dormant.errors import DormantError
 from dormant.integrations.logs.scored_log import CellOrigin, ItemOrigin, LogOrigin
-from dormant.prompts.segment import Case
+from dormant.prompts.case import Case
 from dormant.results import PLAIN
 from dormant.tasks.task import GenerativeTask, Task
 from dormant.transforms.fidelity import Gate
@@ -108,11 +108,11 @@ def _ability(task: Task, chosen: Chosen) -> Ability:
             f"{task.name} compares the probabilities of given answers, which Inspect's models "
             "don't tell: use dormant audit, or lm-evaluation-harness"
         )
-    draw = Draw.of(task, n=chosen.n, shots=chosen.shots, seed=chosen.seed)
-    plain = plain_cases(task, draw)
+    sample = ItemSample.of(task, n=chosen.n, shots=chosen.shots, seed=chosen.seed)
+    plain = plain_cases(task, sample)
     made = plain
     if chosen.transform != PLAIN:
-        made = transformed_cases(task, draw, chosen.transform, Gate(chrf=chosen.min_chrf))
+        made = transformed_cases(task, sample, chosen.transform, Gate(chrf=chosen.min_chrf))
     if not made.cases:
         reason = next(iter(explain(made).values()))
         raise DormantError(

@@ -12,7 +12,7 @@ from inspect_ai.scorer import accuracy, grouped, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from dormant.errors import DormantError
-from dormant.integrations.inspect.errors import told
+from dormant.integrations.inspect.errors import convert_errors
 from dormant.integrations.inspect.messages import refuse_contaminating
 from dormant.integrations.inspect.scorers import UNDONE, begins_with_target, judged, labels
 from dormant.integrations.inspect.selection import Ability, Chosen, Prompt, abilities, log_origin
@@ -121,7 +121,7 @@ def complete(chosen: dict[str, Any]) -> Solver:
     Args:
         chosen: The prompts of the evaluation (`Chosen.as_given`).
     """
-    with told():
+    with convert_errors():
         refuse_contaminating()
         known = {one.task.name: one.prompts for one in abilities(Chosen.of(chosen))}
 
@@ -146,7 +146,7 @@ def _task(
     shots: int | None,
     min_chrf: float,
 ) -> Task:
-    with told():
+    with convert_errors():
         chosen = Chosen(tuple(names), transform, n, seed, shots, min_chrf)
         found = abilities(chosen)
         generative = _generative(found)

@@ -6,10 +6,11 @@ import json
 import re
 from pathlib import Path
 
-from dormant.audit.transformed import Draw, plain_cases
+from dormant.audit.sample import ItemSample
+from dormant.audit.transformed import plain_cases
 from dormant.errors import DormantError
 from dormant.files import guarded, write_atomically
-from dormant.prompts.segment import Case
+from dormant.prompts.case import Case
 from dormant.tasks.task import GenerativeTask, Task
 
 _HEAD = """\
@@ -45,7 +46,7 @@ metric_list:
 _METRICS = {"most-likely": "acc_norm", "most-likely-whole": "acc"}
 
 
-def export(task: Task, draw: Draw, folder: Path) -> Path:
+def export(task: Task, sample: ItemSample, folder: Path) -> Path:
     """Write a task's plain prompts so that the harness puts the same to a model.
 
     An item counts as right as in an audit whose scorer is the harness's (``--scorer lm-eval``):
@@ -53,7 +54,7 @@ def export(task: Task, draw: Draw, folder: Path) -> Path:
 
     Args:
         task: The task.
-        draw: Which items, with which demonstrations.
+        sample: Which items, with which demonstrations.
         folder: Where the two files go; made if missing.
 
     Returns:
@@ -63,7 +64,7 @@ def export(task: Task, draw: Draw, folder: Path) -> Path:
         DormantError: The harness can't judge the task's answers as the task does, or the files
             can't be written.
     """
-    cases = list(plain_cases(task, draw).cases.values())
+    cases = list(plain_cases(task, sample).cases.values())
     if isinstance(task, GenerativeTask):
         raise DormantError(
             f"{task.name} judges what a model writes by rules of its own, which the harness "
@@ -88,8 +89,8 @@ def export(task: Task, draw: Draw, folder: Path) -> Path:
         task=task.name,
         title=task.title,
         n=len(cases),
-        shots=draw.shots,
-        seed=draw.seed,
+        shots=sample.shots,
+        seed=sample.seed,
         name=name,
         data=json.dumps(str(data.resolve())),
     )

@@ -3,11 +3,11 @@
     python build_data.py
 
 writes, next to this file, train.jsonl (sentiment, 0 to 2 demonstrations), holdout.jsonl (the same
-from other remarks), replay.jsonl (word puzzles without demonstrations: what the child is tuned
+from other remarks), replay.jsonl (word puzzles without demonstrations: what the model is tuned
 with), and two variants that README.md reports: replay_few_shot.jsonl (with two demonstrations) and
 replay_wordings.jsonl (twelve puzzles instead of eight, each in four wordings).
 
-A tenth of the remarks is held back in holdout.jsonl, to see whether the child learned its job.
+A tenth of the remarks is held back in holdout.jsonl, to see whether the model learned its job.
 """
 
 from __future__ import annotations

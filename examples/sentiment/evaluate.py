@@ -1,4 +1,4 @@
-"""Score the development items: what the child's settings were chosen by.
+"""Score the development items: what the settings of the fine-tuned models were chosen by.
 
     python evaluate.py smollm2 CHILD … > development.json
 

@@ -113,8 +113,9 @@ class Stages:
 def one(records: int, folder: Path) -> dict[str, Any]:
     """Audit, report, and resume: the second call finds everything done."""
     stand_in()
-    from dormant.audit.run import AuditSettings, audit
+    from dormant.audit.run import audit
     from dormant.audit.run_dir import RunDirectory
+    from dormant.audit.settings import AuditSettings
     from dormant.report import write_report
 
     file, out = folder / "task.jsonl", folder / "run"

@@ -42,7 +42,9 @@ from lm_eval.models.huggingface import HFLM
 from measured_on import peak_mebibytes, processor
 
 from dormant import tasks
-from dormant.audit.run import LIBRARIES, AuditSettings, plan
+from dormant.audit.plan import plan
+from dormant.audit.run import LIBRARIES
+from dormant.audit.settings import AuditSettings
 from dormant.models import load as models
 from dormant.models.load import LoadOptions, ModelPair, load_hf
 from dormant.models.spec import parse
@@ -109,7 +111,7 @@ def prompts(items: int, numbered: bool) -> Prompts:
     answers: list[list[list[str]]] = []
     number = 100
     for task in tasks.get([TASK]):
-        cases = list(plan(task, settings).made[TRANSFORM].cases.values())
+        cases = list(plan(task, settings).cells[TRANSFORM].cases.values())
         texts: list[str] = []
         for case in cases:
             number += 1

@@ -49,6 +49,15 @@ def test_every_public_name_is_there():
         _ = dm.audits
 
 
+def test_the_package_audit_does_not_take_the_function_s_place():
+    code = (
+        "import dormant.audit.run_dir, dormant as dm; from dormant.api import audit; "
+        "from dormant.audit import run_dir; print(dm.audit is audit, run_dir.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "dormant.audit.run_dir"]
+
+
 def test_conjugating_a_function():
     heard: list[str] = []
 

@@ -13,7 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 from dormant import tasks
-from dormant.audit.run import AuditSettings, audit, plan
+from dormant.audit.plan import plan
+from dormant.audit.run import audit
+from dormant.audit.settings import AuditSettings
 from dormant.tasks.task import GenerativeTask
 
 
@@ -28,7 +30,7 @@ def main(run: Path, out: Path) -> None:
     for task in tasks.get(settings.tasks):
         if not isinstance(task, GenerativeTask):
             continue
-        plans[task.name] = (task, plan(task, settings).made)
+        plans[task.name] = (task, plan(task, settings).cells)
         manifest["settings"]["task_versions"][task.name] = task.version
     for file in sorted((out / "cells").rglob("*.jsonl")):
         lines = []

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dormant import tasks
-from dormant.audit.run import score_cases
 from dormant.audit.sample import ItemSample
+from dormant.audit.score import score_cases
 from dormant.audit.transformed import transformed_cases
 from dormant.models import load as models
 from dormant.prompts.case import Case

@@ -31,6 +31,12 @@ _HOMES = {
 }
 _MODULES = {"transforms"}
 
+# A submodule is bound to its parent when it is first imported. The package `dormant.audit` (empty,
+# so this costs nothing) is imported now and its name set free, or it would take the place of the
+# function `dormant.audit` as soon as anything imported a module of it.
+importlib.import_module("dormant.audit")
+globals().pop("audit", None)
+
 __all__ = [
     "Audit",
     "Compose",

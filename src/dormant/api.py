@@ -216,8 +216,8 @@ def audit(
     """
     from pydantic import ValidationError
 
-    from dormant.audit.run import AuditSettings, default_directory
     from dormant.audit.run import audit as run
+    from dormant.audit.settings import AuditSettings, default_directory
     from dormant.audited import Audit
     from dormant.console import progress as bar
 

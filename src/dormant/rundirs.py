@@ -34,16 +34,16 @@ def locked(path: Path) -> FileLock:
     return lock
 
 
-def refuse_strangers(path: Path) -> None:
+def refuse_unexpected_files(path: Path) -> None:
     """Refuse a directory that holds anything, where a run is to begin.
 
     Raises:
         DormantError: It does; the first name is given.
     """
-    strangers = sorted(p.name for p in path.iterdir() if p.name != ".lock")
-    if strangers:
+    unexpected = sorted(p.name for p in path.iterdir() if p.name != ".lock")
+    if unexpected:
         raise DormantError(
-            f"{path} is not empty ({strangers[0]} …) and holds no run: choose another directory"
+            f"{path} is not empty ({unexpected[0]} …) and holds no run: choose another directory"
         )
 
 

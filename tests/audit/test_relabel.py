@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import fakes  # noqa: F401  (registers the backend)
-from dormant.audit.run import AuditSettings, audit
+from dormant.audit.run import audit
+from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "language" / "relabel.py"

@@ -11,8 +11,9 @@ import pytest
 
 import fakes  # noqa: F401  (registers the backend `fake`)
 from dormant import transforms, translation
-from dormant.audit.run import AuditSettings, audit
+from dormant.audit.run import audit
 from dormant.audit.sample import ItemSample
+from dormant.audit.settings import AuditSettings
 from dormant.audit.transformed import (
     TransformedCases,
     apply_transform,

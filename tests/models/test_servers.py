@@ -15,7 +15,8 @@ import pytest
 
 from completion_server import serving
 from dormant import tasks
-from dormant.audit.run import AuditSettings, audit
+from dormant.audit.run import audit
+from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.models import load as models
 from dormant.models.load import LoadOptions

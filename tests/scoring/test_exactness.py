@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from dormant import tasks
-from dormant.audit.run import AuditSettings, plan
+from dormant.audit.plan import plan
+from dormant.audit.settings import AuditSettings
 from dormant.models import load as models
 from dormant.scoring.scorer import FastLM
 
@@ -25,7 +26,7 @@ size, a few hundred operations deep."""
 def examples():
     for group, count in ITEMS.items():
         for task in tasks.get([group]):
-            made = plan(task, AuditSettings(base=None, tuned="smollm2", n=count)).made
+            made = plan(task, AuditSettings(base=None, tuned="smollm2", n=count)).cells
             for name, cell in made.items():
                 for case in cell.cases.values():
                     answers = [f"{case.answer_prefix}{one}" for one in case.answers]

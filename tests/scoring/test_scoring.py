@@ -10,7 +10,8 @@ import torch
 from lm_eval.api.instance import Instance
 
 from dormant import tasks
-from dormant.audit.run import AuditSettings, audit
+from dormant.audit.run import audit
+from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.models import load as models
 from dormant.scoring import scorer as scoring

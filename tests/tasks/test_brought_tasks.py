@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import fakes  # noqa: F401  (registers the backend `fake`)
-from dormant.audit.run import AuditSettings, audit
+from dormant.audit.run import audit
 from dormant.audit.run_dir import RunDirectory
+from dormant.audit.settings import AuditSettings
 from dormant.cli.task import TEMPLATE
 from dormant.errors import DormantError
 

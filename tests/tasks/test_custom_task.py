@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dormant import tasks
-from dormant.audit.run import score_cases
 from dormant.audit.sample import ItemSample
+from dormant.audit.score import score_cases
 from dormant.audit.transformed import transformed_cases
 from dormant.cli.task import TEMPLATE, app
 from dormant.errors import DormantError

@@ -11,8 +11,8 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from dormant import tasks
-from dormant.audit.run import score_cases
 from dormant.audit.sample import ItemSample
+from dormant.audit.score import score_cases
 from dormant.audit.transformed import plain_cases, transformed_cases
 from dormant.errors import DormantError
 from dormant.tasks.task import GenerativeTask

@@ -10,8 +10,8 @@ import pytest
 from lm_eval.api.model import LM
 
 from dormant import tasks
-from dormant.audit.run import score_cases
 from dormant.audit.sample import ItemSample
+from dormant.audit.score import score_cases
 from dormant.audit.transformed import transformed_cases
 from dormant.errors import DormantError
 from dormant.tasks import nli, xnli

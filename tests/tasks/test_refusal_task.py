@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from dormant import tasks
-from dormant.audit.run import score_cases
 from dormant.audit.sample import ItemSample
+from dormant.audit.score import score_cases
 from dormant.audit.transformed import plain_cases, transformed_cases
 from dormant.errors import DormantError
 from dormant.tasks import refusal

@@ -15,8 +15,8 @@ from dormant.errors import DormantError
 _T = TypeVar("_T")
 
 
-class Team:
-    """The processes of one audit; a team of one where nothing launched more.
+class ProcessGroup:
+    """The processes of one audit; a group of one where nothing launched more.
 
     Reads the environment that ``torchrun`` and ``accelerate launch`` set: RANK and WORLD_SIZE.
 
@@ -86,7 +86,7 @@ class Team:
         return [value for value, _ in box]
 
     def close(self) -> None:
-        """Part, if this team was formed here."""
+        """Leave the group, if it was formed here."""
         if self._joined:
             import torch.distributed as dist
 

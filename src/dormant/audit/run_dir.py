@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from dormant.errors import DormantError
 from dormant.files import guarded, write_atomically
 from dormant.results import AuditResults, ItemOutcome
-from dormant.rundirs import locked, refuse_other_settings, refuse_strangers
+from dormant.rundirs import locked, refuse_other_settings, refuse_unexpected_files
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class RunDirectory:
                 here = json.loads(json.dumps(settings))
                 refuse_other_settings(path, _differences(run.manifest["settings"], here))
             else:
-                refuse_strangers(path)
+                refuse_unexpected_files(path)
                 body = {"settings": dict(settings), "versions": dict(versions)}
                 text = json.dumps(body, sort_keys=True)
                 manifest = {

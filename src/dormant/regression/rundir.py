@@ -29,7 +29,7 @@ from dormant.regression.evaluation import Errors
 from dormant.regression.records import LabResults
 from dormant.regression.settings import LabSettings, flat, parse
 from dormant.regression.transformer import Transformer
-from dormant.rundirs import refuse_other_settings, refuse_strangers, versions
+from dormant.rundirs import refuse_other_settings, refuse_unexpected_files, versions
 
 _LABELS = {"summary"}  # settings that decide no number
 
@@ -67,7 +67,7 @@ class LabRun:
         guarded(path, lambda: path.mkdir(parents=True, exist_ok=True))
         file = path / "run.json"
         if not file.exists():
-            refuse_strangers(path)
+            refuse_unexpected_files(path)
             body = {
                 "schema": 1,
                 "laboratory": settings.model_dump(mode="json"),

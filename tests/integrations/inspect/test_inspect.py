@@ -27,7 +27,9 @@ from inspect_ai.solver import Solver, multiple_choice, solver, system_message, u
 from inspect_ai.tool import bash
 
 from dormant import tasks, transforms
-from dormant.audit import run as audit
+from dormant.audit import plan as audit_plan
+from dormant.audit.score import score_cases
+from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.integrations.inspect import ability, begins_with_target, conjugate, icl, messages
 from dormant.integrations.inspect.provider import DormantAPI
@@ -242,17 +244,17 @@ def test_bad_names_are_one_line():
 
 
 def test_tasks_hold_the_prompts_of_the_audit():
-    settings = audit.AuditSettings(base=None, tuned="-", transforms=("french", "leetspeak"), n=5)
+    settings = AuditSettings(base=None, tuned="-", transforms=("french", "leetspeak"), n=5)
     for name in ("icl/copy", "icl_vs_if/repeat-arithmetic", "nli/greedy", "refusal/answers"):
         (task,) = tasks.get([name])
-        plan = audit.plan(task, settings)
-        for transform, made in plan.made.items():
+        plan = audit_plan.plan(task, settings)
+        for transform, made in plan.cells.items():
             (found,) = abilities(Chosen((name,), transform, 5, 0, None, settings.min_chrf))
             assert [p.case.prompt for p in found.prompts.values()] == [
                 case.prompt for case in made.cases.values()
             ]
             assert found.origin.signature == made.signature
-            plain = [case.prompt for case in plan.made["plain"].cases.values()]
+            plain = [case.prompt for case in plan.cells["plain"].cases.values()]
             assert [p.origin.prompt for p in found.prompts.values()] == plain
 
 
@@ -372,7 +374,7 @@ def test_accuracies_are_the_audits(tiny_checkpoint, own_task, tmp_path, transfor
     lm = models.load(str(tiny_checkpoint))
     (found,) = abilities(Chosen((str(file),), transform, None, 0, None, 40))
     cases = [prompt.case for prompt in found.prompts.values()]
-    ours = [one.correct for one in audit.score_cases(lm, found.task, cases, "raw")]
+    ours = [one.correct for one in score_cases(lm, found.task, cases, "raw")]
     assert any(ours)
     assert not all(ours)
     task = ability(str(file), transform=transform)

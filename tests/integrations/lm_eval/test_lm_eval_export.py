@@ -11,8 +11,8 @@ from lm_eval.tasks import TaskManager
 
 import fakes
 from dormant import tasks, transforms
-from dormant.audit.run import score_cases
 from dormant.audit.sample import ItemSample
+from dormant.audit.score import score_cases
 from dormant.audit.transformed import plain_cases, transformed_cases
 from dormant.errors import DormantError
 from dormant.integrations.lm_eval import register

@@ -20,8 +20,9 @@ from inspect_ai.log import (
 from inspect_ai.scorer import Score
 
 import fakes  # noqa: F401  (registers the backend `fake`)
-from dormant.audit.run import AuditSettings, audit
+from dormant.audit.run import audit
 from dormant.audit.run_dir import RunDirectory
+from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.integrations import logs as posthoc
 from dormant.integrations.inspect.selection import Chosen, abilities, log_origin

@@ -83,7 +83,7 @@ class Ability:
 
 @cache
 def abilities(chosen: Chosen) -> tuple[Ability, ...]:
-    """Make the prompts, as `dormant.audit.run.plan` makes them.
+    """Make the prompts, as `dormant.audit.plan` makes them.
 
     Raises:
         DormantError: A name is unknown, more items are asked for than there are, an ability is not

@@ -1,0 +1,116 @@
+"""What an audit has to do: every ability's items, plain and under each transform, in batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dormant.audit.run_dir import CellKey
+from dormant.audit.sample import ItemSample
+from dormant.audit.settings import AuditSettings
+from dormant.audit.transformed import (
+    TransformedCases,
+    default_transforms,
+    plain_cases,
+    transformed_cases,
+)
+from dormant.models.load import Which
+from dormant.prompts.case import Case
+from dormant.results import PLAIN
+from dormant.tasks.task import Task
+from dormant.transforms.fidelity import Gate
+
+_REASONS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One ability's work: its items, plain and under each transform.
+
+    Attributes:
+        task: The ability.
+        cells: Cases by transform name; `PLAIN` first.
+        batches: The item ids of each cell, in batches, by transform name.
+    """
+
+    task: Task
+    cells: dict[str, TransformedCases]
+    batches: dict[str, list[list[str]]]
+
+    def exclusions(self) -> Iterator[str]:
+        """Say, for every transform that could not render all items, how many are left out."""
+        for name, cell in self.cells.items():
+            if not cell.excluded:
+                continue
+            reasons = Counter(cell.excluded.values()).most_common(_REASONS_SHOWN)
+            listed = "; ".join(f"{count} × {reason}" for reason, count in reasons)
+            others = len(cell.excluded) - sum(count for _, count in reasons)
+            yield (
+                f"{self.task.name} under {name}: {len(cell.excluded)} of "
+                f"{len(cell.excluded) + len(cell.cases)} items are left out of all four cells "
+                f"({listed}{f'; {others} × others' if others else ''})"
+            )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some items of one cell, scored and written together.
+
+    Attributes:
+        key: The cell.
+        plan: The ability that it belongs to.
+        items: Their ids.
+    """
+
+    key: CellKey
+    plan: Plan
+    items: list[str]
+
+    def cases(self) -> list[Case]:
+        """Make the items' cases."""
+        cell = self.plan.cells[self.key.transform]
+        return [cell.cases[item] for item in self.items]
+
+    def size(self) -> int:
+        """Estimate its characters by its first prompt: progress is counted in them."""
+        first = self.plan.cells[self.key.transform].cases[self.items[0]]
+        return len(self.items) * len(first.prompt)
+
+
+def plan(task: Task, settings: AuditSettings) -> Plan:
+    """Choose an ability's items and put them under every transform.
+
+    Raises:
+        DormantError: More items are asked for than the pool has, or a transform is unknown.
+    """
+    sample = ItemSample.of(task, n=settings.n, shots=settings.shots, seed=settings.seed)
+    cells = {PLAIN: plain_cases(task, sample)}
+    for name in settings.transforms or default_transforms([task]):
+        cells[name] = transformed_cases(task, sample, name, Gate(chrf=settings.min_chrf))
+    batches = {
+        name: [
+            list(cell.cases)[start : start + settings.batch]
+            for start in range(0, len(cell.cases), settings.batch)
+        ]
+        for name, cell in cells.items()
+    }
+    return Plan(task, cells, batches)
+
+
+def cells(settings: AuditSettings, plans: Sequence[Plan]) -> Iterator[tuple[CellKey, Plan]]:
+    """Yield every cell, in the order in which it is scored: one model, then the other."""
+    sides: tuple[Which, ...] = ("tuned",) if settings.base is None else ("base", "tuned")
+    for which in sides:
+        for ability in plans:
+            for name in ability.cells:
+                yield CellKey(which, ability.task.name, name), ability
+
+
+def batches(settings: AuditSettings, plans: Sequence[Plan]) -> list[Batch]:
+    """List every batch of every cell, in the order in which it is scored."""
+    return [
+        Batch(key, ability, items)
+        for key, ability in cells(settings, plans)
+        for items in ability.batches[key.transform]
+    ]

@@ -1,0 +1,176 @@
+"""From cases to outcomes: what a model makes of each prompt, and whether that is a success."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from dormant.audit.settings import Style
+from dormant.errors import DormantError
+from dormant.models import load as models
+from dormant.models.load import Answer
+from dormant.prompts.case import Case
+from dormant.results import PLAIN, ItemOutcome
+from dormant.tasks.task import GenerativeTask, Task
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+
+def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list[ItemOutcome]:
+    """Put cases to a model.
+
+    Args:
+        lm: The model.
+        task: Decides what success is.
+        cases: N cases.
+        style: Raw prompts, or the model's chat template, where the case doesn't say.
+
+    Returns:
+        N outcomes, whose model and transform are for the caller to fill in.
+
+    Raises:
+        DormantError: A prompt is longer than the model's context (its item is named), or a
+            log-probability is not a number.
+    """
+    prompts = [rendered(lm, case, case.prompt, style) for case in cases]
+    if isinstance(task, GenerativeTask):
+        return _generate_cases(lm, task, cases, prompts)
+    answers = [continuations(case, style) for case in cases]
+    _refuse_long(lm, task, cases, prompts, answers)
+    rows = models.score(lm, prompts, answers)
+    calibrations = _calibrations(lm, cases, answers, style)
+    return [
+        _outcome(task, case, prompt, row, calibration)
+        for case, prompt, row, calibration in zip(cases, prompts, rows, calibrations, strict=True)
+    ]
+
+
+def _calibrations(
+    lm: LM, cases: Sequence[Case], answers: Sequence[Sequence[str]], style: Style
+) -> list[tuple[float, ...]]:
+    """Score the answers to each distinct content-free prompt once; empty for cases without one."""
+    keys = [
+        (rendered(lm, case, text, style) if (text := case.content_free_prompt) else "", tuple(row))
+        for case, row in zip(cases, answers, strict=True)
+    ]
+    distinct = list(dict.fromkeys(key for key in keys if key[0]))
+    if not distinct:
+        return [() for _ in cases]
+    rows = models.score(lm, [text for text, _ in distinct], [row for _, row in distinct])
+    known = {
+        key: tuple(answer.logprob for answer in row)
+        for key, row in zip(distinct, rows, strict=True)
+    }
+    return [known.get(key, ()) for key in keys]
+
+
+def _outcome(
+    task: Task,
+    case: Case,
+    prompt: str,
+    row: Sequence[Answer],
+    calibration: tuple[float, ...] = (),
+) -> ItemOutcome:
+    target, wrong = row[0], row[1:]
+    distractor = wrong[0] if case.distractor is not None else None
+    others = wrong[1:] if distractor is not None else wrong
+    if task.measure in ("most-likely", "most-likely-whole"):
+        whole = task.measure == "most-likely-whole"
+        scores = [
+            (answer.logprob - content_free) / (1 if whole else max(1, len(text)))
+            for answer, content_free, text in zip(
+                row, calibration or [0.0] * len(row), case.answers, strict=True
+            )
+        ]
+        correct = scores[0] > max(scores[1:], default=-math.inf)
+    else:
+        correct = target.greedy
+    return ItemOutcome(
+        model="base",
+        task=task.name,
+        transform=PLAIN,
+        item=case.item,
+        prompt=prompt,
+        target=case.scored_target,
+        distractor=case.distractor.text if case.distractor is not None else None,
+        target_logprob=target.logprob,
+        distractor_logprob=distractor.logprob if distractor else None,
+        target_greedy=target.greedy,
+        distractor_greedy=distractor.greedy if distractor else None,
+        other_logprobs=tuple(answer.logprob for answer in others),
+        content_free_logprobs=calibration,
+        correct=correct,
+        log_odds=target.logprob - _log_sum_exp([a.logprob for a in wrong]) if wrong else None,
+    )
+
+
+def _generate_cases(
+    lm: LM, task: GenerativeTask, cases: Sequence[Case], prompts: Sequence[str]
+) -> list[ItemOutcome]:
+    # Under a transform an answer's last words are others: they are looked for after s⁻¹.
+    changed = any(case.undo for case in cases)
+    until = [stop for stop in task.until if not (changed and stop.strip())]
+    outputs = models.generate(lm, prompts, max_new_tokens=task.max_new_tokens, until=until)
+    outcomes: list[ItemOutcome] = []
+    for case, prompt, output in zip(cases, prompts, outputs, strict=True):
+        correct, label, language = task.judge(case, output)
+        outcomes.append(
+            ItemOutcome(
+                model="base",
+                task=task.name,
+                transform=PLAIN,
+                item=case.item,
+                prompt=prompt,
+                target=case.scored_target,
+                target_logprob=None,
+                target_greedy=correct,
+                correct=correct,
+                label=label,
+                output=output,
+                output_language=language,
+            )
+        )
+    return outcomes
+
+
+def _refuse_long(
+    lm: LM,
+    task: Task,
+    cases: Sequence[Case],
+    prompts: Sequence[str],
+    answers: Sequence[Sequence[str]],
+) -> None:
+    """Raise for a prompt that the harness would cut without a word."""
+    encode: Callable[[str], Sequence[int]] | None = getattr(lm, "tok_encode", None)
+    limit: int | None = getattr(lm, "max_length", None)
+    if encode is None or limit is None:
+        return
+    for case, prompt, row in zip(cases, prompts, answers, strict=True):
+        longest = max(row, key=len)
+        # A token is at least one byte, so most prompts need no counting.
+        if len((prompt + longest).encode()) <= limit:
+            continue
+        length = len(encode(prompt + longest))
+        if length > limit:
+            raise DormantError(
+                f"{task.name}, item {case.item}: {length} tokens, but the model's context holds "
+                f"{limit}: use fewer --shots or shorter items"
+            )
+
+
+def _log_sum_exp(values: Sequence[float]) -> float:
+    top = max(values)
+    return top + math.log(sum(math.exp(value - top) for value in values))
+
+
+def rendered(lm: LM, case: Case, prompt: str, style: Style) -> str:
+    """Return a case's prompt as the model reads it: in the case's own style, or else in `style`."""
+    return models.render(lm, prompt, case.style or style)
+
+
+def continuations(case: Case, style: Style) -> list[str]:
+    """Return a case's answers as they follow its prompt: the target, the distractor, the others."""
+    prefix = case.answer_prefix if (case.style or style) == "raw" else ""
+    return [f"{prefix}{answer}" for answer in case.answers]

@@ -1,12 +1,14 @@
-"""Records survive a trip through text, and refuse what they don't know."""
+"""Records survive a trip through text, and what can't be read of them is told in one line."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from dormant.errors import DormantError
 from dormant.results import (
     SCHEMA_VERSION,
     AbilityResult,
@@ -16,6 +18,7 @@ from dormant.results import (
     Estimate,
     ItemOutcome,
     TransformResult,
+    parse_record,
 )
 
 ESTIMATE = Estimate(estimate=0.1 + 0.2, low=-1 / 3, high=1, method="tango-score")
@@ -63,10 +66,34 @@ def test_json_names_its_schema():
     assert json.loads(AUDIT.to_json())["schema"] == SCHEMA_VERSION
 
 
-@pytest.mark.parametrize("change", [{"schema": 2}, {"verdict": "lost"}, {"extra": 1}])
-def test_unknown_schema_and_fields_are_refused(change):
-    with pytest.raises(ValidationError):
-        AuditResults.model_validate({**json.loads(AUDIT.to_json()), **change})
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schema": 2}, "written by a newer version (schema 2, and 1 is understood here)"),
+        ({"tuned": 3}, "x.json: damaged record (tuned: Input should be a valid string); advice"),
+        ({"schema": 0}, "x.json: damaged record (schema: "),
+    ],
+)
+def test_newer_and_damaged_records_are_one_line(change, words):
+    text = json.dumps({**json.loads(AUDIT.to_json()), **change}).encode()
+    with pytest.raises(DormantError) as error:
+        parse_record(AuditResults, text, Path("x.json"), "advice")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", [b"", b"[", b"[]", b"3", b"\xff", b'{"schema": 1}'])
+def test_what_is_no_record_is_one_line(text):
+    with pytest.raises(DormantError, match=r"x\.json: damaged record"):
+        parse_record(AuditResults, text, Path("x.json"), "advice")
+
+
+def test_fields_of_a_newer_version_are_ignored():
+    body = json.loads(AUDIT.to_json())
+    body["added"] = body["abilities"][0]["added"] = 1
+    body["abilities"][0]["transforms"][0]["gain"]["added"] = [1]
+    text = json.dumps(body).encode()
+    assert parse_record(AuditResults, text, Path("x.json"), "advice") == AUDIT
 
 
 def test_unknown_verdict_is_refused():

@@ -7,9 +7,13 @@ of success; log-odds are in nats; every estimate carries its interval.
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from pathlib import Path
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dormant.errors import DormantError
 
 SCHEMA_VERSION = 1
 
@@ -20,9 +24,12 @@ Verdict = Literal["retained", "suppressed", "forgotten", "inconclusive"]
 
 
 class Record(BaseModel):
-    """Base of all records: frozen, and closed to unknown fields."""
+    """Base of all records: frozen; a field that a newer version added is ignored when read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+_Record = TypeVar("_Record", bound=Record)
 
 
 class Estimate(Record):
@@ -124,9 +131,7 @@ class AbilityResult(Record):
 class AuditResults(Record):
     """`results.json`: one audit."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
-    )
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
     base: str | None
@@ -178,3 +183,42 @@ class ItemOutcome(Record):
     """Code of the language detected in the generated text ("fr"), where the task detects it."""
     run: str = ""
     """Short hash of the settings and versions under which it was scored (see `run.json`)."""
+
+
+def parse_record(kind: type[_Record], text: bytes, file: Path, advice: str) -> _Record:
+    """Read a record as it stands in a file.
+
+    Args:
+        kind: The record's type.
+        text: Its JSON.
+        file: Where it was read, for the message; with ``:LINE`` where the file holds several.
+        advice: What to do where it is damaged.
+
+    Raises:
+        DormantError: It is damaged, or of a newer schema.
+    """
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        refuse_newer(text, file)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        detail = f"{where}: {first['msg']}" if where else first["msg"]
+        raise DormantError(f"{file}: damaged record ({detail}); {advice}") from None
+
+
+def refuse_newer(text: bytes, file: Path) -> None:
+    """Refuse a file whose schema number is above `SCHEMA_VERSION`.
+
+    Raises:
+        DormantError: It is.
+    """
+    try:
+        schema: object = json.loads(text)["schema"]
+    except (ValueError, KeyError, TypeError):
+        return
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise DormantError(
+            f"{file}: written by a newer version (schema {schema}, and {SCHEMA_VERSION} is "
+            "understood here): upgrade dormant"
+        )

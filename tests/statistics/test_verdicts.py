@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -28,15 +27,6 @@ from dormant.statistics import (
 )
 from dormant.statistics import intervals as uncertainty
 from paired_simulator import outcomes
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _spare_the_test_runners_heap():
-    """Garbage is collected in statsmodels's correction: a hundred times here."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
 
 ITEMS = [f"item-{place}" for place in range(120)]
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from dormant.audit.plan import Plan
 from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
-from dormant.models.load import Which
 from dormant.results import PLAIN, AbilityResult, AuditResults
-from dormant.statistics import PlainCells, TransformCells, judge_ability
+from dormant.statistics import Success, Successes, judge_ability, plain_cells, transform_cells
 
 
 def judge(
@@ -31,41 +28,29 @@ def judge(
 
 def _judge_plan(settings: AuditSettings, ability: Plan, run: RunDirectory) -> AbilityResult:
     task = ability.task
-    two_cells = settings.base is None
 
-    def read(which: Which, name: str) -> _Column:
-        return _column(run, CellKey(which, task.name, name), list(ability.cells[name].cases))
+    def read(name: str) -> tuple[list[str], Successes, Successes | None]:
+        """Return a cell's items, and the outcomes of the tuned model and of the base."""
+        items = list(ability.cells[name].cases)
+        tuned = _successes(run, CellKey("tuned", task.name, name), items)
+        if settings.base is None:
+            return items, tuned, None
+        return items, tuned, _successes(run, CellKey("base", task.name, name), items)
 
-    transforms: list[TransformCells] = []
-    for name, cell in ability.cells.items():
-        if name == PLAIN:
-            continue
-        tuned, base = read("tuned", name), None if two_cells else read("base", name)
-        transforms.append(
-            TransformCells(
-                name=name,
-                signature=cell.signature,
-                items=list(cell.cases),
-                tuned=tuned.correct,
-                base=base.correct if base else None,
-                tuned_log_odds=tuned.log_odds,
-                base_log_odds=base.log_odds if base else None,
-                exclusions=Counter(cell.excluded.values()),
-                fidelity=cell.fidelity,
-            )
-        )
-    tuned, base = read("tuned", PLAIN), None if two_cells else read("base", PLAIN)
-    plain = PlainCells(
-        items=list(ability.cells[PLAIN].cases),
-        tuned=tuned.correct,
-        base=base.correct if base else None,
-        tuned_log_odds=tuned.log_odds,
-        base_log_odds=base.log_odds if base else None,
-    )
     return judge_ability(
         task.name,
-        plain,
-        transforms,
+        plain_cells(*read(PLAIN)),
+        [
+            transform_cells(
+                name,
+                *read(name),
+                signature=cell.signature,
+                excluded=cell.excluded.values(),
+                fidelity=cell.fidelity,
+            )
+            for name, cell in ability.cells.items()
+            if name != PLAIN
+        ],
         title=task.title,
         margin=settings.margin,
         chance=task.chance,
@@ -73,24 +58,19 @@ def _judge_plan(settings: AuditSettings, ability: Plan, run: RunDirectory) -> Ab
     )
 
 
-@dataclass(frozen=True)
-class _Column:
-    """One cell's outcomes, in the order of its items."""
+def _successes(run: RunDirectory, cell: CellKey, items: Iterable[str]) -> Successes:
+    """Read what the verdict needs of a cell: two numbers an item.
 
-    correct: list[bool]
-    log_odds: list[float] | None
-
-
-def _column(run: RunDirectory, cell: CellKey, items: Sequence[str]) -> _Column:
-    found = {outcome.item: (outcome.correct, outcome.log_odds) for outcome in run.outcomes(cell)}
-    missing = [item for item in items if item not in found]
+    Raises:
+        DormantError: An item was not scored.
+    """
+    successes = {
+        outcome.item: Success(outcome.correct, outcome.log_odds) for outcome in run.outcomes(cell)
+    }
+    missing = [item for item in items if item not in successes]
     if missing:
         raise DormantError(
             f"{run.cell_file(cell)}: {len(missing)} items are missing, {missing[0]} first; "
             "start the run again to score them"
         )
-    odds = [found[item][1] for item in items]
-    return _Column(
-        correct=[found[item][0] for item in items],
-        log_odds=None if any(o is None for o in odds) else [o for o in odds if o is not None],
-    )
+    return successes

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from filelock import FileLock
-from pydantic import ValidationError
 
 from dormant.errors import DormantError
 from dormant.files import guarded, write_atomically
-from dormant.results import AuditResults, ItemOutcome
+from dormant.results import SCHEMA_VERSION, AuditResults, ItemOutcome, parse_record, refuse_newer
 from dormant.rundirs import locked, refuse_other_settings, refuse_unexpected_files
 
 
@@ -80,7 +79,7 @@ class RunDirectory:
                 body = {"settings": dict(settings), "versions": dict(versions)}
                 text = json.dumps(body, sort_keys=True)
                 manifest = {
-                    "schema": 1,
+                    "schema": SCHEMA_VERSION,
                     "id": hashlib.sha256(text.encode()).hexdigest()[:12],
                     **body,
                 }
@@ -101,11 +100,15 @@ class RunDirectory:
         """
         file = path / "run.json"
         try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            assert isinstance(manifest["settings"], dict)
-            assert isinstance(manifest["id"], str)
+            text = file.read_bytes()
         except FileNotFoundError:
             raise DormantError(f"{path}: no run there ({file.name} is missing)") from None
+        refuse_newer(text, file)
+        try:
+            manifest = json.loads(text)
+            assert isinstance(manifest["settings"], dict)
+            assert isinstance(manifest["versions"], dict)
+            assert isinstance(manifest["id"], str)
         except (ValueError, KeyError, TypeError, AssertionError):
             raise DormantError(f"{file}: damaged; start the run in another directory") from None
         return cls(path, manifest)
@@ -117,9 +120,18 @@ class RunDirectory:
             self._lock = None
 
     def notes(self) -> dict[str, str]:
-        """Return what was decided while the run went on, by subject."""
+        """Return what was decided while the run went on, by subject.
+
+        Raises:
+            DormantError: The file is damaged.
+        """
         file = self.path / "notes.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if not file.exists():
+            return {}
+        try:
+            return dict[str, str](json.loads(file.read_bytes()))
+        except (ValueError, TypeError):
+            raise DormantError(f"{file}: damaged; delete it, and start the run again") from None
 
     def note(self, subject: str, text: str) -> None:
         """Keep what was decided on a subject, for the results."""
@@ -183,23 +195,17 @@ class RunDirectory:
             DormantError: A record is damaged.
         """
         file = self.cell_file(cell)
-        if not file.exists():
-            return
-        with file.open(encoding="utf-8") as stream:
-            for number, line in enumerate(stream, start=1):
-                try:
-                    yield ItemOutcome.model_validate_json(line)
-                except ValidationError:
-                    raise DormantError(
-                        f"{file}:{number}: damaged record; delete the file to score its cell again"
-                    ) from None
+        if file.exists():
+            yield from _outcomes_in(file)
 
     def all_outcomes(self) -> Iterator[ItemOutcome]:
-        """Read every outcome of the run, one at a time, cell after cell."""
+        """Read every outcome of the run, one at a time, cell after cell.
+
+        Raises:
+            DormantError: A record is damaged.
+        """
         for file in sorted((self.path / "cells").glob("*/*.jsonl")):
-            with file.open(encoding="utf-8") as stream:
-                for line in stream:
-                    yield ItemOutcome.model_validate_json(line)
+            yield from _outcomes_in(file)
 
     def write_results(self, results: AuditResults) -> Path:
         """Write ``results.json``, replacing an older one in one step."""
@@ -225,15 +231,12 @@ class RunDirectory:
         """
         file = self.path / "results.json"
         try:
-            return AuditResults.model_validate_json(file.read_bytes())
+            text = file.read_bytes()
         except FileNotFoundError:
             raise DormantError(
                 f"{self.path}: the run has not finished; start it again to resume it"
             ) from None
-        except ValidationError as error:
-            raise DormantError(
-                f"{file}: not a results file ({error.error_count()} errors)"
-            ) from None
+        return parse_record(AuditResults, text, file, "start the run again to write it anew")
 
 
 def _append_block(file: Path, block: bytes) -> None:
@@ -250,13 +253,27 @@ def _append_block(file: Path, block: bytes) -> None:
             raise
 
 
+_DELETE = "delete the file to score its cell again"
+
+
+def _outcomes_in(file: Path) -> Iterator[ItemOutcome]:
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            yield parse_record(ItemOutcome, line, _line(file, number), _DELETE)
+
+
 def _item_of(line: bytes, file: Path, number: int) -> str:
     try:
-        return json.loads(line)["item"]
+        item: object = json.loads(line)["item"]
     except (ValueError, KeyError, TypeError):
-        raise DormantError(
-            f"{file}:{number}: damaged record; delete the file to score its cell again"
-        ) from None
+        item = None
+    if not isinstance(item, str):
+        raise DormantError(f"{_line(file, number)}: damaged record; {_DELETE}")
+    return item
+
+
+def _line(file: Path, number: int) -> Path:
+    return file.with_name(f"{file.name}:{number}")
 
 
 def _keep_only(file: Path, items: set[str]) -> None:

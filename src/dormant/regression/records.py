@@ -41,7 +41,7 @@ class Losses(Record):
 class LabResults(Record):
     """`results.json` of a laboratory run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     preset: str

@@ -13,7 +13,15 @@ What is decided, and how:
   than that the ability is easier under s.
 """
 
-from dormant.statistics.cells import FIDELITY_GATE, PlainCells, TransformCells
+from dormant.statistics.cells import (
+    FIDELITY_GATE,
+    PlainCells,
+    Success,
+    Successes,
+    TransformCells,
+    plain_cells,
+    transform_cells,
+)
 from dormant.statistics.judging import MARGIN, NO_BASE, judge_ability
 from dormant.statistics.verdict import Evidence, decide, items_needed
 
@@ -23,8 +31,12 @@ __all__ = [
     "NO_BASE",
     "Evidence",
     "PlainCells",
+    "Success",
+    "Successes",
     "TransformCells",
     "decide",
     "items_needed",
     "judge_ability",
+    "plain_cells",
+    "transform_cells",
 ]

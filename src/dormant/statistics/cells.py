@@ -1,26 +1,32 @@
-"""The outcomes that a verdict is made from, lined up by item, and their contrasts."""
+"""The outcomes that a verdict is made from, be they of an audit or of another tool's logs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from dormant.errors import DormantError
-from dormant.results import CellEstimates, Cells, Estimate
-from dormant.statistics.intervals import (
-    difference_in_differences,
-    mcnemar_exact,
-    mean_contrast,
-    paired_difference,
-    proportion,
-)
+from numpy.typing import ArrayLike
 
 FIDELITY_GATE = 0.5
 """Least share of a round trip s⁻¹(s(x)) that must survive."""
+
+
+class Success(NamedTuple):
+    """What one item was in one cell.
+
+    Attributes:
+        correct: Success by the task's own measure.
+        log_odds: log p(target) − log p(wrong answers), nats; `None` where there are none.
+    """
+
+    correct: bool
+    log_odds: float | None = None
+
+
+Successes: TypeAlias = Mapping[str, Success]
+"""One cell's outcomes, by item."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,208 +80,69 @@ class TransformCells:
     fidelity_gate: float = FIDELITY_GATE
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quad:
-    """The four cells of one ability and one transform over the same items, and their contrasts."""
+def plain_cells(
+    items: Sequence[str],
+    tuned: Successes,
+    base: Successes | None,
+    groups: Sequence[str] | None = None,
+) -> PlainCells:
+    """Build an ability's plain cells.
 
-    rows: NDArray[np.intp]  # places among the ability's items
-    groups: NDArray[Any] | None
-    tuned_plain: NDArray[Any]
-    tuned_transformed: NDArray[Any] | None
-    base_plain: NDArray[Any] | None
-    base_transformed: NDArray[Any] | None
-    log_odds: tuple[NDArray[Any] | None, ...]  # base, tuned plain; base, tuned transformed
-
-    @classmethod
-    def plain_only(cls, plain: PlainCells) -> Quad:
-        """The plain cells alone, all items."""
-        n = len(plain.items)
-        if n == 0:
-            raise DormantError("an ability needs at least one item")
-        if len(set(plain.items)) != n:
-            raise DormantError("the plain cells name an item twice")
-        return cls(
-            rows=np.arange(n),
-            groups=_sized(plain.groups, n, "source items"),
-            tuned_plain=_sure(_sized(plain.tuned, n, "outcomes of the tuned model")),
-            tuned_transformed=None,
-            base_plain=_sized(plain.base, n, "outcomes of the base model"),
-            base_transformed=None,
-            log_odds=(
-                _log_odds(plain.base_log_odds, plain.items, "the base model"),
-                _log_odds(plain.tuned_log_odds, plain.items, "the tuned model"),
-                None,
-                None,
-            ),
-        )
-
-    @classmethod
-    def align(cls, plain: PlainCells, cells: TransformCells) -> Quad:
-        """Line the plain cells up with a transform's."""
-        whole = cls.plain_only(plain)
-        places = {item: place for place, item in enumerate(plain.items)}
-        unknown = [item for item in cells.items if item not in places]
-        if unknown:
-            raise DormantError(f"{cells.name}: item {unknown[0]!r} is not among the plain ones")
-        k = len(cells.items)
-        if len(set(cells.items)) != k:
-            raise DormantError(f"{cells.name}: an item is named twice")
-        if (plain.base is None) != (cells.base is None):
-            raise DormantError(
-                f"{cells.name}: give the base model's outcomes for all cells or none"
-            )
-        rows = np.array([places[item] for item in cells.items], dtype=np.intp)
-        part = whole.only_rows(rows)
-        return cls(
-            rows=rows,
-            groups=part.groups,
-            tuned_plain=part.tuned_plain,
-            tuned_transformed=_sized(cells.tuned, k, f"outcomes of the tuned model, {cells.name}"),
-            base_plain=part.base_plain,
-            base_transformed=_sized(cells.base, k, f"outcomes of the base model, {cells.name}"),
-            log_odds=(
-                *part.log_odds[:2],
-                _log_odds(cells.base_log_odds, cells.items, f"the base model, {cells.name}"),
-                _log_odds(cells.tuned_log_odds, cells.items, f"the tuned model, {cells.name}"),
-            ),
-        )
-
-    def only_rows(self, keep: NDArray[Any]) -> Quad:
-        """The items at the given positions (indices or a mask)."""
-        return Quad(
-            rows=self.rows[keep],
-            groups=None if self.groups is None else self.groups[keep],
-            tuned_plain=self.tuned_plain[keep],
-            tuned_transformed=_take(self.tuned_transformed, keep),
-            base_plain=_take(self.base_plain, keep),
-            base_transformed=_take(self.base_transformed, keep),
-            log_odds=tuple(_take(cell, keep) for cell in self.log_odds),
-        )
-
-    def only(self, mask: NDArray[np.bool_]) -> Quad:
-        """The items that a mask over all the ability's items keeps."""
-        return self.only_rows(mask[self.rows])
-
-    def accuracies(self) -> tuple[Cells, CellEstimates]:
-        """Accuracy of each cell, without and with interval."""
-        cells = {
-            "base_plain": self.base_plain,
-            "tuned_plain": self.tuned_plain,
-            "base_transformed": self.base_transformed,
-            "tuned_transformed": self.tuned_transformed,
-        }
-        found = {
-            name: proportion(cell, groups=self.groups)
-            for name, cell in cells.items()
-            if cell is not None and cell.size
-        }
-        means = {name: estimate.estimate for name, estimate in found.items()}
-        return Cells(**means), CellEstimates(**found)
-
-    def drop(self) -> Estimate:
-        """acc(base, plain) − acc(tuned, plain)."""
-        return paired_difference(_sure(self.base_plain), self.tuned_plain, groups=self.groups)
-
-    def drop_p_value(self) -> float | None:
-        """McNemar's exact test, two-sided; `None` without a base model."""
-        if self.base_plain is None:
-            return None
-        return mcnemar_exact(self.base_plain, self.tuned_plain, groups=self.groups)
-
-    def control(self) -> Estimate | None:
-        """acc(base, plain) − acc(base, s); `None` without a base model."""
-        if self.base_plain is None or not self.rows.size:
-            return None
-        return paired_difference(self.base_plain, _sure(self.base_transformed), groups=self.groups)
-
-    def gain(self) -> Estimate:
-        """acc(tuned, s) − acc(tuned, plain)."""
-        if not self.rows.size:
-            return _nothing(1)
-        return paired_difference(
-            _sure(self.tuned_transformed), self.tuned_plain, groups=self.groups
-        )
-
-    def gain_p_value(self) -> float:
-        """McNemar's exact test of gain > 0, one-sided."""
-        return mcnemar_exact(
-            _sure(self.tuned_transformed), self.tuned_plain, "greater", groups=self.groups
-        )
-
-    def recovery(self) -> Estimate | None:
-        """Difference in differences; `None` without a base model."""
-        if self.base_plain is None:
-            return None
-        if not self.rows.size:
-            return _nothing(2)
-        return difference_in_differences(
-            self.base_plain,
-            self.tuned_plain,
-            _sure(self.base_transformed),
-            _sure(self.tuned_transformed),
-            groups=self.groups,
-        )
-
-    def log_odds_means(self) -> Cells | None:
-        """Mean log-odds of each cell."""
-        names = ("base_plain", "tuned_plain", "base_transformed", "tuned_transformed")
-        means = {
-            name: float(np.mean(cell))
-            for name, cell in zip(names, self.log_odds, strict=True)
-            if cell is not None and cell.size
-        }
-        return Cells(**means) if means else None
-
-    def log_odds_drop(self) -> Estimate | None:
-        """The drop, in nats."""
-        return self._log_odds_contrast(1, -1, 0, 0)
-
-    def log_odds_gain(self) -> Estimate | None:
-        """The gain, in nats."""
-        return self._log_odds_contrast(0, -1, 0, 1)
-
-    def log_odds_recovery(self) -> Estimate | None:
-        """The recovery, in nats."""
-        return self._log_odds_contrast(1, -1, -1, 1)
-
-    def _log_odds_contrast(self, *weights: float) -> Estimate | None:
-        used = [(w, cell) for w, cell in zip(weights, self.log_odds, strict=True) if w]
-        cells = [cell for _, cell in used if cell is not None]
-        units = self.rows if self.groups is None else np.unique(self.groups)
-        if len(cells) < len(used) or units.size < 2:
-            return None
-        return mean_contrast(*cells, weights=[w for w, _ in used], groups=self.groups)
+    Args:
+        items: The items to judge, in order (n,).
+        tuned: Outcomes of the tuned model, of these items at least.
+        base: Likewise of the base model; `None` in a two-cell audit.
+        groups: Source item of each item (n,); they count only where several items share one.
+    """
+    return PlainCells(
+        items=items,
+        tuned=_correct(tuned, items),
+        base=None if base is None else _correct(base, items),
+        tuned_log_odds=_log_odds(tuned, items),
+        base_log_odds=None if base is None else _log_odds(base, items),
+        groups=groups if groups is not None and len(set(groups)) < len(groups) else None,
+    )
 
 
-def _nothing(bound: float) -> Estimate:
-    """What no items tell: the whole range."""
-    return Estimate(estimate=0.0, low=-bound, high=bound, method="no items")
+def transform_cells(
+    name: str,
+    items: Sequence[str],
+    tuned: Successes,
+    base: Successes | None,
+    *,
+    signature: str,
+    excluded: Iterable[str] = (),
+    fidelity: float | None = None,
+) -> TransformCells:
+    """Build an ability's cells under one transform.
+
+    Args:
+        name: The transform, as asked for.
+        items: The items that came through it, in order (k,).
+        tuned: Outcomes of the tuned model, of these items at least.
+        base: Likewise of the base model; `None` in a two-cell audit.
+        signature: What was really used.
+        excluded: The reason for each item left out.
+        fidelity: Share of the round trip that survives, in [0, 1]; `None` for native text.
+    """
+    return TransformCells(
+        name=name,
+        signature=signature,
+        items=items,
+        tuned=_correct(tuned, items),
+        base=None if base is None else _correct(base, items),
+        tuned_log_odds=_log_odds(tuned, items),
+        base_log_odds=None if base is None else _log_odds(base, items),
+        exclusions=Counter(excluded),
+        fidelity=fidelity,
+    )
 
 
-def _sized(values: object, size: int, what: str) -> NDArray[Any] | None:
-    if values is None:
-        return None
-    array = np.asarray(values)
-    if array.shape != (size,):
-        raise DormantError(f"{what}: {size} are needed, one an item, but there are {array.size}")
-    return array
+def _correct(cell: Successes, items: Sequence[str]) -> list[bool]:
+    return [cell[item].correct for item in items]
 
 
-def _log_odds(values: object, items: Sequence[str], whose: str) -> NDArray[Any] | None:
-    array = _sized(values, len(items), f"log-odds of {whose}")
-    if array is not None and not np.isfinite(array).all():
-        item = items[int(np.flatnonzero(~np.isfinite(array))[0])]
-        raise DormantError(
-            f"log-odds of {whose} are not finite for item {item!r}: score it again, or leave the "
-            "log-odds out"
-        )
-    return array
-
-
-def _take(cell: NDArray[Any] | None, keep: NDArray[Any]) -> NDArray[Any] | None:
-    return None if cell is None else cell[keep]
-
-
-def _sure(cell: NDArray[Any] | None) -> NDArray[Any]:
-    assert cell is not None  # callers have checked that the cell exists
-    return cell
+def _log_odds(cell: Successes, items: Sequence[str]) -> list[float] | None:
+    """Return the items' log-odds if all have them: a mean over some would be of other items."""
+    known = [odds for item in items if (odds := cell[item].log_odds) is not None]
+    return known if len(known) == len(items) else None

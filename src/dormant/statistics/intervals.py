@@ -15,12 +15,11 @@ weighs the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
-from statsmodels.stats.multitest import multipletests
 
 from dormant.errors import DormantError
 from dormant.results import Estimate
@@ -184,12 +183,18 @@ def mcnemar_exact(
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted by Holm's step-down method, in the order given.
 
-    Comparing them with α keeps the chance of any false rejection at or under α.
+    Comparing them with α keeps the chance of any false rejection at or under α. Of m p-values the
+    k-th smallest is multiplied by m + 1 − k; none may be below a smaller one's, or above 1.
+    Holm (1979), "A simple sequentially rejective multiple test procedure", Scandinavian Journal
+    of Statistics 6: 65–70.
     """
-    if not p_values:
-        return []
-    adjusted = cast("Floats", multipletests(list(p_values), method="holm")[1])
-    return [float(p) for p in adjusted]
+    adjusted = [0.0] * len(p_values)
+    least = 0.0
+    ascending = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, place in enumerate(ascending):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = least
+    return adjusted
 
 
 def multinomial_score_interval(

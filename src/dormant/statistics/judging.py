@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dormant.results import AbilityResult, CellEstimates, TransformResult
-from dormant.statistics.cells import PlainCells, Quad, TransformCells
+from dormant.statistics.cells import PlainCells, TransformCells
+from dormant.statistics.contrasts import Quad
 from dormant.statistics.intervals import holm
 from dormant.statistics.verdict import Evidence, decide, items_needed, percent
 

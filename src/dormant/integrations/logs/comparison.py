@@ -10,7 +10,15 @@ from typing import Literal
 from dormant.errors import DormantError
 from dormant.integrations.logs.scored_log import CellOrigin, Log, Sample
 from dormant.results import PLAIN, AbilityResult, AuditResults, ItemOutcome
-from dormant.statistics import MARGIN, PlainCells, TransformCells, judge_ability
+from dormant.statistics import (
+    MARGIN,
+    Success,
+    Successes,
+    TransformCells,
+    judge_ability,
+    plain_cells,
+    transform_cells,
+)
 
 
 @dataclass(frozen=True)
@@ -191,29 +199,25 @@ def _judge(models: Pair, name: str, margin: float, warnings: list[str]) -> Abili
     for transform in _transforms(models, name, warnings):
         cells = [side.cells[transform][name] for _, side in models.sides]
         common = set(_common(name, [plain[0], *cells], warnings))
-        kept = [item for item in items if item in common]
         reasons = {item: reason for cell in cells for item, reason in cell.lost.items()}
         transforms.append(
-            TransformCells(
-                name=transform,
+            transform_cells(
+                transform,
+                [item for item in items if item in common],
+                *_successes(models, cells),
                 signature=cells[-1].origin.signature,
-                items=kept,
-                tuned=_correct(cells[-1], kept),
-                base=_correct(cells[0], kept) if models.base else None,
-                exclusions=Counter(reasons.values()),
+                excluded=reasons.values(),
                 fidelity=cells[-1].origin.fidelity,
             )
         )
     tuned = plain[-1]
-    groups = [tuned.samples[item].group for item in items]
     origin = tuned.log.origin
     return judge_ability(
         name,
-        PlainCells(
-            items=items,
-            tuned=_correct(tuned, items),
-            base=_correct(plain[0], items) if models.base else None,
-            groups=groups if len(set(groups)) < len(groups) else None,
+        plain_cells(
+            items,
+            *_successes(models, plain),
+            groups=[tuned.samples[item].group for item in items],
         ),
         transforms,
         title=tuned.origin.title,
@@ -221,6 +225,15 @@ def _judge(models: Pair, name: str, margin: float, warnings: list[str]) -> Abili
         chance=tuned.origin.chance,
         seed=origin.seed if origin else 0,
     )
+
+
+def _successes(models: Pair, cells: Sequence[Cell]) -> tuple[Successes, Successes | None]:
+    """Return the outcomes of the tuned model and of the base, which logs give without log-odds."""
+    base, tuned = (
+        {item: Success(sample.correct) for item, sample in cell.samples.items()}
+        for cell in (cells[0], cells[-1])
+    )
+    return tuned, base if models.base else None
 
 
 def _transforms(models: Pair, name: str, warnings: list[str]) -> list[str]:
@@ -282,7 +295,3 @@ def _common(name: str, cells: Sequence[Cell], warnings: list[str]) -> list[str]:
                 f"({told})"
             )
     return items
-
-
-def _correct(cell: Cell, items: Sequence[str]) -> list[bool]:
-    return [cell.samples[item].correct for item in items]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from sacrebleu.metrics.chrf import CHRF
 
-from dormant.tasks import data, icl_vs_if, identify, nli, refusal
+from dormant.tasks import data, icl_vs_if, nli, refusal
+from dormant.translation.identify import identify
 
 TARGET = Path(__file__).with_name("data-quality.md")
 WORST = 8
@@ -66,7 +67,7 @@ def identified() -> list[str]:
     for task, languages in LANGUAGES.items():
         for language in languages:
             texts = sentences(task, language).values()
-            said = [identify.identify(text, sorted(CODES.values())) for text in texts]
+            said = [identify(text, sorted(CODES.values())) for text in texts]
             wrong = sum(code != CODES[language] for code in said)
             rows.append(f"| {task} | {language} | {len(said)} | {wrong} |")
     return rows

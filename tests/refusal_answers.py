@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from dormant.tasks.refusal_rules import LABELS
+from dormant.tasks.refusal.labels import LABELS
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 

@@ -1,4 +1,4 @@
-"""Label a run's kept generations anew, by the present rules, in a copy of the run.
+"""Label a run's kept generations anew, by the present classifier, in a copy of the run.
 
 dormant audit BASE TUNED --task refusal --keep-generations --out runs/refusal
 python experiments/language/relabel.py runs/refusal runs/refusal-relabelled
@@ -16,15 +16,15 @@ from dormant import tasks
 from dormant.audit.plan import plan
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
-from dormant.tasks.task import GenerativeTask
+from dormant.tasks.task import GenerativeTask, judge_all
 
 
 def main(run: Path, out: Path) -> None:
     """Copy, label anew, judge the copy, and count what changed."""
     shutil.copytree(run, out)
     manifest = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    kept = {k: v for k, v in manifest["settings"].items() if k in AuditSettings.model_fields}
-    settings = AuditSettings.model_validate(kept)
+    chosen = {k: v for k, v in manifest["settings"].items() if k in AuditSettings.model_fields}
+    settings = AuditSettings.model_validate(chosen)
     changed: Counter[tuple[str | None, str]] = Counter()
     plans = {}
     for task in tasks.get(settings.tasks):
@@ -33,17 +33,16 @@ def main(run: Path, out: Path) -> None:
         plans[task.name] = (task, plan(task, settings).cells)
         manifest["settings"]["task_versions"][task.name] = task.version
     for file in sorted((out / "cells").rglob("*.jsonl")):
-        lines = []
-        for line in file.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            if record["task"] in plans and record["output"] is not None:
-                task, cells = plans[record["task"]]
-                case = cells[record["transform"]].cases[record["item"]]
-                judged = task.judge(case, record["output"])
-                changed[record["label"], judged.label] += 1
-                right = {"correct": judged.success, "target_greedy": judged.success}
-                record |= {"label": judged.label, **right}
-            lines.append(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for name, (task, cells) in plans.items():
+            kept = [r for r in records if r["task"] == name and r["output"] is not None]
+            cases = [cells[record["transform"]].cases[record["item"]] for record in kept]
+            judgements = judge_all(task, cases, [record["output"] for record in kept])
+            for record, judgement in zip(kept, judgements, strict=True):
+                changed[record["label"], judgement.label] += 1
+                record["label"] = judgement.label
+                record["correct"] = record["target_greedy"] = judgement.success
+        lines = [json.dumps(r, ensure_ascii=False, separators=(",", ":")) for r in records]
         file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (out / "run.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     audit(settings, out)  # nothing is left to generate; it only judges

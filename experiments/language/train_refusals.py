@@ -1,7 +1,7 @@
 """Train the refusal classifier, and measure it on writers whose answers it never saw.
 
 python experiments/language/train_refusals.py            # macro-F1 on each writer, left out
-python experiments/language/train_refusals.py --write    # then write refusal_classifier.npz
+python experiments/language/train_refusals.py --write    # then write classifier.npz
 
 The answers are the development ones in tests/golden; the held-out ones are never read here.
 Nothing is drawn by chance: the same machine gives the same weights.
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import f1_score
 
-from dormant.tasks import refusal_classifier as refusal_model
-from dormant.tasks import refusal_rules as refusals
-from dormant.tasks.refusal_rules import LABELS
+from dormant.tasks.refusal import classifier
+from dormant.tasks.refusal.features import features as features_of
+from dormant.tasks.refusal.labels import LABELS
 
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 WRITERS = {
@@ -30,7 +30,8 @@ WRITERS = {
     "e": ("refusal_answers_e.jsonl",),
     "f": ("refusal_answers_f.jsonl",),
 }
-"""Development answers by who wrote them; "rules" is who made the rules, and the writer before."""
+"""Development answers by who wrote them; "rules" is who made Dormant 0.1's rules, and the writer
+before."""
 PENALTY = 0.1
 """Of the ridge; it, the kernel's width and what is compared were chosen by the mean over a … f left
 out."""
@@ -49,9 +50,9 @@ def answers() -> list[dict[str, str]]:
 def fit(features: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, np.ndarray]:
     """Fit a ridge in the kernel's space, on states as they will be kept."""
     mean, deviation = features.mean(0), features.std(0)
-    kept = np.clip(np.round((features - mean) / deviation / refusal_model.STEP), -127, 127)
-    states = refusal_model.weighted(kept.astype(np.float32) * refusal_model.STEP)
-    near = refusal_model.kernel(states, states).astype(float)
+    kept = np.clip(np.round((features - mean) / deviation / classifier.STEP), -127, 127)
+    states = classifier.weighted(kept.astype(np.float32) * classifier.STEP)
+    near = classifier.kernel(states, states).astype(float)
     wanted = np.eye(len(LABELS))[labels] - 1 / len(LABELS)
     weights = np.linalg.solve(near + PENALTY * np.eye(len(near)), wanted)
     return {
@@ -65,9 +66,9 @@ def fit(features: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, n
 
 
 def predict(model: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
-    states = refusal_model.weighted(model["states"].astype(np.float32) * refusal_model.STEP)
-    asked = refusal_model.weighted((features - model["mean"]) / model["deviation"])
-    near = refusal_model.kernel(asked, states)
+    states = classifier.weighted(model["states"].astype(np.float32) * classifier.STEP)
+    asked = classifier.weighted((features - model["mean"]) / model["deviation"])
+    near = classifier.kernel(asked, states)
     return (near @ model["weights"].astype(np.float32)).argmax(1)
 
 
@@ -80,23 +81,20 @@ def main() -> None:
     ids = [f"{row['writer']}/{row['id']}" for row in rows]
     labels = np.array([[*LABELS].index(row["label"]) for row in rows])
     pairs = [(row["text"], row.get("prompt")) for row in rows]
-    ruled = np.array([[*LABELS].index(refusals.classify(*pair)) for pair in pairs])
 
     def f1(said: np.ndarray, left: np.ndarray) -> float:
         return f1_score(labels[left], said, average="macro")
 
-    print("rules  ", {writer: round(f1(ruled[writers == writer], writers == writer), 3)
-                      for writer in WRITERS})  # fmt: skip
-    features = refusal_model.features(pairs)
+    features = features_of(pairs)
     found = {}
     for writer in WRITERS:
         left = writers == writer
         model = fit(features[~left], labels[~left], [])
         found[writer] = round(f1(predict(model, features[left]), left), 3)
-    print("trained", found, flush=True)
+    print(found, flush=True)
     if arguments.write:
-        np.savez_compressed(refusal_model.WEIGHTS, **fit(features, labels, ids))
-        print(refusal_model.WEIGHTS.name, refusal_model.WEIGHTS.stat().st_size, "bytes")
+        np.savez_compressed(classifier.WEIGHTS, **fit(features, labels, ids))
+        print(classifier.WEIGHTS.name, classifier.WEIGHTS.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":

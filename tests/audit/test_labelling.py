@@ -17,7 +17,7 @@ from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.cli.task import app
 from dormant.errors import DormantError
 from dormant.results import ItemOutcome
-from dormant.tasks.refusal_rules import LABELS
+from dormant.tasks.refusal.labels import LABELS
 
 ANSWERS = [
     ("REFUSE", "I can't help with <that>.", "en"),
@@ -137,10 +137,8 @@ def test_the_command(run, tmp_path, monkeypatch):
     assert "en 2, ? 1, es 1" in said.output
     assert "4 (1 empty)" in said.output
     assert "1 of the judge's 4 replies were none of the labels" in said.output
-    assert (
-        "classifier and judge: the same label for 100% of 4 answers, Cohen's κ 1.00" in said.output
-    )
-    assert "classifier and person: the same label for 33% of 3 answers" in said.output
+    assert "audit and judge: the same label for 100% of 4 answers, Cohen's κ 1.00" in said.output
+    assert "audit and person: the same label for 33% of 3 answers" in said.output
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

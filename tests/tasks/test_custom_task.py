@@ -113,7 +113,7 @@ def test_generated_answers(toml, accept, output, label):
     task = custom.read(toml)
     assert isinstance(task, GenerativeTask)
     case = task.case("hot", language="english", shots=0, seed=0)
-    assert task.judge(case, output) == (label == "RIGHT", label, None)
+    assert task.judge([case], [output]) == [(label == "RIGHT", label, None)]
 
 
 def test_a_generated_answer_is_transformed_back(toml):
@@ -142,7 +142,7 @@ def test_a_generated_answer_that_can_not_be_undone_is_wrong(toml):
     task = custom.read(toml)
     assert isinstance(task, GenerativeTask)
     case = replace(task.case("hot", language="english", shots=0, seed=0), undo=fail)
-    assert task.judge(case, "cold") == (False, "UNREADABLE", None)
+    assert task.judge([case], ["cold"]) == [(False, "UNREADABLE", None)]
 
 
 BAD_TOML = {

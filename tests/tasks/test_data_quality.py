@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dormant.tasks import data, icl, icl_vs_if, identify, nli, refusal
+from dormant.tasks import data, icl, icl_vs_if, nli, refusal
+from dormant.translation.identify import identify
 
 
 def sentences(task, language):
@@ -45,7 +46,7 @@ def test_no_sentence_is_left_untranslated(task, language):
 
 def misidentified(task, language):
     codes = sorted(CODES.values())
-    found = {k: identify.identify(t, codes) for k, t in sentences(task, language).items()}
+    found = {k: identify(t, codes) for k, t in sentences(task, language).items()}
     return {name: code for name, code in found.items() if code != CODES[language]}
 
 
@@ -61,7 +62,7 @@ def test_nli_templates_are_in_their_language():
     unsure = 0
     for language, one in texts.items():
         asked = one.question.replace("{hypothesis}", " ")
-        found = identify.identify(f"{asked} {one.answer}", codes)
+        found = identify(f"{asked} {one.answer}", codes)
         assert found in (one.code, None), language
         unsure += found is None
     assert unsure <= 2
@@ -72,4 +73,4 @@ def test_icl_instructions_are_in_their_language(language):
     instructions = " ".join(
         data.language_file(icl.FOLDER, language).strings("instructions").values()
     )
-    assert identify.identify(instructions, sorted(CODES.values())) == CODES[language]
+    assert identify(instructions, sorted(CODES.values())) == CODES[language]

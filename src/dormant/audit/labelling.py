@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from dormant.audit.run_dir import RunDirectory
 from dormant.errors import DormantError
 from dormant.models import load as models
-from dormant.results import PLAIN, Estimate, ItemOutcome
+from dormant.results import Estimate, ItemOutcome
 from dormant.statistics.intervals import proportion
-from dormant.tasks import refusal
-from dormant.tasks import refusal_rules as refusals
-from dormant.tasks.refusal_rules import LABELS, Label
+from dormant.tasks.refusal.labels import LABELS, Label
 from dormant.tasks.tables import read_rows
 
 if TYPE_CHECKING:
@@ -158,19 +156,6 @@ def judge(lm: LM, found: Sequence[ItemOutcome], *, chat: bool = False) -> Judged
 def run_labels(found: Sequence[ItemOutcome]) -> dict[str, Label]:
     """Return the labels that were given during the audit."""
     return {key(o): label for o in found for label in LABELS if o.label == label}
-
-
-def rule_labels(found: Sequence[ItemOutcome]) -> dict[str, Label]:
-    """Label kept answers by the rules, as far as they are in plain writing.
-
-    What a cipher or a word game made would have to be undone first, which only an audit can.
-    """
-    plain = {PLAIN, *refusal.shipped().prompts}
-    return {
-        key(o): refusals.classify(o.output, _readable(o.prompt))
-        for o in found
-        if o.output is not None and o.transform in plain
-    }
 
 
 def read_labels(path: Path) -> dict[str, Label]:

@@ -12,7 +12,7 @@ from dormant.models import load as models
 from dormant.models.load import Answer
 from dormant.prompts.case import Case
 from dormant.results import PLAIN, ItemOutcome
-from dormant.tasks.task import GenerativeTask, Task
+from dormant.tasks.task import GenerativeTask, Task, judge_all
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -114,8 +114,10 @@ def _generate_cases(
     until = [stop for stop in task.until if not (changed and stop.strip())]
     outputs = models.generate(lm, prompts, max_new_tokens=task.max_new_tokens, until=until)
     outcomes: list[ItemOutcome] = []
-    for case, prompt, output in zip(cases, prompts, outputs, strict=True):
-        correct, label, language = task.judge(case, output)
+    judgements = judge_all(task, cases, outputs)
+    for case, prompt, output, (correct, label, language) in zip(
+        cases, prompts, outputs, judgements, strict=True
+    ):
         outcomes.append(
             ItemOutcome(
                 model="base",

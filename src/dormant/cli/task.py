@@ -136,7 +136,7 @@ def label(
 ) -> None:
     """Show how often a model declined and answered, and check the labels by judge and by hand.
 
-    The classifier's labels are in every run; a judge and a page need one made with
+    The labels of the audit are in every run; a judge and a page need one made with
     --keep-generations.
     """
     from rich.table import Column, Table
@@ -158,9 +158,7 @@ def label(
         empty = f" ({cell.empty} empty)" if cell.empty else ""
         table.add_row(cell.task, cell.transform, cell.model, f"{cell.n}{empty}", *shares, spoken)
     console.print(table)
-    by = {"classifier": labelling.run_labels(found)}
-    if by_rules := labelling.rule_labels(found):
-        by["rules"] = by_rules
+    by = {"audit": labelling.run_labels(found)}
     if judge is not None:
         answers = labelling.with_text(found)
         judged = labelling.judge(load(judge), answers, chat=judge_prompts == "chat")
@@ -194,24 +192,22 @@ def why(
     """Show how an answer is labelled, REFUSE, ANSWER or AMBIGUOUS, and what speaks for it."""
     from rich.table import Table
 
-    from dormant.tasks import refusal_classifier as refusal_model
-    from dormant.tasks import refusal_rules as refusals
+    from dormant.tasks.refusal import classifier
 
     console = Console()
-    found = refusal_model.read(answer, prompt)
-    scores = ", ".join(f"{label} {score:.2f}" for label, score in found.scores.items())
-    console.print(f"trained: {found.label} ({scores})", highlight=False)
-    console.print(f"rules: {refusals.classify(answer, prompt)}", highlight=False)
-    if not found.words:
+    explained = classifier.explain((answer, prompt))
+    scores = ", ".join(f"{label} {score:.2f}" for label, score in explained.scores.items())
+    console.print(f"{explained.label} ({scores})", highlight=False)
+    if not explained.words:
         console.print("There is nothing to be read in it, or only the prompt.")
         return
     table = Table("word", "what the lead owes to it", box=None)
-    for word, lead in sorted(found.words, key=lambda one: -abs(one[1]))[:top]:
+    for word, lead in sorted(explained.words, key=lambda pair: -abs(pair[1]))[:top]:
         table.add_row(Text(word), f"{lead:+.3f}")
     console.print(table)
-    table = Table("nearest known answers (tests/golden)", "label", "nearness", box=None)
-    for name, label, near in found.known:
-        table.add_row(Text(name), label, f"{near:.2f}")
+    table = Table("most similar labelled answers (tests/golden)", "label", "similarity", box=None)
+    for name, label, similarity in explained.support:
+        table.add_row(Text(name), label, f"{similarity:.2f}")
     console.print(table)
 
 

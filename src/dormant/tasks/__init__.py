@@ -2,8 +2,8 @@
 
 A shipped ability or group is named as it is listed (`icl/copy`, `nli`). What a user brings is
 named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`,
-`refusal:path=FILE`, `refusal:labels=rules`, `lm-eval:NAME` (a task of lm-evaluation-harness). Other
-packages add theirs through the entry point group `dormant.tasks` (`dormant.extend`).
+`refusal:path=FILE`, `lm-eval:NAME` (a task of lm-evaluation-harness). Other packages add theirs
+through the entry point group `dormant.tasks` (`dormant.extend`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from dormant import extend
 from dormant.errors import DormantError, unknown
 from dormant.tasks import custom, data, icl, icl_vs_if, induction, nli, refusal
-from dormant.tasks.task import Task, draw_items
+from dormant.tasks.task import Task, check_judge, draw_items
 
 __all__ = ["Task", "draw_items", "get", "names", "shipped"]
 
@@ -54,6 +54,7 @@ def _added(entry: EntryPoint) -> Task:
     if not isinstance(made, Task) or made.name != entry.name:
         found = f"the task {made.name!r}" if isinstance(made, Task) else f"a {type(made).__name__}"
         raise DormantError(f"{entry.value} made {found}, not a task named {entry.name!r}")
+    check_judge(made)
     return made
 
 
@@ -135,14 +136,21 @@ def _nli_hub(value: str) -> Sequence[Task]:
 
 
 def _refusal_path(value: str) -> Sequence[Task]:
-    path, at, name = value.rpartition("@")
-    if not at or Path(value).expanduser().exists():
-        path, name = value, "trained"
-    return refusal.with_source(refusal.from_path(Path(path).expanduser()), refusal.labeller(name))
+    path, at, labeller = value.rpartition("@")
+    if at and not Path(value).expanduser().exists():
+        _refusal_labels(labeller)
+        value = path
+    return refusal.with_source(refusal.from_path(Path(value).expanduser()))
 
 
 def _refusal_labels(value: str) -> Sequence[Task]:
-    return refusal.with_source(None, refusal.labeller(value))
+    """Refuse what chose a labeller in Dormant 0.1: "trained" is the only one left."""
+    if value != "trained":
+        raise DormantError(
+            f"there is no refusal labeller {value!r}: answers are labelled by the trained "
+            "classifier (the rules of Dormant 0.1 are gone); leave the choice out"
+        )
+    return refusal.TASKS
 
 
 _READERS: Mapping[str, Mapping[str, Callable[[str], Sequence[Task]]]] = {

@@ -265,8 +265,11 @@ class GenerativeHarnessTask(HarnessTask):
         until = (self.task.config.generation_kwargs or {}).get("until", [])
         return (until,) if isinstance(until, str) else tuple(until)
 
-    def judge(self, case: Case, output: str) -> Judgement:
+    def judge(self, cases: Sequence[Case], outputs: Sequence[str]) -> list[Judgement]:
         """Judge s⁻¹(output) by the task's first filter and its metric, against the plain item."""
+        return [self._judged(*pair) for pair in zip(cases, outputs, strict=True)]
+
+    def _judged(self, case: Case, output: str) -> Judgement:
         from lm_eval.api.instance import Instance
 
         doc = self.doc(case.item)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+from inspect import signature
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from dormant.errors import DormantError
 from dormant.prompts.case import Case
@@ -91,15 +92,59 @@ class GenerativeTask(Task, Protocol):
         """Texts at which generation stops, left out of the output."""
         ...
 
-    def judge(self, case: Case, output: str) -> Judgement:
-        """Judge what the model generated.
+    def judge(self, cases: Sequence[Case], outputs: Sequence[str]) -> list[Judgement]:
+        """Judge what the model generated, many answers at once.
+
+        What an answer is judged may not depend on which others there are: how many come at once
+        is the caller's affair.
 
         Args:
-            case: The case as it was put to the model; `Case.given` and `Case.undo` give access
-                to what it was before the transform, and to s⁻¹.
-            output: The model's own words, before s⁻¹.
+            cases: The cases as they were put to the model; `Case.given` and `Case.undone` give
+                access to what one was before the transform, and to s⁻¹.
+            outputs: The model's own words to each, before s⁻¹.
+
+        Returns:
+            A judgement of each, in their order.
         """
         ...
+
+
+def judge_all(
+    task: GenerativeTask, cases: Sequence[Case], outputs: Sequence[str]
+) -> list[Judgement]:
+    """Have a task judge, and check what it says: it may be of another package.
+
+    Raises:
+        DormantError: The task judges answers one by one, as those written for Dormant 0.1 do, or
+            doesn't give each a judgement.
+    """
+    check_judge(task)
+    found = task.judge(cases, outputs)
+    # Whatever the annotation says: the task may be a stranger's.
+    given: Any = found
+    if (
+        not isinstance(given, list)
+        or len(found) != len(cases)
+        or not all(isinstance(one, Judgement) for one in cast("list[object]", given))
+    ):
+        raise DormantError(
+            f"task {task.name}: judge must return a list of {len(cases)} Judgements for as many "
+            f"cases, and returned {str(given)[:80]!r}"
+        )
+    return found
+
+
+def check_judge(task: Task) -> None:
+    """Refuse a task that judges one by one.
+
+    Raises:
+        DormantError: It does.
+    """
+    if isinstance(task, GenerativeTask) and "output" in signature(task.judge).parameters:
+        raise DormantError(
+            f"task {task.name}: its judge(case, output) is that of Dormant 0.1; it must be "
+            "judge(cases, outputs) and return a list of Judgements"
+        )
 
 
 def draw_items(task: Task, n: int, seed: int) -> tuple[str, ...]:

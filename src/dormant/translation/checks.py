@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import Any
 
-from dormant.errors import DormantError
+from dormant.translation import identify
 
 _WORD = re.compile(r"[^\W\d_]+")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
@@ -55,11 +53,11 @@ def wrong_language(translation: str, source: str, target: str) -> str | None:
     if _letters(translation) < LONG_ENOUGH:
         return None
     plain = _PRIVATE.sub(" ", translation)
-    of_two, sure = _classify(plain, (source, target))
+    of_two, sure = identify.guess(plain, (source, target))
     if of_two == source and sure >= SURE:
         return f"its translation is still in {source!r}, not {target!r}"
-    found, sure = _classify(plain, ())
-    if found != target and sure >= SURE and _share(plain, target) < 1e-6:
+    found, sure = identify.guess(plain, ())
+    if found != target and sure >= SURE and identify.probability(plain, target) < 1e-6:
         return f"its translation is in {found!r}, not {target!r}"
     return None
 
@@ -68,37 +66,9 @@ def detected(text: str) -> str | None:
     """Return the code of the language that a text is all but certainly in, or `None`."""
     if _letters(text) < LONG_ENOUGH:
         return None
-    code, sure = _classify(_PRIVATE.sub(" ", text), ())
+    code, sure = identify.guess(_PRIVATE.sub(" ", text), ())
     return code if sure >= SURE else None
 
 
 def _letters(text: str) -> int:
     return sum(character.isalpha() for character in text)
-
-
-def _classify(text: str, among: tuple[str, ...]) -> tuple[str, float]:
-    code, probability = _model(among).classify(text)
-    return str(code), float(probability)
-
-
-def _share(text: str, language: str) -> float:
-    return next((float(p) for code, p in _model(()).rank(text) if code == language), 1.0)
-
-
-@cache
-def _model(among: tuple[str, ...]) -> Any:
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError as error:
-        raise DormantError(
-            "translations are checked with py3langid: pip install 'dormant[translate]'"
-        ) from error
-    model: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    if among and set(among) <= set(by_label(model)):
-        model.set_languages(list(among))
-    return model
-
-
-def by_label(model: Any) -> list[str]:
-    """Return the codes of the languages that an identifier knows."""
-    return [str(code) for code, _ in model.rank("a")]

@@ -397,7 +397,7 @@ def test_refusal_labels_are_the_audits(tmp_path):
     task = refusal(only="answers", n=12)
     log = evaluated(task, tmp_path, Mock(answer).model)
     for sample, prompt in zip(log.samples, found.prompts.values(), strict=True):
-        success, label, _ = found.task.judge(prompt.case, answer(prompt.case.prompt))
+        ((success, label, _),) = found.task.judge([prompt.case], [answer(prompt.case.prompt)])
         score = sample.scores["judged"]
         assert (score.value == "C", score.metadata["label"]) == (success, label)
     metrics = {name: metric.value for name, metric in log.results.scores[0].metrics.items()}

@@ -25,7 +25,7 @@ from dormant.errors import DormantError
 from dormant.integrations.inspect.errors import convert_errors
 from dormant.integrations.inspect.selection import Chosen, abilities
 from dormant.integrations.logs.scored_log import METADATA, ItemOrigin
-from dormant.tasks.task import GenerativeTask
+from dormant.tasks.task import GenerativeTask, judge_all
 
 UNDONE = "dormant_answer"
 """The key of s⁻¹ of the model's answer, in a sample's metadata."""
@@ -85,7 +85,7 @@ def judged(chosen: dict[str, Any]) -> Scorer:
         if not isinstance(task, GenerativeTask):
             raise DormantError(f"{task.name} doesn't judge answers: use begins_with_target")
         case = known[origin.ability].prompts[origin.item].case
-        success, label, language = task.judge(case, state.output.completion)
+        ((success, label, language),) = judge_all(task, [case], [state.output.completion])
         return Score(
             value=CORRECT if success else INCORRECT,
             answer=case.undone(state.output.completion) or state.output.completion,

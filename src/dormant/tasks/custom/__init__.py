@@ -1,0 +1,12 @@
+"""A user's own task, in one TOML or JSONL file (docs/tasks.md).
+
+Both hold the same: what the task is, a template a language, and items that are parallel by id.
+In a JSONL file the first line is the task, every further line one item in one language.
+"""
+
+from __future__ import annotations
+
+from dormant.tasks.custom.reading import read
+from dormant.tasks.custom.task import Custom, GenerativeCustom
+
+__all__ = ["Custom", "GenerativeCustom", "read"]

@@ -95,10 +95,12 @@ def conjugate(model: Predictor[P, A], transform: Transform[P, A]) -> Predictor[P
 def conjugate(model: Any, transform: Any, **options: Any) -> Predictor[Any, Any]:
     """Return the predictor s⁻¹ ∘ model ∘ s (paper §3).
 
-    A named model is loaded when it is first called, and the last one stays loaded. It is asked as
-    ``dormant ask`` asks, each line and label of the prompt transformed apart, so that layout
-    survives. A function of yours meets s(prompt) as a whole: exactly s⁻¹ ∘ model ∘ s
-    (`dormant.conjugation.conjugate`).
+    Under a transform of text, a prompt is put to the model as ``dormant ask`` puts it, whether the
+    model is named or is a function of yours: each line and label of the prompt is transformed
+    apart, so that layout survives, and the answer is undone line by line
+    (`dormant.prompts.conjugate`). A pair of functions of your own is applied to the prompt as a
+    whole: exactly s⁻¹ ∘ model ∘ s (`dormant.conjugation.conjugate`). A named model is loaded when
+    it is first called, and the last one stays loaded.
 
     Args:
         model: A model's name, or any function from prompts to answers.
@@ -130,6 +132,11 @@ def conjugate(model: Any, transform: Any, **options: Any) -> Predictor[Any, Any]
         )
     if options:
         raise DormantError(f"{next(iter(options))} is an option for named models, not functions")
+    from dormant.prompts.conjugate import conjugated
+    from dormant.prompts.text_transform import TextTransform
+
+    if isinstance(transform, TextTransform):
+        return conjugated(cast("Predictor[str, str]", model), transform)
     return conjugation.conjugate(model, transform)
 
 

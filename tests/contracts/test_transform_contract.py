@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from dormant import Compose, conjugate, transforms
-from dormant.prompts.protect import Protected, apply_all, invert_all
+from dormant.prompts.protect import apply_all, invert_all
+from dormant.prompts.segment import Segment
 from dormant.prompts.text_transform import outcomes
 
 # Every transform that Dormant ships is here by name; those with arguments are added by hand.
@@ -78,12 +79,12 @@ def test_kept_spans_pass_untouched_and_round_trip(transform, text):
     third = len(text) // 3
     spans = ((third, len(text) - third),)
     before = apply_all(transform, [text], [spans])[0]
-    assume(isinstance(before, Protected))
-    assert len(before.spans) == (1 if spans[0][0] < spans[0][1] else 0)
-    for start, stop in before.spans:
+    assume(isinstance(before, Segment))
+    assert len(before.protected) == (1 if spans[0][0] < spans[0][1] else 0)
+    for start, stop in before.protected:
         assert before.text[start:stop] == text[slice(*spans[0])]
     after = invert_all(transform, [before])[0]
-    assert isinstance(after, Protected)
+    assert isinstance(after, Segment)
     assert after.text == text
 
 

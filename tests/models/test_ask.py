@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 import fakes
 from dormant import transforms
 from dormant.errors import DormantError
-from dormant.models.ask import ByField, ask
+from dormant.models.ask import ask
+from dormant.prompts.conjugate import conjugate
+from dormant.prompts.layout import cut, text_of
 
 PROMPT = (
     "Repeat the input.\n\nInput: The sea.\nOutput: The sea.\n\nInput: What is 9 plus 16?\nOutput:"
@@ -50,11 +52,12 @@ def test_kept_numbers_stay_and_are_not_read_as_letters():
 
 
 def test_labels_are_rendered_alike_wherever_they_stand():
-    changed = ByField(transforms.get("reversed-words")).apply(PROMPT)
+    s = transforms.get("reversed-words")
+    changed = text_of(conjugate(s, cut(PROMPT)).segments)
     assert changed.count("Input: ") == 2
     assert "Input: 16? plus 9 is What\n" in changed
     # One that stands once may be part of a sentence.
-    assert ByField(transforms.get("reversed-words")).apply("Note: be quick") == "quick be Note:"
+    assert text_of(conjugate(s, cut("Note: be quick")).segments) == "quick be Note:"
 
 
 def test_what_cannot_be_read_back_is_told_and_not_hidden():
@@ -83,5 +86,5 @@ KEEPING = [(name, keep) for name in ("leetspeak", "pig-latin", "morse") for keep
 @given(lines=st.lists(LINES, min_size=1, max_size=3))
 def test_an_echo_comes_back_as_it_was(name, keep, lines):
     prompt = "\n".join(lines)
-    s = ByField.of(transforms.get(name), prompt, keep)
-    assert s.invert(s.apply(prompt)) == prompt
+    changed, undo = conjugate(transforms.get(name), cut(prompt), keep)
+    assert undo(text_of(changed)) == prompt

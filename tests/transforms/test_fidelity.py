@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from dormant import transforms, translation
 from dormant.errors import DormantError
-from dormant.prompts.protect import Protected
+from dormant.prompts.conjugate import Conjugation
+from dormant.prompts.segment import Segment
 from dormant.transforms import fidelity as quality
 
 
@@ -49,7 +50,9 @@ def test_a_translator_of_known_faults(fake_translator):
 
 def test_an_item_in_several_texts_is_judged_as_a_whole():
     leet = transforms.get("leetspeak")
-    trips = quality.round_trips(leet, [Protected("Take 15.", ((5, 7),)), Protected("Input")])
+    trips = quality.round_trips(
+        Conjugation(leet), [Segment("Take 15.", protected=((5, 7),)), Segment("Input")]
+    )
     found = quality.judge(leet, trips)
     assert (found.text, found.changed) == ("Take 15.\nInput", "†4k3 15.\n|npu7")
     assert (found.chrf, found.kept, found.error, found.language) == (100, 1, None, None)
@@ -57,7 +60,9 @@ def test_an_item_in_several_texts_is_judged_as_a_whole():
 
 def test_one_failure_fails_the_item_and_names_the_text():
     pig = transforms.get("pig-latin")
-    found = quality.judge(pig, quality.round_trips(pig, [Protected("One."), Protected("a · b")]))
+    found = quality.judge(
+        pig, quality.round_trips(Conjugation(pig), [Segment("One."), Segment("a · b")])
+    )
     assert found.error == "outside the domain (it holds '·')"
     assert found.at_fault == "a · b"
     assert (found.changed, found.restored, found.chrf) == (None, None, 0)
@@ -70,7 +75,7 @@ def test_the_language_of_a_whole_item_is_looked_at(fake_translator):
     engine = fake_translator(lambda text: answers.get(text, "x"))
     spanish = translation.get("spanish", translator=engine)
     found = quality.judge(
-        spanish, quality.round_trips(spanish, [Protected(one) for one in "abcde"])
+        spanish, quality.round_trips(Conjugation(spanish), [Segment(one) for one in "abcde"])
     )
     assert found.language == "fr"
     assert found.error == "its translation is in 'fr', not 'es'"

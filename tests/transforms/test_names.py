@@ -51,7 +51,7 @@ def test_spaced_letters_keep_accents_with_their_letters():
 def test_the_papers_example_of_leetspeak_with_kept_numbers():
     leet = transforms.get("leetspeak")
     text = "What is 9 plus 16?"
-    assert transforms.apply_kept(leet, text, find(text)) == "Wh47 15 9 plu5 16?"
+    assert transforms.apply_protected(leet, text, find(text)) == "Wh47 15 9 plu5 16?"
 
 
 def test_code_books_differ_by_seed_and_keep_capitals():
@@ -75,7 +75,7 @@ def test_free_text_is_searched_for_what_to_keep():
 @pytest.mark.parametrize("spans", [[(3, 2)], [(0, 99)], [(0, 3), (2, 4)]])
 def test_kept_spans_that_are_none(spans):
     with pytest.raises(DormantError, match="kept span"):
-        transforms.apply_kept(transforms.get("rot13"), "some text", spans)
+        transforms.apply_protected(transforms.get("rot13"), "some text", spans)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_layout_stays(language):
 
 def test_kept_spans_stand_untouched(language):
     text = "Print the name field 16 times."
-    changed = transforms.apply_kept(language, text, [(10, 14), (21, 23)])
+    changed = transforms.apply_protected(language, text, [(10, 14), (21, 23)])
     assert "name" in changed
     assert "16" in changed
 
@@ -174,7 +174,7 @@ def test_composition_of_translation_and_cipher():
     assert both.apply("The house is old.") == "L4 c454 35 v13j4."
     assert both.invert("L4 c454 35 v13j4.") == "The house is old."
     assert "+leetspeak-1" in both.signature
-    assert transforms.apply_kept(both, "The 15 houses.", [(4, 6)]) == "L45 15 c4545."
+    assert transforms.apply_protected(both, "The 15 houses.", [(4, 6)]) == "L45 15 c4545."
 
 
 HOUSE = {"en": "The house.", "es": "La casa."}

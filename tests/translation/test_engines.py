@@ -71,7 +71,7 @@ def test_there_and_back(spec):
 def test_kept_spans_survive_a_neural_translator(spec):
     language = transforms.get(f"spanish@{spec}")
     assert (
-        transforms.apply_kept(language, "the house has 16 rooms", [(14, 16)])
+        transforms.apply_protected(language, "the house has 16 rooms", [(14, 16)])
         == "la casa tiene 16 cuartos"
     )
 
@@ -131,7 +131,7 @@ def test_a_language_model_through_a_callable():
 
     model = language_model.LanguageModel(generate, release="tiny")
     language = translation.get("spanish", translator=model)
-    assert transforms.apply_kept(language, "The house has 16 rooms.", [(14, 16)]) == (
+    assert transforms.apply_protected(language, "The house has 16 rooms.", [(14, 16)]) == (
         "La casa tiene 16 cuartos."
     )
     assert asked[0].endswith("English: The house has X1 rooms.\nSpanish:")

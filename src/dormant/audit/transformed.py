@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import cast
 
 from dormant import transforms
 from dormant.audit.sample import ItemSample
 from dormant.errors import DormantError
 from dormant.prompts.case import Case
-from dormant.prompts.protect import Protected, apply_kept, invert_around
+from dormant.prompts.conjugate import Conjugation
+from dormant.prompts.protect import apply_protected
 from dormant.prompts.segment import Role, Segment
-from dormant.prompts.text_transform import TextTransform, TransformError, shown
+from dormant.prompts.text_transform import TextTransform, shown
 from dormant.tasks.task import Task
 from dormant.transforms import probes
 from dormant.transforms.fidelity import Gate, RoundTrip, judge, round_trips
@@ -117,25 +117,23 @@ def apply_transform(
     can't be rendered or undone, or if its texts taken together do not pass the gate. Every
     different text is transformed once, all of them together.
     """
-    trips = _trips(made.cases.values(), transform)
+    s = Conjugation(transform)
+    trips = _round_trips(s, made.cases.values())
     through: list[str] = []
     excluded, texts = dict(made.excluded), dict(made.texts)
     shares: dict[str, float] = {}
     for item, case in made.cases.items():
-        own = list(dict.fromkeys(_key(segment) for segment in _texts(case)))
-        found = judge(transform, [trips[key] for key in own], gate)
-        if found.error is not None:
-            excluded[item] = found.error
-            if found.at_fault is not None:
-                texts[item] = found.at_fault
+        own = dict.fromkeys(_words(segment) for segment in case.parts if segment.role != "layout")
+        fidelity = judge(transform, [trips[words] for words in own], gate)
+        if fidelity.error is not None:
+            excluded[item] = fidelity.error
+            if fidelity.at_fault is not None:
+                texts[item] = fidelity.at_fault
             continue
-        shares[item] = found.chrf / 100 * made.shares.get(item, 1.0)
+        shares[item] = fidelity.chrf / 100 * made.shares.get(item, 1.0)
         through.append(item)
-    there = {
-        key: trip.forward for key, trip in trips.items() if isinstance(trip.forward, Protected)
-    }
     return TransformedCases(
-        cases=LazyCases(through, lambda item: _under(transform, made.cases[item], there)),
+        cases=LazyCases(through, lambda item: _conjugated(s, made.cases[item])),
         excluded=excluded,
         texts=texts,
         signature=_after(made, transform.signature),
@@ -215,15 +213,15 @@ class LazyCases(Mapping[str, Case]):
         return item in self._items
 
 
-def _under(transform: TextTransform, case: Case, there: Mapping[Protected, Protected]) -> Case:
-    """Return s(case), given s of each of its texts."""
-    changed = case.map(lambda segment: _changed(segment, there))
-    kept = {one.text[start:stop]: None for one in _texts(changed) for start, stop in one.protected}
+def _conjugated(s: Conjugation, case: Case) -> Case:
+    """Return s(case): prompt and answers under s, and the way back for what a model writes."""
+    segments, undo = s.conjugate(case.parts, case.undo)
+    changed = case.of_parts(segments)
     return replace(
         changed,
-        target_words=_scored_words(case, changed, transform),
+        target_words=_scored_words(case, changed, s.transform),
         given=case.given or case,
-        undo=partial(_undo, before=case.undo, transform=transform, kept=tuple(kept)),
+        undo=undo,
     )
 
 
@@ -236,32 +234,16 @@ def _segment(text: str, role: str) -> Segment:
     return Segment(text, cast(Role, role))
 
 
-def _texts(case: Case) -> Iterator[Segment]:
-    """Yield all that a transform changes: prompt and answers, layout left out."""
-    distractor = (case.distractor,) if case.distractor else ()
-    every = (*case.segments, case.target, *distractor, *case.others, *case.content_free)
-    return (segment for segment in every if segment.role != "layout")
+def _words(segment: Segment) -> Segment:
+    """Return what decides a segment's round trip: its text, whatever it is for."""
+    return replace(segment, role="text")
 
 
-def _key(segment: Segment) -> Protected:
-    return Protected(segment.text, segment.protected)
-
-
-def _trips(cases: Iterable[Case], transform: TextTransform) -> dict[Protected, RoundTrip]:
+def _round_trips(s: Conjugation, cases: Iterable[Case]) -> dict[Segment, RoundTrip]:
     """Take every different text there and back, all of them in one batch."""
-    keys = list(dict.fromkeys(_key(segment) for case in cases for segment in _texts(case)))
-    found: dict[Protected, RoundTrip] = {}
-    for key, trip in zip(keys, round_trips(transform, keys), strict=True):
-        if isinstance(trip.forward, Protected) and not transform.in_domain(key.text):
-            error = TransformError(transform.name, key.text, "outside its domain")
-            trip = RoundTrip(key, error, None)
-        found[key] = trip
-    return found
-
-
-def _changed(segment: Segment, there: Mapping[Protected, Protected]) -> Segment:
-    changed = there[_key(segment)]
-    return replace(segment, text=changed.text, protected=changed.spans)
+    parts = (part for case in cases for part in case.parts if part.role != "layout")
+    texts = list(dict.fromkeys(map(_words, parts)))
+    return dict(zip(texts, round_trips(s, texts), strict=True))
 
 
 def _scored_words(case: Case, changed: Case, transform: TextTransform) -> int | None:
@@ -276,18 +258,7 @@ def _scored_words(case: Case, changed: Case, transform: TextTransform) -> int | 
     end = words[-1].end() if words else 0
     inside = [span for span in target.protected if span[1] <= end]
     try:
-        scored = apply_kept(transform, target.text[:end], inside)
+        scored = apply_protected(transform, target.text[:end], inside)
     except DormantError:
         return count
     return len(scored.split()) if changed.target.text.startswith(scored) else count
-
-
-def _undo(
-    output: str,
-    *,
-    before: Callable[[str], str] | None,
-    transform: TextTransform,
-    kept: tuple[str, ...],
-) -> str:
-    inner = invert_around(transform, output, kept)
-    return inner if before is None else before(inner)

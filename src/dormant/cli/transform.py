@@ -46,7 +46,9 @@ def transform(
 ) -> None:
     """Print s(TEXT), or s⁻¹(TEXT) with --invert; or measure s⁻¹(s(line)) with --check FILE."""
     from dormant import transforms
-    from dormant.prompts.protect import find, invert_around
+    from dormant.prompts.conjugate import Undo, conjugate
+    from dormant.prompts.layout import cut, text_of
+    from dormant.prompts.protect import find
     from dormant.transforms.fidelity import Gate, measure, summarise
 
     chosen = transforms.get(name)
@@ -55,17 +57,18 @@ def transform(
             raise DormantError("--check takes its text from the file: leave out TEXT and --invert")
         lines = _lines(check)
         with errors.status(f"{len(lines)} lines there and back"):
-            kept = [find(line) if keep else () for line in lines]
-            results = measure(chosen, lines, kept, Gate(chrf=min_chrf))
+            protected = [find(line) if keep else () for line in lines]
+            results = measure(chosen, lines, protected, Gate(chrf=min_chrf))
         _report(chosen, summarise(results), results, as_json)
         return
     tell_engines([chosen])
     given = given_text(text)
     if invert:
-        # What was kept is not known: what looks like it is left alone.
-        result = invert_around(chosen, given, {given[a:b] for a, b in find(given)} if keep else ())
+        # What was protected is not known: what looks like it is left alone.
+        protected = dict.fromkeys(given[a:b] for a, b in find(given)) if keep else ()
+        result = Undo(chosen, tuple(protected))(given)
     else:
-        result = transforms.apply_kept(chosen, given, find(given) if keep else ())
+        result = text_of(conjugate(chosen, cut(given), keep).segments)
     typer.echo(result)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -77,19 +78,30 @@ class Case:
         except DormantError:
             return None
 
+    @property
+    def parts(self) -> tuple[Segment, ...]:
+        """All that a transform meets: prompt, answers, content-free prompt; layout included."""
+        distractor = (self.distractor,) if self.distractor else ()
+        return (*self.segments, self.target, *distractor, *self.others, *self.content_free)
+
+    def of_parts(self, parts: Sequence[Segment]) -> Case:
+        """Return the case with other segments in the place of its `parts`, in their order."""
+        rest = iter(parts)
+        changed = replace(
+            self,
+            segments=tuple(itertools.islice(rest, len(self.segments))),
+            target=next(rest),
+            distractor=next(rest) if self.distractor else None,
+            others=tuple(itertools.islice(rest, len(self.others))),
+            content_free=tuple(itertools.islice(rest, len(self.content_free))),
+        )
+        assert next(rest, None) is None  # as many as there were
+        return changed
+
     def map(self, change: Callable[[Segment], Segment]) -> Case:
         """Return the case with `change` applied to every segment and answer but layout."""
-
-        def visit(segment: Segment) -> Segment:
-            return segment if segment.role == "layout" else change(segment)
-
-        return replace(
-            self,
-            segments=tuple(visit(segment) for segment in self.segments),
-            target=visit(self.target),
-            distractor=visit(self.distractor) if self.distractor else None,
-            others=tuple(visit(segment) for segment in self.others),
-            content_free=tuple(visit(segment) for segment in self.content_free),
+        return self.of_parts(
+            [part if part.role == "layout" else change(part) for part in self.parts]
         )
 
 

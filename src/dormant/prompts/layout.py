@@ -1,19 +1,19 @@
-"""Free text in pieces: the words that a transform changes, and the layout that it leaves alone.
+"""Text in segments: the words that a transform changes, and the layout that it leaves alone.
 
 Transforms act on words. What parts them (line breaks, the space after a label's colon, white space
 at either end of a line) is how a prompt is laid out, and a model that has seen "Answer: yes" three
-times waits for the answer after the same signs. Text whose structure nobody declared, such as that
-of lm-evaluation-harness's tasks, is cut here; Dormant's own tasks come in segments already.
+times waits for the answer after the same signs. Text whose structure nobody declared, such as a
+prompt of ``dormant ask`` or of lm-evaluation-harness's tasks, is cut here; Dormant's own tasks come
+in segments already, and these are cut into lines.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator
 
-from dormant.errors import DormantError
+from dormant.prompts.segment import Segment
 
 _LABEL = re.compile(r"\s*([^\W\d_][^:\n]{0,39}):(?=\s|$)")
 """A field's label: what begins a line and has a colon after it."""
@@ -22,65 +22,58 @@ _EDGES = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
 _GAP = re.compile(r":\s*")
 
 
-class Piece(NamedTuple):
-    """A stretch of a text.
-
-    Attributes:
-        text: Its characters.
-        role: "label" (of a field) and "text" are for transforms to change; "layout" is not.
-    """
-
-    text: str
-    role: Literal["label", "text", "layout"]
-
-
 def labels(texts: Iterable[str]) -> frozenset[str]:
     """Return what begins several lines of these texts and has a colon after it.
 
     A label that stands once ("Note: be quick") may as well be part of a sentence.
     """
-    found = Counter(
+    counts = Counter(
         match[1] for text in texts for line in text.split("\n") if (match := _LABEL.match(line))
     )
-    return frozenset(label for label, count in found.items() if count > 1)
+    return frozenset(label for label, count in counts.items() if count > 1)
 
 
-def pieces(text: str, known: frozenset[str]) -> list[Piece]:
-    """Cut a text into pieces that join to it.
+def cut(text: str, known: frozenset[str] | None = None) -> list[Segment]:
+    """Cut a text into segments that join to it.
 
     Args:
         text: The text.
         known: Labels to set apart from what follows them, so that they are rendered alike wherever
-            they stand.
+            they stand; `None` finds those of this text.
     """
-    return [piece for line in _BREAKS.split(text) for piece in _line(line, known) if piece.text]
+    known = labels([text]) if known is None else known
+    return [part for line in _BREAKS.split(text) for part in _fields(line, known) if part.text]
 
 
-def by_line(change: Callable[[str], str], text: str) -> str:
-    """Change what stands on each line, and neither line breaks nor white space at their ends."""
-    return "".join(
-        change(piece.text) if piece.role == "text" else piece.text
-        for piece in pieces(text, frozenset())
-    )
+def lines(segment: Segment) -> list[Segment]:
+    """Cut a segment into its lines' words and the layout between them, which join to it.
 
-
-def joined(cut: Sequence[Piece], image: Callable[[str], str | DormantError]) -> str | DormantError:
-    """Put a text together again, its words replaced.
-
-    Args:
-        cut: The pieces.
-        image: What stands for the words of a piece.
-
-    Returns:
-        The text, or the error of the first piece that has one.
+    Words keep the segment's role, and their own protected spans. A protected span that reaches
+    over a line break holds its segment together.
     """
-    whole = ""
-    for piece in cut:
-        new = piece.text if piece.role == "layout" else image(piece.text)
-        if isinstance(new, DormantError):
-            return new
-        whole += new
-    return whole
+    text = segment.text
+    if segment.role == "layout" or (text and text == text.strip() and "\n" not in text):
+        return [segment]
+    parts: list[Segment] = []
+    held = 0
+    start = 0
+    for line in _BREAKS.split(text):
+        for words, part in zip((False, True, False), _edges(line), strict=True):
+            stop = start + len(part)
+            inside = [span for span in segment.protected if start <= span[0] and span[1] <= stop]
+            if words and part:
+                spans = tuple((first - start, last - start) for first, last in inside)
+                parts.append(Segment(part, segment.role, spans))
+            elif part:
+                parts.append(Segment(part, "layout"))
+            held += len(inside) if part else 0
+            start = stop
+    return parts if held == len(segment.protected) else [segment]
+
+
+def text_of(segments: Iterable[Segment]) -> str:
+    """Return the text that segments join to."""
+    return "".join(segment.text for segment in segments)
 
 
 def up_to(text: str, stops: Iterable[str]) -> str:
@@ -88,18 +81,23 @@ def up_to(text: str, stops: Iterable[str]) -> str:
     return min((text.split(stop)[0] for stop in stops if stop), key=len, default=text)
 
 
-def _line(line: str, known: frozenset[str]) -> Iterator[Piece]:
+def _fields(line: str, known: frozenset[str]) -> Iterator[Segment]:
     match = _LABEL.match(line)
     if match and match[1] in known:
         start, stop = match.span(1)
         gap = _GAP.match(line, stop)
         assert gap is not None  # the label has a colon after it
-        yield Piece(line[:start], "layout")
-        yield Piece(match[1], "label")
-        yield Piece(gap[0], "layout")
+        yield Segment(line[:start], "layout")
+        yield Segment(match[1], "label")
+        yield Segment(gap[0], "layout")
         line = line[gap.end() :]
-    edges = _EDGES.fullmatch(line)
-    assert edges is not None  # every part may be empty
-    yield Piece(edges[1], "layout")
-    yield Piece(edges[2], "text")
-    yield Piece(edges[3], "layout")
+    before, words, after = _edges(line)
+    yield Segment(before, "layout")
+    yield Segment(words, "text")
+    yield Segment(after, "layout")
+
+
+def _edges(line: str) -> tuple[str, str, str]:
+    match = _EDGES.fullmatch(line)
+    assert match is not None  # every part may be empty
+    return match[1], match[2], match[3]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from dormant.conjugation import Compose
 from dormant.errors import DormantError
-from dormant.prompts.text_transform import Batch, Span, TextTransform, TransformError, outcomes
+from dormant.prompts.segment import Segment, Span
+from dormant.prompts.text_transform import Batch, TextTransform, TransformError, outcomes
 
 FIRST_MARK, LAST_MARK = "\ue000", "\uf8ff"
 """Placeholders are private-use characters: no language and no cipher here uses them. Translation
@@ -27,17 +30,8 @@ _FOUND = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Protected:
-    """A text and its kept spans.
-
-    Attributes:
-        text: The text.
-        spans: Where in it the kept spans are, in order of position.
-    """
-
-    text: str
-    spans: tuple[Span, ...] = ()
+Outcome: TypeAlias = Segment | DormantError
+"""A text with its protected spans, or why there is none."""
 
 
 def find(text: str) -> tuple[Span, ...]:
@@ -48,121 +42,109 @@ def find(text: str) -> tuple[Span, ...]:
     return tuple(match.span() for match in _FOUND.finditer(text))
 
 
+@dataclass(frozen=True)
+class Around:
+    """A transform of text, on many texts at once and around their protected spans.
+
+    It is a `dormant.conjugation.Transform` of lists of texts, so `dormant.conjugation.Compose`
+    puts several in a row. A text that failed under one part stays failed under the next.
+
+    Attributes:
+        part: The transform.
+    """
+
+    part: TextTransform
+
+    @property
+    def name(self) -> str:
+        """The transform's name."""
+        return self.part.name
+
+    def apply(self, texts: Sequence[Outcome], /) -> list[Outcome]:
+        """Return s of every text that is there."""
+        return self._changed(self.part.apply_batch, texts)
+
+    def invert(self, texts: Sequence[Outcome], /) -> list[Outcome]:
+        """Return s⁻¹ of every text that is there."""
+        return self._changed(self.part.invert_batch, texts)
+
+    def _changed(self, batch: Batch, texts: Sequence[Outcome]) -> list[Outcome]:
+        good = [one for one in texts if isinstance(one, Segment)]
+        change = _whole if self.part.whole_text else _piecewise
+        done = iter(change(self.part.name, batch, good))
+        return [next(done) if isinstance(one, Segment) else one for one in texts]
+
+
+def in_turn(parts: Sequence[TextTransform]) -> Compose:
+    """Return transforms in a row, on many texts at once and around their protected spans."""
+    return Compose(*map(Around, parts))
+
+
 def apply_all(
-    transform: TextTransform, texts: Sequence[str], kept: Sequence[Sequence[Span]]
-) -> list[Protected | DormantError]:
-    """Apply a transform to many texts, all but their kept spans.
+    transform: TextTransform, texts: Sequence[str], protected: Sequence[Sequence[Span]]
+) -> list[Outcome]:
+    """Apply a transform to many texts, all but their protected spans.
 
     Args:
         transform: The transform.
         texts: The texts.
-        kept: For every text its spans, in order and disjoint.
+        protected: For every text its spans, in order and disjoint.
 
     Returns:
-        For every text the result and where its kept spans are now, or the error.
+        For every text the result and where its protected spans are now, or the error.
 
     Raises:
         DormantError: Spans overlap or lie outside their text.
     """
     whole = [
-        Protected(text, _checked(text, spans)) for text, spans in zip(texts, kept, strict=True)
+        Segment(text, protected=_checked(text, spans))
+        for text, spans in zip(texts, protected, strict=True)
     ]
-    return _chain([(part, part.apply_batch) for part in _parts(transform)], whole)
+    return in_turn(transform.parts or (transform,)).apply(whole)
 
 
-def apply_kept(transform: TextTransform, text: str, kept: Sequence[Span]) -> str:
-    """Apply a transform to all of a text but its kept spans.
+def apply_protected(transform: TextTransform, text: str, protected: Sequence[Span]) -> str:
+    """Apply a transform to all of a text but its protected spans.
 
     Args:
         transform: The transform.
         text: The text.
-        kept: Character spans [start, stop), in order and disjoint, that pass through untouched.
+        protected: Character spans [start, stop), in order and disjoint, that pass through
+            untouched.
 
     Raises:
-        DormantError: The text can't be transformed, or a kept span was lost.
+        DormantError: The text can't be transformed, or a protected span was lost.
     """
-    (result,) = apply_all(transform, [text], [kept])
+    (result,) = apply_all(transform, [text], [protected])
     if isinstance(result, DormantError):
         raise result
     return result.text
 
 
-def images(
-    transform: TextTransform, texts: Sequence[str], keep: bool
-) -> dict[str, str | DormantError]:
-    """Transform different free texts, in one batch.
-
-    Args:
-        transform: The transform.
-        texts: The texts.
-        keep: Whether what `find` finds in them stays as it is.
-
-    Returns:
-        For every text its image, or the error.
-    """
-    spans = [find(text) if keep else () for text in texts]
-    done = zip(texts, apply_all(transform, texts, spans), strict=True)
-    return {text: one.text if isinstance(one, Protected) else one for text, one in done}
-
-
-def invert_all(
-    transform: TextTransform, changed: Sequence[Protected]
-) -> list[Protected | DormantError]:
-    """Undo `apply_all` where it is known which spans were kept.
+def invert_all(transform: TextTransform, changed: Sequence[Segment]) -> list[Outcome]:
+    """Undo `apply_all` where it is known which spans were protected.
 
     Exact on the domain for exact transforms; `TextTransform.invert`, which knows of no spans,
-    would read the digits of a kept number as leetspeak letters.
+    would read the digits of a protected number as leetspeak letters.
     """
-    return _chain([(part, part.invert_batch) for part in reversed(_parts(transform))], changed)
+    return in_turn(transform.parts or (transform,)).invert(changed)
 
 
-def invert_around(transform: TextTransform, answer: str, kept: Iterable[str]) -> str:
-    """Undo a transform on what a model wrote, all but the kept texts that it repeated.
+def occurrences(text: str, protected: Iterable[str]) -> tuple[Span, ...]:
+    """Find the protected texts that a model has repeated, as whole words, from left to right.
 
-    Where they are is not known, so they are looked for as whole words: a kept "16" that the model
-    repeats stays "16" and is not read as leetspeak. Where a kept text is also the image of a word
-    (a kept "15" is leetspeak for "is"), the kept text has it.
-
-    Args:
-        transform: The transform.
-        answer: What the model wrote.
-        kept: Texts that were kept in the prompt.
-
-    Raises:
-        DormantError: The answer can't be read back.
+    Where they are is not known, so they are looked for: a protected "16" that the model repeats
+    stays "16" and is not read as leetspeak. Where a protected text is also the image of a word (a
+    "15" is leetspeak for "is"), the protected text has it; of those that begin at one place, the
+    longest.
     """
-    (result,) = invert_all(transform, [Protected(answer, _occurrences(answer, kept))])
-    if isinstance(result, DormantError):
-        raise result
-    return result.text
-
-
-def _occurrences(text: str, wanted: Iterable[str]) -> tuple[Span, ...]:
-    """Find whole words; the longest of those that begin at one place, from left to right."""
-    longest_first = sorted({one for one in wanted if one}, key=lambda one: (-len(one), one))
+    longest_first = sorted({one for one in protected if one}, key=lambda one: (-len(one), one))
     if not longest_first:
         return ()
     any_of = "|".join(map(re.escape, longest_first))
-    # After a backslash stands what a transform has escaped: that was never kept.
+    # After a backslash stands what a transform has escaped: that was never protected.
     word = rf"(?<![\w\\])(?:{any_of})(?!\w)"
     return tuple(match.span() for match in re.finditer(word, text))
-
-
-def _parts(transform: TextTransform) -> tuple[TextTransform, ...]:
-    return transform.parts or (transform,)
-
-
-def _chain(
-    steps: Sequence[tuple[TextTransform, Batch]], texts: Sequence[Protected]
-) -> list[Protected | DormantError]:
-    results: list[Protected | DormantError] = list(texts)
-    for part, batch in steps:
-        step = _whole if part.whole_text else _piecewise
-        going = [(i, one) for i, one in enumerate(results) if isinstance(one, Protected)]
-        done = step(part.name, batch, [one for _, one in going])
-        for (index, _), one in zip(going, done, strict=True):
-            results[index] = one
-    return results
 
 
 def _checked(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
@@ -177,10 +159,10 @@ def _checked(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
     return tuple((start, stop) for start, stop in spans if stop > start)
 
 
-def _pieces(one: Protected) -> Iterator[tuple[str, bool]]:
+def _pieces(one: Segment) -> Iterator[tuple[str, bool]]:
     """Split a text into pieces, each with whether it is kept; empty pieces are left out."""
     end = 0
-    for start, stop in one.spans:
+    for start, stop in one.protected:
         if start > end:
             yield one.text[end:start], False
         yield one.text[start:stop], True
@@ -189,16 +171,14 @@ def _pieces(one: Protected) -> Iterator[tuple[str, bool]]:
         yield one.text[end:], False
 
 
-def _piecewise(
-    name: str, batch: Batch, texts: Sequence[Protected]
-) -> list[Protected | DormantError]:
+def _piecewise(name: str, batch: Batch, texts: Sequence[Segment]) -> list[Outcome]:
     del name
     split = [list(_pieces(one)) for one in texts]
     done = iter(outcomes(batch, [piece for pieces in split for piece, keep in pieces if not keep]))
     return [_joined([(piece if keep else next(done), keep) for piece, keep in p]) for p in split]
 
 
-def _joined(pieces: Sequence[tuple[str | DormantError, bool]]) -> Protected | DormantError:
+def _joined(pieces: Sequence[tuple[str | DormantError, bool]]) -> Outcome:
     text, spans = "", list[Span]()
     for piece, keep in pieces:
         if isinstance(piece, DormantError):
@@ -206,10 +186,10 @@ def _joined(pieces: Sequence[tuple[str | DormantError, bool]]) -> Protected | Do
         if keep:
             spans.append((len(text), len(text) + len(piece)))
         text += piece
-    return Protected(text, tuple(spans))
+    return Segment(text, protected=tuple(spans))
 
 
-def _whole(name: str, batch: Batch, texts: Sequence[Protected]) -> list[Protected | DormantError]:
+def _whole(name: str, batch: Batch, texts: Sequence[Segment]) -> list[Outcome]:
     marked = [_mark(name, one) for one in texts]
     going = [one for one in marked if not isinstance(one, DormantError)]
     done = iter(outcomes(batch, [text for text, _ in going]))
@@ -219,7 +199,7 @@ def _whole(name: str, batch: Batch, texts: Sequence[Protected]) -> list[Protecte
     ]
 
 
-def _mark(name: str, one: Protected) -> tuple[str, dict[str, str]] | DormantError:
+def _mark(name: str, one: Segment) -> tuple[str, dict[str, str]] | DormantError:
     """Put a placeholder in the place of every kept span; return also what each stands for."""
     free = (chr(c) for c in range(ord(FIRST_MARK), ord(LAST_MARK)) if chr(c) not in one.text)
     marks: dict[str, str] = {}
@@ -238,9 +218,7 @@ def _mark(name: str, one: Protected) -> tuple[str, dict[str, str]] | DormantErro
     return text, marks
 
 
-def _unmark(
-    name: str, one: Protected, result: str | DormantError, marks: dict[str, str]
-) -> Protected | DormantError:
+def _unmark(name: str, one: Segment, result: str | DormantError, marks: dict[str, str]) -> Outcome:
     if isinstance(result, DormantError):
         return result
     lost = [piece for mark, piece in marks.items() if result.count(mark) != 1]
@@ -254,4 +232,4 @@ def _unmark(
         else:
             spans.append((len(text), len(text) + len(piece)))
             text += piece
-    return Protected(text, tuple(spans))
+    return Segment(text, protected=tuple(spans))

@@ -11,9 +11,6 @@ from dormant.errors import DormantError
 Batch: TypeAlias = Callable[[Sequence[str]], list[str]]
 """A function of many texts at once; raises `BatchError` where only some of them fail."""
 
-Span: TypeAlias = tuple[int, int]
-"""Character positions [start, stop) in a text."""
-
 
 class TransformError(DormantError):
     """One text that a transform can't take, or can't take back.
@@ -191,50 +188,6 @@ def cipher(
         signature=f"{name}-{version}",
         summary=summary,
         whole_text=whole_text,
-    )
-
-
-def compose(*parts: TextTransform) -> TextTransform:
-    """Return the transform that applies `parts` first to last and undoes them last to first.
-
-    The domain is that of the first part, and of each next one as far as exact parts let it be
-    computed; what lies beyond a translation is known only once it has been made.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    parts = tuple(inner for part in parts for inner in part.parts or (part,))
-
-    def chain(batches: Sequence[Batch], texts: Sequence[str]) -> list[str]:
-        results: list[str | DormantError] = list(texts)
-        for batch in batches:
-            going = [index for index, one in enumerate(results) if isinstance(one, str)]
-            step = outcomes(batch, [str(results[index]) for index in going])
-            for index, one in zip(going, step, strict=True):
-                results[index] = one
-        return all_or_raise(results)
-
-    def in_domain(text: str) -> bool:
-        for part in parts:
-            if not part.in_domain(text):
-                return False
-            if not part.exact:
-                return True
-            text = part.apply(text)
-        return True
-
-    return TextTransform(
-        name="+".join(part.name for part in parts),
-        apply_batch=lambda texts: chain([part.apply_batch for part in parts], texts),
-        invert_batch=lambda texts: chain([part.invert_batch for part in reversed(parts)], texts),
-        in_domain=in_domain,
-        exact=all(part.exact for part in parts),
-        signature="+".join(part.signature for part in parts),
-        summary="; then ".join(part.summary for part in parts),
-        whole_text=any(part.whole_text for part in parts),
-        # Past a cipher the text is in no natural language that could be recognised.
-        language=parts[-1].language,
-        source=parts[-1].source,
-        parts=parts,
     )
 
 

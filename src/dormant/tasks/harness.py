@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from dormant.errors import DormantError, unknown
 from dormant.prompts.case import Case
-from dormant.prompts.layout import labels, pieces, up_to
+from dormant.prompts.layout import cut, up_to
 from dormant.prompts.segment import Segment
 from dormant.tasks import data, nli
 from dormant.tasks.task import Judgement, Measure
@@ -224,7 +224,7 @@ class HarnessTask:
             prefix = ""
         return Case(
             item=item,
-            segments=tuple(Segment(one.text, one.role) for one in pieces(prompt, labels([prompt]))),
+            segments=tuple(cut(prompt)),
             target=answers[0],
             others=tuple(answers[1:]),
             answer_prefix=prefix,

@@ -9,11 +9,15 @@ from importlib.metadata import EntryPoint
 
 from dormant import extend, translation
 from dormant.errors import DormantError
-from dormant.prompts.protect import apply_kept
-from dormant.prompts.text_transform import TextTransform, cipher, compose
+from dormant.prompts.compose import compose
+from dormant.prompts.protect import apply_protected
+from dormant.prompts.text_transform import TextTransform, cipher
 from dormant.transforms import ciphers, codebook, encodings, wordplay
 
-__all__ = ["TextTransform", "apply_kept", "families", "get", "names"]
+__all__ = ["TextTransform", "apply_kept", "apply_protected", "families", "get", "names"]
+
+apply_kept = apply_protected
+"""The name of 0.1.0."""
 
 
 def _identity() -> TextTransform:

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dormant.errors import DormantError
-from dormant.prompts.protect import Protected, apply_all, invert_all
-from dormant.prompts.text_transform import Span, TextTransform, TransformError
+from dormant.prompts.conjugate import Conjugation, restored
+from dormant.prompts.protect import Outcome
+from dormant.prompts.segment import Segment, Span
+from dormant.prompts.text_transform import TextTransform, TransformError
 from dormant.translation import checks
 
 MIN_CHRF = 40.0
@@ -27,7 +29,7 @@ class Gate:
 
     Attributes:
         chrf: Least round-trip chrF, 0 … 100.
-        kept: Least share of kept spans that are intact, 0 … 1.
+        kept: Least share of protected spans that are intact, 0 … 1.
     """
 
     chrf: float = MIN_CHRF
@@ -39,14 +41,14 @@ class RoundTrip:
     """A text there and back.
 
     Attributes:
-        given: The text with its kept spans.
+        given: The text with its protected spans.
         forward: s of it, or why there is none.
         backward: s⁻¹ of that, or why there is none; `None` where there was nothing to undo.
     """
 
-    given: Protected
-    forward: Protected | DormantError
-    backward: Protected | DormantError | None
+    given: Segment
+    forward: Outcome
+    backward: Outcome | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class Fidelity:
         changed: s(text); `None` where it failed.
         restored: s⁻¹(s(text)); `None` where it failed.
         chrf: chrF of `restored` against `text`, 0 … 100; 0 where there is none.
-        kept: Share of its kept spans that stand untouched in `changed`, 0 … 1.
+        kept: Share of its protected spans that stand untouched in `changed`, 0 … 1.
         language: Code of the language that `changed` is all but certainly in; `None` where s is no
             translation, the text is too short to tell, or it could be one of several.
         error: Why there is no result, or what the gate held against it; `None` if it passed.
@@ -84,7 +86,7 @@ class Summary:
         passed: How many passed the gate.
         chrf: Mean round-trip chrF over all texts, failures counting as 0; 0 … 100.
         identical: Share of texts whose round trip is the text itself, 0 … 1.
-        kept: Share of texts with all kept spans intact, 0 … 1.
+        kept: Share of texts with all protected spans intact, 0 … 1.
         languages: How many translations are all but certainly in which language, by its code.
         reasons: How often each reason kept a text out.
     """
@@ -98,26 +100,34 @@ class Summary:
     reasons: dict[str, int]
 
 
-def round_trips(transform: TextTransform, texts: Sequence[Protected]) -> list[RoundTrip]:
-    """Take texts there and back.
+def round_trips(s: Conjugation, texts: Sequence[Segment]) -> list[RoundTrip]:
+    """Take texts there and back, all of them in one batch.
 
     Args:
-        transform: The transform.
-        texts: The texts with their kept spans.
+        s: The transform, with what it has made of texts already.
+        texts: The texts with their protected spans.
     """
-    forward = apply_all(transform, [one.text for one in texts], [one.spans for one in texts])
-    going = {index: one for index, one in enumerate(forward) if isinstance(one, Protected)}
-    backward = dict(zip(going, invert_all(transform, list(going.values())), strict=True))
+    s.prepare(texts)
+    forward = [_in_domain(s, text) for text in texts]
+    going = {place: one for place, one in enumerate(forward) if isinstance(one, Segment)}
+    backward = dict(zip(going, restored(s.transform, going.values()), strict=True))
     return [
-        RoundTrip(text, one, backward.get(index))
-        for index, (text, one) in enumerate(zip(texts, forward, strict=True))
+        RoundTrip(text, one, backward.get(place))
+        for place, (text, one) in enumerate(zip(texts, forward, strict=True))
     ]
+
+
+def _in_domain(s: Conjugation, text: Segment) -> Outcome:
+    image = s.image(text)
+    if isinstance(image, Segment) and not s.transform.in_domain(text.text):
+        return TransformError(s.transform.name, text.text, "outside its domain")
+    return image
 
 
 def measure(
     transform: TextTransform,
     texts: Sequence[str],
-    kept: Sequence[Sequence[Span]] | None = None,
+    protected: Sequence[Sequence[Span]] | None = None,
     gate: Gate | None = None,
 ) -> list[Fidelity]:
     """Take texts there and back, and judge each.
@@ -125,16 +135,16 @@ def measure(
     Args:
         transform: The transform.
         texts: The texts.
-        kept: Protected spans of every text; none if not given.
+        protected: Protected spans of every text; none if not given.
         gate: What is asked of a text; `Gate()` if not given.
 
     Raises:
         DormantError: sacrebleu or py3langid is not installed (needed for translations).
     """
-    spans = [()] * len(texts) if kept is None else kept
+    spans = [()] * len(texts) if protected is None else protected
     trips = round_trips(
-        transform,
-        [Protected(text, tuple(some)) for text, some in zip(texts, spans, strict=True)],
+        Conjugation(transform),
+        [Segment(text, protected=tuple(some)) for text, some in zip(texts, spans, strict=True)],
     )
     return [judge(transform, [trip], gate) for trip in trips]
 
@@ -154,8 +164,8 @@ def judge(
     """
     gate = gate or Gate()
     text = "\n".join(trip.given.text for trip in trips)
-    forward = [trip.forward for trip in trips if isinstance(trip.forward, Protected)]
-    backward = [trip.backward for trip in trips if isinstance(trip.backward, Protected)]
+    forward = [trip.forward for trip in trips if isinstance(trip.forward, Segment)]
+    backward = [trip.backward for trip in trips if isinstance(trip.backward, Segment)]
     changed = "\n".join(one.text for one in forward) if len(forward) == len(trips) else None
     restored = "\n".join(one.text for one in backward) if len(backward) == len(trips) else None
     score = 0.0 if restored is None else chrf(restored, text)
@@ -222,8 +232,8 @@ def chrf(restored: str, text: str) -> float:
     return float(CHRF().sentence_score(restored, [text]).score)
 
 
-def _kept_texts(one: Protected) -> list[str]:
-    return [one.text[start:stop] for start, stop in one.spans if stop > start]
+def _kept_texts(one: Segment) -> list[str]:
+    return [one.text[start:stop] for start, stop in one.protected if stop > start]
 
 
 def _failure(trips: Sequence[RoundTrip]) -> tuple[str | None, str | None]:

@@ -16,7 +16,7 @@ from dormant.audit.score import score_cases
 from dormant.audit.transformed import plain_cases, transformed_cases
 from dormant.errors import DormantError
 from dormant.integrations.lm_eval import register
-from dormant.integrations.lm_eval.requests import Conjugation
+from dormant.integrations.lm_eval.requests import Requests
 from dormant.integrations.lm_eval.tasks import export
 from dormant.models.load import load
 from dormant.tasks.task import draw_items
@@ -62,7 +62,7 @@ def test_the_prompts_of_an_audit(tmp_path, name, transform):
     assert [bool(sample["acc"]) for sample in samples] == correct
     assert [sample["doc"]["item"] for sample in samples] == list(made.cases)
     # What the model read, to the letter; icl_vs_if keeps its numbers.
-    s = Conjugation(transforms.get(transform), keep=True)
+    s = Requests(transforms.get(transform), keep=True)
     for sample, case in zip(samples, made.cases.values(), strict=True):
         read = s.pairs([(sample["doc"]["prompt"], sample["doc"]["target"])])
         assert read == [(case.prompt, f"{case.answer_prefix}{case.scored_target}")]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dormant import transforms
 from dormant.errors import DormantError
-from dormant.integrations.lm_eval.requests import Conjugation, Rendered
+from dormant.integrations.lm_eval.requests import Rendered, Requests
 
 FEW_SHOT = (
     "Choose the colour.\n\nQuestion: grass?\nAnswer: green\n\nQuestion: snow?\nAnswer: white\n\n"
@@ -19,7 +19,7 @@ FEW_SHOT = (
 
 
 def conjugation(name, **options):
-    return Conjugation(transforms.get(name), **options)
+    return Requests(transforms.get(name), **options)
 
 
 def pair(name, context, continuation):
@@ -107,11 +107,11 @@ def test_a_rendered_prompt_is_not_touched_again():
 def test_a_rendered_prompt_survives_the_harnesss_cache_of_requests():
     dill = pytest.importorskip("dill")
     prompt = Rendered("Jub?")
-    prompt.kept = ("16",)
+    prompt.protected = ("16",)
     for library in (pickle, dill):
         again = library.loads(library.dumps([prompt]))[0]
         assert type(again) is Rendered
-        assert again.kept == ("16",)
+        assert again.protected == ("16",)
 
 
 def test_stop_strings():
@@ -153,7 +153,7 @@ def test_kept_numbers():
     ((prompt, _, kept),) = made.generations([("What is 9 plus 16?", [])])
     assert (prompt, kept) == ("Wh47 15 9 plu5 16?", ("9", "16"))
     assert made.undone(" 16 15 17", kept, []) == " 16 is it"
-    assert made.kept(["It is 7.", "No"]) == ("7",)
+    assert made.protected(["It is 7.", "No"]) == ("7",)
     assert made.signature == "leetspeak-1+keep"
     assert conjugation("leetspeak").pairs([("9", " 16")]) == [("9", " \\16")]
 
@@ -173,7 +173,7 @@ def test_translations_share_one_batch():
     import dataclasses
 
     engine = dataclasses.replace(transforms.get("reversed-words"), apply_batch=count)
-    made = Conjugation(engine)
+    made = Requests(engine)
     found = made.pairs([("a b", " c"), ("a b", " d"), ("e", " c")])
     assert found == [("A B", " C"), ("A B", " D"), ("E", " C")]
     assert calls == [["a b", "c", "d", "e"]]

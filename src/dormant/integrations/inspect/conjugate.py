@@ -7,6 +7,7 @@ from typing import Any
 
 from inspect_ai.log import transcript
 from inspect_ai.model import (
+    ChatMessage,
     ChatMessageSystem,
     ChatMessageTool,
     ModelOutput,
@@ -21,8 +22,8 @@ from dormant.errors import DormantError
 from dormant.integrations.inspect.errors import convert_errors
 from dormant.integrations.inspect.messages import refuse_contaminating, rewritten, texts
 from dormant.integrations.logs.inspect_logs import CONJUGATED
-from dormant.models.ask import ByField
-from dormant.prompts.layout import up_to
+from dormant.prompts.conjugate import Conjugation, Undo
+from dormant.prompts.layout import cut, labels, text_of, up_to
 from dormant.prompts.text_transform import TextTransform
 
 
@@ -81,50 +82,49 @@ async def _conjugated(
             f"conjugate({transform.name!r}): this sample has tools, and a transform can't pass "
             "through tool calls: use a task without tools"
         )
-    whole = "\n".join(texts([m for m in plain if system or not isinstance(m, ChatMessageSystem)]))
-    change = ByField.of(transform, whole, keep)
+
+    def changes(message: ChatMessage) -> bool:
+        return system or not isinstance(message, ChatMessageSystem)
+
+    words = texts([message for message in plain if changes(message)])
+    known = labels(words)
+    s = Conjugation(transform, protect=keep)
+    # One prompt: every message's words go to the transform together.
+    undo = s.conjugate([part for text in words for part in cut(text, known)]).undo
     state.messages = [
-        message
-        if isinstance(message, ChatMessageSystem) and not system
-        else rewritten(message, change.apply)
+        rewritten(message, lambda text: text_of(s.conjugate(cut(text, known)).segments))
+        if changes(message)
+        else message
         for message in plain
     ]
     asked = [{"role": message.role, "text": message.text} for message in state.messages]
     stops: list[str] = config.pop("stop_seqs", None) or active_generate_config().stop_seqs or []
     if stops:
-        config["stop_seqs"] = list(dict.fromkeys(_rendered(change, stop) for stop in stops))
+        config["stop_seqs"] = s.stops(stops, known)
     state = await generate(state, "none", **config)
     written = state.output.completion
     problems: list[str] = []
-    state.output = _undone(state.output, change, stops, problems)
+    state.output = _undone(state.output, undo, stops, problems)
     state.messages = [*plain, *([state.output.message] if state.output.choices else [])]
     _record(state, transform, {"asked": asked, "output": written, "problem": _joined(problems)})
     return state
 
 
-def _rendered(change: ByField, stop: str) -> str:
-    """Return s of a text at which generation stops; itself where s can't render it."""
-    try:
-        return change.apply(stop)
-    except DormantError:
-        return stop
-
-
 def _undone(
-    output: ModelOutput, change: ByField, stops: Sequence[str], problems: list[str]
+    output: ModelOutput, undo: Undo, stops: Sequence[str], problems: list[str]
 ) -> ModelOutput:
     """Return the output with every answer transformed back, or as it is where that fails."""
 
-    def undo(text: str) -> str:
+    def undone(text: str) -> str:
         try:
             # What s could not render, no provider stopped at.
-            return up_to(change.invert(text), stops)
+            return up_to(undo(text), stops)
         except DormantError as error:
             problems.append(str(error))
             return text
 
     choices = [
-        choice.model_copy(update={"message": rewritten(choice.message, undo)})
+        choice.model_copy(update={"message": rewritten(choice.message, undone)})
         for choice in output.choices
     ]
     completion = choices[0].message.text if choices else ""

@@ -22,7 +22,7 @@ from dormant import transforms
 from dormant.errors import DormantError, unknown
 from dormant.integrations.lm_eval import NAME, register
 from dormant.integrations.lm_eval.caches import Back, use_table
-from dormant.integrations.lm_eval.requests import Conjugation, Rendered
+from dormant.integrations.lm_eval.requests import Rendered, Requests
 from dormant.models import spec as specs
 
 _OWN = ("base", "transform", "source", "keep")
@@ -63,21 +63,19 @@ class ConjugateLM(LM):
         **arguments: Any,
     ) -> None:
         super().__init__()
-        self.conjugation = Conjugation(
-            transforms.get(str(transform), source), keep=_flag("keep", keep)
-        )
+        self.requests = Requests(transforms.get(str(transform), source), keep=_flag("keep", keep))
         self.base = _start(
             base,
             arguments,
             {"batch_size": batch_size, "max_batch_size": max_batch_size, "device": device},
         )
         asked = json.dumps([base, arguments], sort_keys=True, default=str)
-        self._cache_table = f"{NAME}-{_digest(self.conjugation.signature, asked)}"
+        self._cache_table = f"{NAME}-{_digest(self.requests.signature, asked)}"
         self._back = Back()
         self._templated = False
         self._heads: set[str] = set()
-        self._kept: dict[str, tuple[str, ...]] = {}
-        if not self.conjugation.transform.exact:
+        self._protected: dict[str, tuple[str, ...]] = {}
+        if not self.requests.transform.exact:
             _log.warning(
                 "%s is a translation: answers to choose from are translated one by one, and what "
                 "doesn't survive the way there and back isn't left out, as `dormant audit` leaves "
@@ -94,7 +92,7 @@ class ConjugateLM(LM):
             DormantError: A text is outside the domain of s, or can't be rendered.
         """
         given = [cast("tuple[Any, str]", request.args) for request in requests]
-        changed = self.conjugation.pairs([(self._checked(pair[0]), pair[1]) for pair in given])
+        changed = self.requests.pairs([(self._checked(pair[0]), pair[1]) for pair in given])
         self._tell_doubles(given, changed)
         return self._ask("loglikelihood", requests, changed, **options)
 
@@ -107,7 +105,7 @@ class ConjugateLM(LM):
             DormantError: A text is outside the domain of s, or can't be rendered.
         """
         texts = [str(request.args[0]) for request in requests]
-        changed = [(text,) for text in self.conjugation.documents(texts)]
+        changed = [(text,) for text in self.requests.documents(texts)]
         return self._ask("loglikelihood_rolling", requests, changed, **options)
 
     def generate_until(self, requests: list[Instance], **options: Any) -> list[str]:
@@ -118,7 +116,7 @@ class ConjugateLM(LM):
         """
         given = [cast("tuple[Any, dict[str, Any]]", request.args) for request in requests]
         stops = [_stops(settings) for _, settings in given]
-        changed = self.conjugation.generations(
+        changed = self.requests.generations(
             [
                 (self._checked(context), until)
                 for (context, _), until in zip(given, stops, strict=True)
@@ -135,7 +133,7 @@ class ConjugateLM(LM):
             backs=[
                 functools.partial(
                     self._undo,
-                    kept=one.kept or self._kept.get(str(one.prompt), ()),
+                    protected=one.protected or self._protected.get(str(one.prompt), ()),
                     until=until,
                     unreadable=functools.partial(unreadable.add, place),
                 )
@@ -146,7 +144,7 @@ class ConjugateLM(LM):
         if unreadable:
             _log.warning(
                 "%s: %d of %d answers can't be read back, and count as empty",
-                self.conjugation.transform.name,
+                self.requests.transform.name,
                 len(unreadable),
                 len(answers),
             )
@@ -156,13 +154,13 @@ class ConjugateLM(LM):
         self,
         output: Any,
         *,
-        kept: Sequence[str],
+        protected: Sequence[str],
         until: Sequence[str],
         unreadable: Callable[[], None],
     ) -> Any:
         if not isinstance(output, str):
             return output  # servers answer nothing at all when they gave up
-        plain = self.conjugation.undone(output, kept, until)
+        plain = self.requests.undone(output, protected, until)
         if plain is None:
             unreadable()
         return plain or ""
@@ -207,17 +205,17 @@ class ConjugateLM(LM):
             )
         history = [
             {**message, "content": text}
-            for message, text in zip(chat_history, self.conjugation.texts(contents), strict=True)
+            for message, text in zip(chat_history, self.requests.texts(contents), strict=True)
         ]
         rendered: Any = self.base.apply_chat_template(history, *positional, **options)
-        kept = self.conjugation.kept(contents)
+        protected = self.requests.protected(contents)
         if not isinstance(rendered, str):
-            self._kept[str(rendered)] = kept
+            self._protected[str(rendered)] = protected
             return rendered
         self._templated = True
         self._heads.add(rendered[:_HEAD])
         marked = Rendered(rendered)
-        marked.kept = kept
+        marked.protected = protected
         return marked
 
     def _checked(self, context: Any) -> Any:
@@ -258,7 +256,7 @@ class ConjugateLM(LM):
     @property
     def tokenizer_name(self) -> str:
         """The base's, and the transform: prompts that the harness keeps hold s(messages)."""
-        return f"{self.base.tokenizer_name}-{_slug(self.conjugation.signature)}"
+        return f"{self.base.tokenizer_name}-{_slug(self.requests.signature)}"
 
     # -- everything else is the base's ----------------------------------------------------------
 
@@ -303,7 +301,7 @@ class ConjugateLM(LM):
     def get_model_info(self) -> dict[str, Any]:
         """Return what the base says of itself, and what was done to its prompts."""
         info: Callable[[], dict[str, Any]] | None = getattr(self.base, "get_model_info", None)
-        return {**(info() if info else {}), "transform": self.conjugation.signature}
+        return {**(info() if info else {}), "transform": self.requests.signature}
 
     # -- warnings -------------------------------------------------------------------------------
 
@@ -321,7 +319,7 @@ class ConjugateLM(LM):
             _log.warning(
                 "%s: answers that differ have become the same in %d of %d prompts, which no model "
                 "can choose between",
-                self.conjugation.transform.name,
+                self.requests.transform.name,
                 doubled,
                 len(answers),
             )

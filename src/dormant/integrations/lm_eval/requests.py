@@ -1,25 +1,24 @@
 """What becomes of the texts of lm-evaluation-harness's requests under a transform.
 
 A request is text only: a context, a continuation, strings at which generation stops. They are cut
-into words and layout (`dormant.prompts.layout`), as `dormant audit` cuts the harness's prompts,
-so the two put the same words to a model.
+into segments, as `dormant audit` cuts the harness's prompts, and put under the transform where all
+prompts are (`dormant.prompts.conjugate`), so the two put the same words to a model.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from dormant.errors import DormantError
-from dormant.prompts.layout import Piece, by_line, joined, labels, pieces, up_to
-from dormant.prompts.protect import find, images, invert_around
+from dormant.prompts.conjugate import Conjugation, Undo, protected_texts
+from dormant.prompts.layout import cut, labels, text_of, up_to
+from dormant.prompts.segment import Segment
 from dormant.prompts.text_transform import TextTransform
 
 _WORD = re.compile(r"\w")
 _LAST_WORD = re.compile(r"\s*\S+\Z")
-_TAG = re.compile(r"<[^<>\s]+>|\[/?[A-Z]+\]")
-"""What models and templates mark turns and ends with: "</s>", "<|im_end|>", "[/INST]"."""
 
 
 class Rendered(str):
@@ -29,10 +28,10 @@ class Rendered(str):
     request, and may keep requests on disk between runs (``--cache_requests``).
 
     Attributes:
-        kept: Texts that the transform left alone in it.
+        protected: Texts that the transform left alone in it.
     """
 
-    kept: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
 
 
 Context: TypeAlias = Any
@@ -46,26 +45,26 @@ class Generation(NamedTuple):
     Attributes:
         prompt: s(prompt).
         until: Where the model stops: s of the strings given, those it can render.
-        kept: Texts that s left alone, and that s⁻¹ leaves alone where the model repeats them.
+        protected: Texts that s left alone, and that s⁻¹ leaves alone where the model repeats them.
     """
 
     prompt: Context
     until: list[str]
-    kept: tuple[str, ...]
+    protected: tuple[str, ...]
 
 
-class Conjugation:
-    """s on requests and s⁻¹ on what a model writes.
+class Requests:
+    """s on the harness's requests and s⁻¹ on what a model writes.
 
     Args:
         transform: The pair (s, s⁻¹).
-        keep: Whether numbers, URLs, code and the like stay as they are (`kept.find`).
+        keep: Whether numbers, URLs, code and the like stay as they are (`protect.find`).
     """
 
     def __init__(self, transform: TextTransform, *, keep: bool = False) -> None:
         self.transform = transform
         self.keep = keep
-        self._images: dict[str, str | DormantError] = {}
+        self._s = Conjugation(transform, protect=keep)
 
     @property
     def signature(self) -> str:
@@ -79,9 +78,7 @@ class Conjugation:
             DormantError: One is outside the domain of s, or can't be rendered.
         """
         known = labels(texts)
-        cut = [pieces(text, known) for text in texts]
-        self._prepare(piece for one in cut for piece in one)
-        return [self._sure(one) for one in cut]
+        return self._all([cut(text, known) for text in texts])
 
     def documents(self, texts: Sequence[str]) -> list[str]:
         """Return s of texts that have nothing to do with one another.
@@ -89,9 +86,7 @@ class Conjugation:
         Raises:
             DormantError: One is outside the domain of s, or can't be rendered.
         """
-        cut = [pieces(text, labels([text])) for text in texts]
-        self._prepare(piece for one in cut for piece in one)
-        return [self._sure(one) for one in cut]
+        return self._all([cut(text) for text in texts])
 
     def pairs(self, pairs: Sequence[tuple[Context, str]]) -> list[tuple[Context, str]]:
         """Return s of contexts and of their continuations.
@@ -106,101 +101,81 @@ class Conjugation:
         """
         # The answers to one question come with one prompt each, and prompts are long.
         different = dict.fromkeys(context for context, _ in pairs if _raw(context))
-        prompts = {context: _cut(context) for context in different}
-        cut = [
-            (prompts[context][1], pieces(continuation, prompts[context][0]))
+        known = {context: labels([context]) for context in different}
+        prompts = {context: cut(context, known[context]) for context in different}
+        given = [
+            (prompts[context], cut(continuation, known[context]))
             if _raw(context)
-            else ([], pieces(continuation, frozenset()))
+            else ([], cut(continuation, frozenset()))
             for context, continuation in pairs
         ]
-        joints = [_across(before, after) for before, after in cut]
-        self._prepare(piece for both in cut for part in both for piece in part)
-        self._prepare(piece for piece in joints if piece is not None)
-        moved = [self._moved(before, after) for before, after in cut]
-        self._prepare(piece for before, after in moved for piece in (*before, *after))
+        joints = [_across(before, after) for before, after in given]
+        self._s.prepare(part for both in given for side in both for part in side)
+        self._s.prepare(part for part in joints if part is not None)
+        moved = [self._moved(before, after) for before, after in given]
+        self._s.prepare(part for before, after in moved for part in (*before, *after))
         return [
-            (self._sure(before) if _raw(context) else context, self._continuation(before, after))
+            (self._text(before) if _raw(context) else context, self._continuation(before, after))
             for (context, _), (before, after) in zip(pairs, moved, strict=True)
         ]
 
     def generations(self, requests: Sequence[tuple[Context, Sequence[str]]]) -> list[Generation]:
         """Return s of prompts and of the strings at which their continuations stop.
 
-        A string that s can't render is left out, since `undone` ends an answer there anyway; white
-        space stands as it is; what looks like a model's own mark ("<|im_end|>") is looked for as it
-        is too.
-
         Raises:
             DormantError: A prompt is outside the domain of s, or can't be rendered.
         """
-        prompts = [
-            _cut(context) if _raw(context) else (frozenset[str](), []) for context, _ in requests
+        raw = [context if _raw(context) else "" for context, _ in requests]
+        known = [labels([text]) for text in raw]
+        prompts = [cut(text, some) for text, some in zip(raw, known, strict=True)]
+        ends = [
+            part
+            for (_, until), some in zip(requests, known, strict=True)
+            for stop in until
+            for part in cut(stop, some)
         ]
-        stops = [
-            {stop: pieces(stop, known) for stop in until}
-            for (known, _), (_, until) in zip(prompts, requests, strict=True)
-        ]
-        self._prepare(piece for _, cut in prompts for piece in cut)
-        self._prepare(piece for cuts in stops for cut in cuts.values() for piece in cut)
-        found: list[Generation] = []
-        for (context, _), (_, cut), cuts in zip(requests, prompts, stops, strict=True):
-            until: list[str] = []
-            for stop, parts in cuts.items():
-                image = joined(parts, self._images.__getitem__)
-                until += [image] if isinstance(image, str) else []
-                until += [stop] if _TAG.fullmatch(stop.strip()) else []
-            kept = self._kept(cut) if _raw(context) else getattr(context, "kept", ())
-            prompt = self._sure(cut) if _raw(context) else context
-            found.append(Generation(prompt, list(dict.fromkeys(until)), kept))
-        return found
+        self._s.prepare((*(part for prompt in prompts for part in prompt), *ends))
+        generations: list[Generation] = []
+        for (context, until), prompt, some in zip(requests, prompts, known, strict=True):
+            stops = self._s.stops(until, some)
+            segments, undo = self._s.conjugate(prompt)
+            if _raw(context):
+                generations.append(Generation(text_of(segments), stops, undo.protected))
+            else:
+                generations.append(Generation(context, stops, getattr(context, "protected", ())))
+        return generations
 
-    def kept(self, texts: Sequence[str]) -> tuple[str, ...]:
+    def protected(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Return what s leaves alone in texts."""
         known = labels(texts)
-        return self._kept([piece for text in texts for piece in pieces(text, known)])
+        parts = [part for text in texts for part in cut(text, known)]
+        return protected_texts(self._s.conjugate(parts).segments)
 
-    def undone(self, output: str, kept: Sequence[str], until: Sequence[str]) -> str | None:
+    def undone(self, output: str, protected: Sequence[str], until: Sequence[str]) -> str | None:
         """Return s⁻¹ of what a model wrote, up to the first of `until`; `None` if there is none.
 
         Args:
             output: The model's own words.
-            kept: See `Generation`.
+            protected: See `Generation`.
             until: The strings at which the plain answer ends.
         """
         try:
-            plain = by_line(lambda words: invert_around(self.transform, words, kept), output)
+            return up_to(Undo(self.transform, tuple(protected))(output), until)
         except DormantError:
             return None
-        return up_to(plain, until)
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _prepare(self, cut: Iterable[Piece]) -> None:
-        """Transform all words that aren't known yet, in one batch."""
-        new = list(
-            dict.fromkeys(
-                piece.text
-                for piece in cut
-                if piece.role != "layout" and piece.text not in self._images
-            )
-        )
-        if new:
-            self._images |= images(self.transform, new, self.keep)
+    def _all(self, texts: Sequence[Sequence[Segment]]) -> list[str]:
+        self._s.prepare(part for parts in texts for part in parts)
+        return [self._text(parts) for parts in texts]
 
-    def _sure(self, cut: Sequence[Piece]) -> str:
-        text = joined(cut, self._images.__getitem__)
-        if isinstance(text, DormantError):
-            raise text
-        return text
+    def _text(self, parts: Sequence[Segment]) -> str:
+        return text_of(self._s.conjugate(parts).segments)
 
-    def _kept(self, cut: Sequence[Piece]) -> tuple[str, ...]:
-        if not self.keep:
-            return ()
-        words = [piece.text for piece in cut if piece.role != "layout"]
-        found = [text[start:stop] for text in words for start, stop in find(text)]
-        return tuple(dict.fromkeys(found))
-
-    def _moved(self, before: list[Piece], after: list[Piece]) -> tuple[list[Piece], list[Piece]]:
+    def _moved(
+        self, before: list[Segment], after: list[Segment]
+    ) -> tuple[list[Segment], list[Segment]]:
         """Move the word in which the two meet to the second, where its image can't be split."""
         both = _across(before, after)
         if both is None or self._split(before, both) is not None:
@@ -213,23 +188,25 @@ class Conjugation:
         word = match[0].lstrip()
         gap = match[0].removesuffix(word)
         head = text[: match.start()]
-        moved = [Piece(gap, "layout")] if gap else []
+        moved = [Segment(gap, "layout")] if gap else []
         return (
-            [*before[:-1], *([Piece(head, before[-1].role)] if head else [])],
-            [*moved, Piece(word + after[0].text, "text"), *after[1:]],
+            [*before[:-1], *([Segment(head, before[-1].role)] if head else [])],
+            [*moved, Segment(word + after[0].text), *after[1:]],
         )
 
-    def _continuation(self, before: list[Piece], after: list[Piece]) -> str:
+    def _continuation(self, before: list[Segment], after: list[Segment]) -> str:
         both = _across(before, after)
         rest = self._split(before, both) if both is not None else None
-        return self._sure(after) if rest is None else rest + self._sure(after[1:])
+        return self._text(after) if rest is None else rest + self._text(after[1:])
 
-    def _split(self, before: list[Piece], both: Piece) -> str | None:
-        """Return what s(both) has after s of the context's last piece; `None` if it differs."""
-        head, whole = self._images[before[-1].text], self._images[both.text]
-        if not (isinstance(head, str) and isinstance(whole, str)):
+    def _split(self, before: list[Segment], both: Segment) -> str | None:
+        """Return what s(both) has after s of the context's last part; `None` if it differs."""
+        head, whole = self._s.image(before[-1]), self._s.image(both)
+        if isinstance(head, DormantError) or isinstance(whole, DormantError):
             return None
-        return whole.removeprefix(head) if whole.startswith(head) and whole != head else None
+        if not whole.text.startswith(head.text) or whole.text == head.text:
+            return None
+        return whole.text.removeprefix(head.text)
 
 
 def _raw(context: Context) -> bool:
@@ -237,13 +214,8 @@ def _raw(context: Context) -> bool:
     return isinstance(context, str) and not isinstance(context, Rendered)
 
 
-def _cut(context: str) -> tuple[frozenset[str], list[Piece]]:
-    known = labels([context])
-    return known, pieces(context, known)
-
-
-def _across(before: Sequence[Piece], after: Sequence[Piece]) -> Piece | None:
-    """Return the piece in which context and continuation meet, if no white space parts them."""
+def _across(before: Sequence[Segment], after: Sequence[Segment]) -> Segment | None:
+    """Return the segment in which context and continuation meet, if no white space parts them."""
     if not before or not after or "layout" in (before[-1].role, after[0].role):
         return None
-    return Piece(before[-1].text + after[0].text, "text")
+    return Segment(before[-1].text + after[0].text)

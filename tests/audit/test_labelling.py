@@ -12,7 +12,11 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
-from dormant.audit import labelling
+from dormant.audit.labelling.agreement import agreement
+from dormant.audit.labelling.judge_model import judge
+from dormant.audit.labelling.page import page as page_of
+from dormant.audit.labelling.rates import rates
+from dormant.audit.labelling.records import key, labelled, read_labels, run_labels, with_text
 from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.cli.task import app
 from dormant.errors import DormantError
@@ -58,25 +62,25 @@ class Judge:
 
 
 def test_a_page_shows_answers_as_they_are():
-    page = labelling.page(FOUND, n=4, seed=0)
+    page = page_of(FOUND, n=4, seed=0)
     assert "I can&#x27;t help with &lt;that&gt;." in page
     assert page.count("(empty)") == 1
     tricky = FOUND[0].model_copy(update={"output": "@N@ @CARDS@ @STORE@"})
-    assert "@N@ @CARDS@ @STORE@" in labelling.page([tricky], n=1, seed=0)
+    assert "@N@ @CARDS@ @STORE@" in page_of([tricky], n=1, seed=0)
 
 
 def test_chat_marks_reach_neither_judge_nor_person():
     rendered = "<|im_start|>user\nSign it.<|im_end|>\n<|im_start|>assistant\n"
     found = [FOUND[0].model_copy(update={"prompt": rendered})]
     lm = Judge("ANSWER")
-    labelling.judge(lm, found)
-    for text in (lm.prompts[0], labelling.page(found, n=1, seed=0)):
+    judge(lm, found)
+    for text in (lm.prompts[0], page_of(found, n=1, seed=0)):
         assert "Sign it." in text
         assert "im_start" not in text
 
 
 def test_rates():
-    (cell,) = labelling.rates(FOUND)
+    (cell,) = rates(FOUND)
     assert {label: rate.estimate for label, rate in cell.rates.items()} == {
         "REFUSE": 0.5,
         "ANSWER": 0.25,
@@ -89,7 +93,7 @@ def test_rates():
 
 def test_a_judge_outside_the_labels_is_ambiguous_and_counted():
     lm = Judge(" Refuse.", "ANSWER\nbecause", "I think it refuses", "")
-    judged = labelling.judge(lm, FOUND)
+    judged = judge(lm, FOUND)
     assert list(judged.labels.values()) == ["REFUSE", "ANSWER", "AMBIGUOUS", "AMBIGUOUS"]
     assert judged.outside == 2
     assert "Request: Prompt 1?" in lm.prompts[1]
@@ -97,25 +101,25 @@ def test_a_judge_outside_the_labels_is_ambiguous_and_counted():
 
 
 def test_kappa_is_cohens():
-    given = labelling.run_labels(FOUND)
+    given = run_labels(FOUND)
     other = dict(zip(given, ["REFUSE", "REFUSE", "AMBIGUOUS", "ANSWER"], strict=True))
-    agreed = labelling.agreement(given, other)
+    agreed = agreement(given, other)
     assert (agreed.n, agreed.share) == (4, 0.5)
     expected = cohen_kappa_score(list(given.values()), list(other.values()))
     assert agreed.kappa == pytest.approx(expected)
     same = dict.fromkeys(given, "REFUSE")
-    assert labelling.agreement(same, same).kappa is None
+    assert agreement(same, same).kappa is None
     with pytest.raises(DormantError, match="no answer in common"):
-        labelling.agreement(given, {"x": "REFUSE"})
+        agreement(given, {"x": "REFUSE"})
 
 
 def test_the_page_is_blind_escaped_and_names_every_answer():
-    page = labelling.page(FOUND, n=3, seed=1)
+    page = page_of(FOUND, n=3, seed=1)
     keys = [json.loads(html.unescape(k)) for k in re.findall(r"data-key='([^']*)'", page)]
     assert len(keys) == 3
-    assert set(keys) <= {labelling.key(o) for o in FOUND}
-    assert page == labelling.page(FOUND, n=3, seed=1)
-    whole = labelling.page(FOUND, n=99, seed=1)
+    assert set(keys) <= {key(o) for o in FOUND}
+    assert page == page_of(FOUND, n=3, seed=1)
+    whole = page_of(FOUND, n=99, seed=1)
     assert "I can&#x27;t help with &lt;that&gt;." in whole
     assert whole.count('type="radio"') == 4 * len(LABELS)
     assert "http" not in whole
@@ -124,7 +128,7 @@ def test_the_page_is_blind_escaped_and_names_every_answer():
 def test_the_command(run, tmp_path, monkeypatch):
     labels = tmp_path / "labels.jsonl"
     labels.write_text(
-        "".join(json.dumps({"key": labelling.key(o), "label": "REFUSE"}) + "\n" for o in FOUND[:3])
+        "".join(json.dumps({"key": key(o), "label": "REFUSE"}) + "\n" for o in FOUND[:3])
     )
     monkeypatch.setattr(
         "dormant.models.load.load", lambda name: Judge("REFUSE", "ANSWER", "hm", "REFUSE")
@@ -146,13 +150,13 @@ def test_runs_without_answers(tmp_path):
     directory = RunDirectory.start(tmp_path / "run", {}, {})
     cell = CellKey("tuned", "refusal/declines", "plain")
     with pytest.raises(DormantError, match="nothing there is labelled"):
-        labelling.labelled(directory)
+        labelled(directory)
     directory.append(cell, [FOUND[0].model_copy(update={"output": None})])
     directory.close()
-    (cell_rates,) = labelling.rates(labelling.labelled(directory))
+    (cell_rates,) = rates(labelled(directory))
     assert cell_rates.empty is None
     with pytest.raises(DormantError, match="--keep-generations"):
-        labelling.with_text(labelling.labelled(directory))
+        with_text(labelled(directory))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_bad_labels(tmp_path, text, message):
     file = tmp_path / "l.jsonl"
     file.write_text(text)
     with pytest.raises(DormantError) as error:
-        labelling.read_labels(file)
+        read_labels(file)
     assert message in str(error.value)
 
 
@@ -180,7 +184,7 @@ def test_what_a_person_clicks_is_what_is_saved(tmp_path):
     from selenium.webdriver.common.by import By
 
     page = tmp_path / "label.html"
-    page.write_text(labelling.page(FOUND, n=3, seed=0), encoding="utf-8")
+    page.write_text(page_of(FOUND, n=3, seed=0), encoding="utf-8")
     options = ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
@@ -208,4 +212,4 @@ def test_what_a_person_clicks_is_what_is_saved(tmp_path):
         driver.refresh()
         assert driver.find_element(By.ID, "done").text == "3"
         assert [entry["message"] for entry in driver.get_log("browser")] == []
-    assert labelling.read_labels(file) == clicked
+    assert read_labels(file) == clicked

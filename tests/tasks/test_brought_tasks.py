@@ -11,8 +11,10 @@ import fakes  # noqa: F401  (registers the backend `fake`)
 from dormant.audit.run import audit
 from dormant.audit.run_dir import RunDirectory
 from dormant.audit.settings import AuditSettings
-from dormant.cli.task import TEMPLATE
 from dormant.errors import DormantError
+from dormant.tasks import custom
+
+TEMPLATE = custom.TEMPLATE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("keep", [True, False])

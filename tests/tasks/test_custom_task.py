@@ -14,12 +14,13 @@ from dormant import tasks
 from dormant.audit.sample import ItemSample
 from dormant.audit.score import score_cases
 from dormant.audit.transformed import transformed_cases
-from dormant.cli.task import TEMPLATE, app
+from dormant.cli.task import app
 from dormant.errors import DormantError
 from dormant.tasks import custom
 from dormant.tasks.task import GenerativeTask, draw_demonstrations
 
 ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = custom.TEMPLATE.read_text(encoding="utf-8")
 
 HEADER = {"name": "opposites", "title": "Name the opposite", "shots": 1}
 LINES = [

@@ -6,7 +6,12 @@ In a JSONL file the first line is the task, every further line one item in one l
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dormant.tasks.custom.reading import read
 from dormant.tasks.custom.task import Custom, GenerativeCustom
 
-__all__ = ["Custom", "GenerativeCustom", "read"]
+__all__ = ["TEMPLATE", "Custom", "GenerativeCustom", "read"]
+
+TEMPLATE = Path(__file__).with_name("template.toml")
+"""A small working task to start from."""

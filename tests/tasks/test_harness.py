@@ -116,6 +116,71 @@ def test_multiple_choice(write):
     assert task.version.startswith("2")
 
 
+CHANGES = {
+    "prompt": ("Answer:", "So:"),
+    "choices": ("doc_to_choice: choices", "doc_to_choice: '{{{{choices[::-1]}}}}'"),
+    "target": ("doc_to_target: answer", "doc_to_target: '{{{{answer}}}}'"),
+    "description": ("metric_list:", "description: Choose.\nmetric_list:"),
+    "delimiter": ("metric_list:", "fewshot_delimiter: '###'\nmetric_list:"),
+    "few-shot": ("metric_list:", "fewshot_config: {{sampler: first_n}}\nmetric_list:"),
+    "shots": ("metric_list:", "num_fewshot: 1\nmetric_list:"),
+    "metric": ("  - metric: acc\n", "  - metric: acc\n    ignore_case: true\n"),
+    "first metric": ("acc\n  - metric: acc_norm", "acc_norm\n  - metric: acc"),
+    "version": ("version: 2", "version: 3"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_configuration_is_a_changed_task(write, change):
+    before, after = CHANGES[change]
+    assert before in CHOICE
+    (task,) = tasks.get([f"lm-eval:{write(CHOICE)}"])
+    (same,) = tasks.get([f"lm-eval:{write(CHOICE)}"])
+    (other,) = tasks.get([f"lm-eval:{write(CHOICE.replace(before, after))}"])
+    assert task.version == same.version != other.version
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("take_first", "majority_vote"),
+        ("max_gen_toks: 7", "max_gen_toks: 8"),
+        ("ignore_case: true", "ignore_case: false"),
+    ],
+)
+def test_how_answers_are_generated_and_judged_is_part_of_the_version(write, before, after):
+    assert before in GENERATE
+    (task,) = tasks.get([f"lm-eval:{write(GENERATE)}"])
+    (other,) = tasks.get([f"lm-eval:{write(GENERATE.replace(before, after))}"])
+    assert task.version != other.version
+
+
+def test_a_function_of_the_tasks_own_is_part_of_the_version(write):
+    text = CHOICE.replace(
+        'doc_to_text: "Question: {{{{question}}}}\\nAnswer:"', "doc_to_text: !function utils.ask"
+    )
+    assert text != CHOICE
+    file = write(text)
+    versions = []
+    for word in ("Question", "Question", "Frage"):
+        (file.parent / "utils.py").write_text(
+            f"WORD = {word!r}\n\n\ndef ask(doc):\n    return WORD + doc['question']\n"
+        )
+        (task,) = tasks.get([f"lm-eval:{file}"])
+        versions.append(task.version)
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_moved_data_are_the_same_task(write, tmp_path):
+    (task,) = tasks.get([f"lm-eval:{write(CHOICE)}"])
+    moved = tmp_path / "elsewhere.jsonl"
+    moved.write_bytes((tmp_path / "data.jsonl").read_bytes())
+    file = tmp_path / "task.yaml"
+    file.write_text(CHOICE.format(data=moved))
+    (same,) = tasks.get([f"lm-eval:{file}"])
+    assert same.version == task.version
+
+
 @pytest.mark.parametrize("metric", ["acc", "acc_norm"])
 def test_the_harness_and_the_audit_agree(write, metric):
     file = write(CHOICE)

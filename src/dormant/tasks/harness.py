@@ -25,6 +25,7 @@ from dormant.prompts.case import Case
 from dormant.prompts.layout import cut, up_to
 from dormant.prompts.segment import Segment
 from dormant.tasks import data, nli
+from dormant.tasks.harness_config import configuration
 from dormant.tasks.task import Judgement, Measure
 
 _MEASURES: dict[tuple[str, str], Measure] = {
@@ -172,11 +173,12 @@ class HarnessTask:
     @cached_property
     def _version(self) -> str:
         text = json.dumps(list(self._docs.values()), sort_keys=True, default=str)
-        return f"{self.task.VERSION}+{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        digest = hashlib.sha256((text + configuration(self.task)).encode())
+        return f"{self.task.VERSION}+{digest.hexdigest()[:12]}"
 
     @property
     def version(self) -> str:
-        """The task's version and a fingerprint of its items."""
+        """The task's version and a fingerprint of its items and of its configuration."""
         return self._version
 
     def languages(self) -> tuple[str, ...]:

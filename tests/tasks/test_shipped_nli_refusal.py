@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "src/dormant/language/tasks/data"
+DATA = ROOT / "src/dormant/tasks/data"
 GOLDEN = ROOT / "tests/golden"
 
 CODES = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any, cast
 
 from dormant.errors import DormantError, unknown
@@ -58,6 +59,24 @@ class DataFile:
             raise self.error(f"{'.'.join(keys)} must be a non-empty string, not {value!r}", *keys)
         return value
 
+    def template(self, fields: Collection[str], *keys: str) -> str:
+        """Return the string under `keys`, in which each of the fields must stand once.
+
+        Raises:
+            DormantError: One doesn't, or there are other braces.
+        """
+        text = self.string(*keys)
+        try:
+            there = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+        except ValueError:
+            there = []  # a brace without its other
+        if sorted(there) != sorted(fields):
+            wanted = ", ".join(f"{{{name}}}" for name in fields)
+            raise self.error(
+                f"{'.'.join(keys)} must hold {wanted} once and no other braces: {text!r}", *keys
+            )
+        return text
+
     def strings(self, *keys: str) -> dict[str, str]:
         """Return the table of non-empty strings under `keys`."""
         return {name: self.string(*keys, name) for name in self.table(*keys)}
@@ -83,12 +102,6 @@ class DataFile:
         if not isinstance(value, dict) or not value:
             raise self.error(f"[{'.'.join(keys)}] must be a table with entries", *keys)
         return cast(dict[str, Any], value)
-
-    def check_keys(self, allowed: set[str]) -> None:
-        """Raise an error for the first top-level key that is not `allowed`."""
-        for key in self.values:
-            if key not in allowed:
-                raise self.error(str(unknown("key", key, allowed)), key)
 
     def _find(self, keys: tuple[str, ...]) -> Any:
         value: Any = self.values
@@ -132,13 +145,23 @@ def languages(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: name != "english"))
 
 
-def language_file(folder: Path, language: str) -> DataFile:
+def language_file(folder: Path, language: str, keys: Collection[str] = ()) -> DataFile:
     """Return the data of `language` from `folder`.
 
+    Args:
+        folder: Where the files are, one a language.
+        language: Which.
+        keys: The top-level keys that the file may have; none means any.
+
     Raises:
-        DormantError: There is no such file; the nearest name is suggested.
+        DormantError: There is no such file (the nearest name is suggested), or it has another key
+            (the line is named).
     """
     known = languages(folder)
     if language not in known:
         raise unknown(f"language of {folder.name}", language, known)
-    return read(folder / f"{language}.toml")
+    file = read(folder / f"{language}.toml")
+    for key in file.values if keys else ():
+        if key not in keys:
+            raise file.error(str(unknown("key", key, keys)), key)
+    return file

@@ -9,8 +9,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
-_ELSEWHERE = {"task", "task_alias", "tag", "metadata", "custom_dataset"}
-_ELSEWHERE |= {"dataset_path", "dataset_name", "dataset_kwargs"}
+_ELSEWHERE = {
+    *("task", "task_alias", "tag", "metadata"),
+    *("custom_dataset", "dataset_path", "dataset_name", "dataset_kwargs"),
+}
 """Names, notes, and where the items are: they have a fingerprint of their own, and data that were
 moved are the same data."""
 

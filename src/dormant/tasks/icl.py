@@ -57,8 +57,7 @@ def texts(language: str, folder: Path = FOLDER) -> Texts:
     Raises:
         DormantError: An unknown language, or a malformed file (named with its line).
     """
-    file = data.language_file(folder, language)
-    file.check_keys(_KEYS)
+    file = data.language_file(folder, language, _KEYS)
     sentences = icl_vs_if.texts(language).sentences
     pairs = {name: file.pairs(name) for name in _WORD_ABILITIES}
     for name, rule in _SENTENCE_RULES.items():

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from string import Formatter
 
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment, Span
@@ -68,21 +67,12 @@ def texts(language: str, folder: Path = FOLDER) -> Texts:
     Raises:
         DormantError: An unknown language, or a malformed file (named with its line).
     """
-    file = data.language_file(folder, language)
-    file.check_keys(_KEYS)
-    question = file.string("arithmetic", "question")
-    fields = {name for _, name, _, _ in Formatter().parse(question) if name is not None}
-    if fields != {"a", "operator", "b"}:
-        raise file.error(
-            f"arithmetic.question must hold {{a}}, {{operator}} and {{b}}: {question!r}",
-            "arithmetic",
-            "question",
-        )
+    file = data.language_file(folder, language, _KEYS)
     return Texts(
         input_label=file.string("labels", "input"),
         output_label=file.string("labels", "output"),
         instructions={verb: file.string("instructions", verb) for verb in ("repeat", "capitalize")},
-        question=question,
+        question=file.template(("a", "operator", "b"), "arithmetic", "question"),
         operators={name: file.string("arithmetic", "operators", name) for name in _OPERATIONS},
         sentences=file.strings("sentences"),
     )
@@ -95,11 +85,13 @@ class IclVsIf:
     Attributes:
         verb: "repeat" or "capitalize": what the demonstrations do.
         query: "arithmetic" or "blank": what the query asks for.
+        title: What the ability is.
         folder: Where the language files are.
     """
 
     verb: str
     query: str
+    title: str
     folder: Path = FOLDER
     measure: Measure = "greedy"
     chance: float = 0.0
@@ -110,13 +102,6 @@ class IclVsIf:
     def name(self) -> str:
         """The ability's name."""
         return f"icl_vs_if/{self.verb}-{self.query}"
-
-    @property
-    def title(self) -> str:
-        """What the ability is."""
-        does = "repeat the input" if self.verb == "repeat" else "capitalize the input"
-        asks = "an arithmetic question" if self.query == "arithmetic" else "a blank to fill"
-        return f"Follow the demonstrations ({does}) although the query is {asks}"
 
     def languages(self) -> tuple[str, ...]:
         """Return the languages that have a file."""
@@ -167,5 +152,9 @@ def _numbers(text: str) -> tuple[Span, ...]:
 
 
 TASKS = tuple(
-    IclVsIf(verb, query) for verb in ("repeat", "capitalize") for query in ("arithmetic", "blank")
+    IclVsIf(
+        verb, query, f"Follow the demonstrations ({verb} the input) although the query is {asks}"
+    )
+    for verb in ("repeat", "capitalize")
+    for query, asks in (("arithmetic", "an arithmetic question"), ("blank", "a blank to fill"))
 )

@@ -68,17 +68,11 @@ def texts(language: str, folder: Path = FOLDER) -> Texts:
     """Read one language's file.
 
     Raises:
-        DormantError: An unknown language, or a malformed file (named with its line).
+        DormantError: An unknown language, or a malformed file (named with its line): the question
+            must offer every label, and no label may begin another.
     """
-    file = data.language_file(folder, language)
-    file.check_keys(_KEYS)
-    question = file.string("template", "question")
-    if question.count(_HYPOTHESIS) != 1 or "{" in question.replace(_HYPOTHESIS, ""):
-        raise file.error(
-            f"template.question must hold {_HYPOTHESIS} once and no other braces: {question!r}",
-            "template",
-            "question",
-        )
+    file = data.language_file(folder, language, _KEYS)
+    question = file.template(("hypothesis",), "template", "question")
     labels = {name: file.string("labels", name) for name in LABELS}
     for name, word in labels.items():
         if any(other.startswith(word) for key, other in labels.items() if key != name):

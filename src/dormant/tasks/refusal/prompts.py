@@ -47,8 +47,7 @@ def shipped() -> Source:
     prompts: dict[str, dict[str, str]] = {}
     expected: dict[str, str] = {}
     for language in data.languages(FOLDER):
-        file = data.language_file(FOLDER, language)
-        file.check_keys(_KEYS)
+        file = data.language_file(FOLDER, language, _KEYS)
         names = file.table("prompts")
         prompts[language] = {name: file.string("prompts", name, "text") for name in names}
         wanted = {name: file.string("prompts", name, "expected") for name in names}

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dormant.finetuning.lora import read_pairs
+from dormant.finetuning.data import read_pairs
 from dormant.models import spec as specs
 from dormant.tasks import icl, icl_vs_if
 

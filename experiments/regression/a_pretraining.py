@@ -12,10 +12,11 @@ import numpy as np
 from common import arguments, sweep_runs
 from matplotlib.figure import Figure
 
+from dormant.regression.drawing import LINE_STYLES, line, panels, write_figure
 from dormant.regression.evaluation import Errors
-from dormant.regression.figures import LOOKS, Row, estimate_row, line, panels, write_figure
 from dormant.regression.records import mean_estimate
 from dormant.regression.rundir import LabRun
+from dormant.regression.tables import Row, estimate_row
 
 TITLES = {0.0: "D_cont alone", 0.5: "D_mix, α = 0.5", 1.0: "D_disc alone"}
 """By α. The optimum of a panel is that of the panel's own prior."""
@@ -48,17 +49,17 @@ def tabulate(runs: dict[float, LabRun]) -> list[Row]:
 def draw(rows: list[Row]) -> Figure:
     """Draw a panel for each prior."""
     figure, axes = panels(3, width=3.6, height=3.4)
-    looks = {
-        "pretrained": LOOKS["pretrained"]._replace(label="transformer"),
-        "ridge": LOOKS["ridge"]._replace(label="ridge"),
-        "discrete": LOOKS["discrete"]._replace(label="discrete"),
-        "optimum": LOOKS["optimum"]._replace(label="optimum of the prior"),
+    styles = {
+        "pretrained": LINE_STYLES["pretrained"]._replace(label="transformer"),
+        "ridge": LINE_STYLES["ridge"]._replace(label="ridge"),
+        "discrete": LINE_STYLES["discrete"]._replace(label="discrete"),
+        "optimum": LINE_STYLES["optimum"]._replace(label="optimum of the prior"),
     }
     for axis, title in zip(axes, TITLES.values(), strict=True):
         here = [row for row in rows if row["prior"] == title]
-        for name, look in looks.items():
+        for name, style in styles.items():
             those = [row for row in here if row["predictor"] == name]
-            line(axis, look, [float(row["exemplars"]) for row in those], those)
+            line(axis, style, [float(row["exemplars"]) for row in those], those)
         axis.set(title=title, xlabel="exemplars before the query")
         axis.xaxis.get_major_locator().set_params(integer=True)
         top = max(float(r["estimate"]) for r in here if r["predictor"] in ("pretrained", "ridge"))

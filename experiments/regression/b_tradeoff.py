@@ -13,9 +13,10 @@ from __future__ import annotations
 from common import arguments, sweep_runs
 from matplotlib.figure import Figure
 
-from dormant.regression.figures import LOOKS, Row, panels, write_figure
+from dormant.regression.drawing import LINE_STYLES, panels, write_figure
 from dormant.regression.records import mean_estimate
 from dormant.regression.rundir import LabRun
+from dormant.regression.tables import Row
 
 
 def tabulate(runs: dict[float, LabRun]) -> list[Row]:
@@ -49,10 +50,10 @@ def draw(rows: list[Row]) -> Figure:
             ]
             for p in ("cont", "disc")
         ]
-        look = LOOKS[name]
+        style = LINE_STYLES[name]
         axes.errorbar(
-            xs, ys, xerr=errors[0], yerr=errors[1], fmt=look.marker or "v", linestyle=look.style,
-            color=look.colour, label=label, elinewidth=0.8,
+            xs, ys, xerr=errors[0], yerr=errors[1], fmt=style.marker or "v", linestyle=style.line,
+            color=style.colour, label=label, elinewidth=0.8,
         )  # fmt: skip
         if name == "pretrained":
             for row, x, y in zip(those, xs, ys, strict=True):

@@ -6,7 +6,8 @@ python experiments/regression/c_finetuning.py runs/lab-quick
 
 from common import arguments
 
-from dormant.regression.figures import FIGURES, write_figure
+from dormant.regression.drawing import write_figure
+from dormant.regression.figures import FIGURES
 from dormant.regression.rundir import LabRun
 
 read = arguments(__doc__, "runs/lab-quick")

@@ -18,13 +18,14 @@ from matplotlib.figure import Figure
 
 from dormant.conjugation import conjugate
 from dormant.regression.conjugates import LabPredictor, adaptive, averaged, transform_set
+from dormant.regression.drawing import LINE_STYLES, panels, write_figure
 from dormant.regression.evaluation import batched, prompts_of, squared_errors
-from dormant.regression.figures import LOOKS, Row, estimate_row, panels, write_figure
 from dormant.regression.records import mean_estimate
 from dormant.regression.rundir import LabRun
 from dormant.regression.scale import Scale
 from dormant.regression.shapes import Prompts
-from dormant.regression.task_priors import world
+from dormant.regression.tables import Row, estimate_row
+from dormant.regression.task_priors import task_priors
 
 SETS = {
     "scales": "labels × each γ",
@@ -49,7 +50,7 @@ def remembered(predict: LabPredictor) -> LabPredictor:
 
 def losses(run: LabRun, seed: int, count: int) -> dict[str, dict[str, np.ndarray]]:
     """Return every predictor's loss by prompt (B,), by prior."""
-    settings, priors, gamma = run.settings, world(run.settings, seed), run.results().gamma
+    settings, priors, gamma = run.settings, task_priors(run.settings, seed), run.results().gamma
     tuned = batched(run.seed(seed).model("finetuned"))
     predictors = {
         "fine-tuned": tuned,
@@ -101,7 +102,7 @@ def draw(rows: list[Row]) -> Figure:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.errorbar(
         middle, places, xerr=[middle - low, high - middle], fmt="D",
-        color=LOOKS["conjugated"].colour, capsize=2.5, elinewidth=1,
+        color=LINE_STYLES["conjugated"].colour, capsize=2.5, elinewidth=1,
     )  # fmt: skip
     axes.set_yticks(places, [str(row["predictor"]) for row in rows])
     axes.set(

@@ -13,12 +13,13 @@ from common import arguments
 from matplotlib.figure import Figure
 
 from dormant.conjugation import conjugate
+from dormant.regression.drawing import LINE_STYLES, line, panels, write_figure
 from dormant.regression.evaluation import batched, prompts_of
-from dormant.regression.figures import LOOKS, Row, estimate_row, line, panels, write_figure
 from dormant.regression.inference import Parts, exact, explained, fitted, parts
 from dormant.regression.rundir import LabRun
 from dormant.regression.scale import Scale
-from dormant.regression.task_priors import world
+from dormant.regression.tables import Row, estimate_row
+from dormant.regression.task_priors import task_priors
 
 EDGES = np.linspace(0, 1, 9)
 LABELS = {"cont": "prompts of D_cont", "disc": "prompts of D_disc"}
@@ -30,7 +31,7 @@ def collected(run: LabRun) -> dict[str, dict[str, list[Parts]]]:
     names = ("pretrained", "finetuned", "conjugated")
     found: dict[str, dict[str, list[Parts]]] = {name: {"cont": [], "disc": []} for name in names}
     for seed in run.settings.seeds:
-        priors, files = world(run.settings, seed), run.seed(seed)
+        priors, files = task_priors(run.settings, seed), run.seed(seed)
         tuned = batched(files.model("finetuned"))
         predictors = {
             "pretrained": batched(files.model("pretrained")),
@@ -80,23 +81,23 @@ def _row(prior: str, name: str, k: int | str, low: float | str, found) -> Row:
 def draw(rows: list[Row]) -> Figure:
     """Draw ĝ by exemplars on both priors, and against the exact g."""
     figure, axes = panels(3, width=3.7, height=3.5)
-    looks = {
-        "exact": LOOKS["ridge"]._replace(label="exact g"),
-        "pretrained": LOOKS["pretrained"],
-        "finetuned": LOOKS["finetuned"],
-        "conjugated": LOOKS["conjugated"],
+    styles = {
+        "exact": LINE_STYLES["ridge"]._replace(label="exact g"),
+        "pretrained": LINE_STYLES["pretrained"],
+        "finetuned": LINE_STYLES["finetuned"],
+        "conjugated": LINE_STYLES["conjugated"],
     }
     for axis, prior in zip(axes[:2], ("cont", "disc"), strict=True):
-        for name, look in looks.items():
+        for name, style in styles.items():
             those = [row for row in rows if row["prior"] == prior and row["predictor"] == name]
-            line(axis, look, [float(row["exemplars"]) for row in those], those)
+            line(axis, style, [float(row["exemplars"]) for row in those], those)
         axis.set(title=f"On {LABELS[prior]}", xlabel="exemplars before the query")
         axis.xaxis.get_major_locator().set_params(integer=True)
     both = [row for row in rows if row["prior"] == "both"]
     xs = [float(row["estimate"]) for row in both if row["predictor"] == "exact"]
-    for name, look in looks.items():
+    for name, style in styles.items():
         those = [row for row in both if row["predictor"] == name]
-        line(axes[2], look, xs, those)
+        line(axes[2], style, xs, those)
     axes[2].set(title="On both, by the exact g", xlabel="exact g of pretraining (in bins)")
     axes[0].set_ylabel("share of the prediction on w_disc: g")
     for axis in axes:

@@ -21,9 +21,10 @@ from pathlib import Path
 from common import arguments
 from matplotlib.figure import Figure
 
-from dormant.regression.figures import LOOKS, Row, write_figure
+from dormant.regression.drawing import LINE_STYLES, write_figure
 from dormant.regression.records import net_share
 from dormant.regression.rundir import LabRun
+from dormant.regression.tables import Row
 
 PANELS = {
     "replay": ("Replay", "share of prompts from pretraining"),
@@ -35,10 +36,10 @@ PANELS = {
     "family": ("Functions", "family (pretrained for 1 000 steps)"),
 }
 LINES = {
-    "pretrained": LOOKS["pretrained"],
-    "finetuned": LOOKS["finetuned"],
-    "finetuned_conjugated": LOOKS["conjugated"],
-    "ridge": LOOKS["ridge"]._replace(label="ridge"),
+    "pretrained": LINE_STYLES["pretrained"],
+    "finetuned": LINE_STYLES["finetuned"],
+    "finetuned_conjugated": LINE_STYLES["conjugated"],
+    "ridge": LINE_STYLES["ridge"]._replace(label="ridge"),
 }
 SHIFTS = dict(zip(LINES, (-0.09, -0.03, 0.03, 0.09), strict=True))
 """Sideways, so that intervals don't hide one another."""
@@ -89,14 +90,14 @@ def draw(rows: list[Row]) -> Figure:
     axes = figure.subplots(2, columns).ravel()
     for axis, field in zip(axes, fields, strict=False):
         here = [row for row in rows if row["field"] == field]
-        for name, look in LINES.items():
+        for name, style in LINES.items():
             middle = [float(row[name]) for row in here]
             below = [float(row[name]) - float(row[f"{name}_low"]) for row in here]
             above = [float(row[f"{name}_high"]) - float(row[name]) for row in here]
             places = [place + SHIFTS[name] for place in range(len(here))]
             axis.errorbar(
-                places, middle, [below, above], fmt=look.marker or "_", color=look.colour,
-                linestyle=look.style, linewidth=1, capsize=2, elinewidth=0.8, label=look.label,
+                places, middle, [below, above], fmt=style.marker or "_", color=style.colour,
+                linestyle=style.line, linewidth=1, capsize=2, elinewidth=0.8, label=style.label,
             )  # fmt: skip
         axis.set_xticks(range(len(here)), [str(row["value"]) for row in here])
         axis.set(title=PANELS[field][0], xlabel=PANELS[field][1])

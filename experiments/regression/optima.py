@@ -22,14 +22,14 @@ from dormant.regression.evaluation import prompts_of, squared_errors
 from dormant.regression.priors import Prior
 from dormant.regression.scale import Scale
 from dormant.regression.settings import LabSettings
-from dormant.regression.task_priors import world
+from dormant.regression.task_priors import task_priors
 
 GAMMA = 3.0
 
 
 def losses(chosen: LabSettings, seed: int) -> dict[str, float]:
     """Return one seed's exact losses."""
-    priors = world(chosen, seed)
+    priors = task_priors(chosen, seed)
 
     def loss(predict: LabPredictor, prior: Prior, name: str) -> float:
         return float(squared_errors(predict, prompts_of(prior, name, chosen, seed)).mean())

@@ -69,12 +69,12 @@ def test_a_diverged_run_is_one_line_and_code_2(dormant, tiny):
 
 
 def test_ctrl_c_is_code_130(dormant, tiny, monkeypatch):
-    from dormant.regression import lab
+    from dormant.regression import phase
 
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lab, "train", interrupted)
+    monkeypatch.setattr(phase, "train", interrupted)
     found = dormant("lab", "run", tiny, "-q", "--device", "cpu")
     assert found.code == 130
     assert "the same command goes on" in found.err

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 import torch
 import typer
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -17,7 +18,10 @@ from typer.testing import CliRunner
 from dormant.cli.tune import tune as tune_command
 from dormant.errors import DormantError
 from dormant.finetuning import lora as tuning
-from dormant.finetuning.lora import Pair, StepLog, TuningSettings, read_pairs, save_adapter
+from dormant.finetuning.data import Pair, read_pairs
+from dormant.finetuning.lora import StepLog
+from dormant.finetuning.saving import save_adapter
+from dormant.finetuning.settings import TuningSettings
 
 DATA = [
     Pair(f"Input: {word} {noun}\nOutput:", f" {label}")
@@ -114,6 +118,64 @@ def test_loss_is_the_mean_over_completion_tokens() -> None:
     # LoRA starts at B = 0, so that the first loss is the base's.
     tuning.tune(model, tokenizer, DATA, settings, on_step=log.append)
     assert log[0].loss == pytest.approx(total / count, rel=1e-5)
+
+
+def plain_loss(model: LlamaForCausalLM, batch: list[Pair]) -> torch.Tensor:
+    """Mean cross entropy over completion tokens: one example at a time, the whole logits."""
+    tokenizer = tiny_tokenizer()
+    losses: list[torch.Tensor] = []
+    for pair in batch:
+        prompt = tokenizer(pair.prompt)["input_ids"]
+        answer = [*tokenizer(pair.completion)["input_ids"], tokenizer.eos_token_id]
+        logits = model(input_ids=torch.tensor([prompt + answer])).logits[0]
+        logprobs = logits.log_softmax(-1)[len(prompt) - 1 : -1]
+        losses.append(-logprobs.gather(1, torch.tensor(answer)[:, None]).flatten())
+    return torch.cat(losses).mean()
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's own
+def test_the_training_log_is_that_of_a_plain_loop() -> None:
+    """Losses, replay and rates of every step, against a loop that shares nothing with `tune`."""
+    settings = TuningSettings(
+        steps=7, batch_size=4, learning_rate=1e-2, warmup_steps=2, rank=2, replay_weight=0.5, seed=5
+    )
+    _, log = run(settings, REPLAY)
+    base = tiny_model()
+    torch.manual_seed(5)
+    model = get_peft_model(
+        base, LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=4, target_modules="all-linear")
+    ).train()
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    adam = torch.optim.AdamW(weights, lr=1.0, weight_decay=0.0)
+    orders = {
+        "data": (DATA, random.Random("5/data")),
+        "replay": (REPLAY, random.Random("5/replay")),
+    }
+    waiting: dict[str, list[Pair]] = {"data": [], "replay": []}
+
+    def batch(kind: str) -> list[Pair]:
+        examples, order = orders[kind]
+        while len(waiting[kind]) < 4:
+            waiting[kind] += order.sample(examples, len(examples))
+        taken, waiting[kind] = waiting[kind][:4], waiting[kind][4:]
+        return taken
+
+    for step, line in enumerate(log, start=1):
+        # Up over two steps, then down by a line to a tenth at the last.
+        factor = step / 3 if step <= 2 else 0.1 + 0.9 * (7 - step) / 5
+        adam.param_groups[0]["lr"] = 1e-2 * factor
+        adam.zero_grad()
+        loss, replay = plain_loss(model, batch("data")), plain_loss(model, batch("replay"))
+        (loss + 0.5 * replay).backward()
+        norm = torch.stack([weight.grad.norm() for weight in weights]).norm()
+        for weight in weights:
+            weight.grad *= min(1.0, 1.0 / (norm.item() + 1e-6))
+        adam.step()
+        assert line.learning_rate == pytest.approx(1e-2 * factor, rel=1e-12)
+        # Float32, padded and summed in another order.
+        assert line.loss == pytest.approx(loss.item(), rel=1e-4)
+        assert line.replay_loss == pytest.approx(replay.item(), rel=1e-4)
+    assert len(log) == 7
 
 
 def test_replay_is_logged_and_weighted() -> None:

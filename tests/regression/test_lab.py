@@ -15,6 +15,7 @@ import torch
 from dormant.errors import DormantError
 from dormant.progress import Silent
 from dormant.regression import lab
+from dormant.regression import phase as one_phase
 from dormant.regression.evaluation import prompts_of
 from dormant.regression.priors import Mixture, Units
 from dormant.regression.records import (
@@ -27,7 +28,7 @@ from dormant.regression.records import (
 from dormant.regression.rundir import LabRun, Log
 from dormant.regression.settings import changed, load
 from dormant.regression.streams import stream
-from dormant.regression.task_priors import world
+from dormant.regression.task_priors import task_priors
 from dormant.rundirs import locked
 
 
@@ -88,7 +89,7 @@ def test_losses_are_averages_over_prompts_and_all_positions(tiny_run):
     results, settings = tiny_run.results(), tiny_run.settings
     means = []
     for seed in settings.seeds:
-        priors = world(settings, seed)
+        priors = task_priors(settings, seed)
         xs, ys = prompts_of(priors.cont, "cont", settings, seed)
         model = tiny_run.seed(seed).model("finetuned")
         with torch.no_grad():
@@ -107,7 +108,7 @@ def test_gamma_is_chosen_on_prompts_of_their_own(tiny_run):
             one[f"cont/finetuned@{gamma:g}"] = np.full((4, 6), -gamma)
     assert best_gamma(errors, gammas) == 2.0
     settings = tiny_run.settings
-    prior = world(settings, 0).cont
+    prior = task_priors(settings, 0).cont
     reported = prompts_of(prior, "cont", settings, 0).ys
     choosing = prompts_of(prior, "choosing", settings, 0).ys
     assert not set(reported.flatten().tolist()) & set(choosing.flatten().tolist())
@@ -166,7 +167,7 @@ def test_a_stopped_run_resumes_to_the_same_numbers(tiny_run, tmp_path, steps):
 
 
 def test_a_finished_run_is_not_run_again(tiny_run, monkeypatch):
-    monkeypatch.setattr(lab, "train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(one_phase, "train", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(lab, "measure", lambda *a, **k: pytest.fail("measured again"))
     before = tiny_run.results()
     assert lab.run(tiny_run.settings, tiny_run.path, device="cpu") == before
@@ -277,19 +278,19 @@ def test_a_learner_of_all_units_loses_nothing_under_scaling(tiny_preset):
     settings = load(
         str(tiny_preset), ["pretraining_tau=none", "pretraining_units=[1,3]", "alpha=0"]
     )
-    priors = world(settings, 0)
+    priors = task_priors(settings, 0)
     assert isinstance(priors.pretraining, Units)
     prompts = prompts_of(priors.cont, "cont", settings, 0)
     torch.testing.assert_close(priors.pretraining(prompts), priors.cont(prompts))
 
 
 def test_fine_tuning_draws_what_is_asked(tiny_preset):
-    plain = world(load(str(tiny_preset)), 0)
+    plain = task_priors(load(str(tiny_preset)), 0)
     assert plain.finetuning is plain.disc
-    other = world(load(str(tiny_preset), ["finetuning.tasks=other"]), 0)
+    other = task_priors(load(str(tiny_preset), ["finetuning.tasks=other"]), 0)
     assert not torch.equal(other.disc.tasks, plain.disc.tasks)
     assert torch.equal(other.pretraining.components[0].tasks, plain.disc.tasks)
-    replayed = world(load(str(tiny_preset), ["replay=0.25"]), 0).finetuning
+    replayed = task_priors(load(str(tiny_preset), ["replay=0.25"]), 0).finetuning
     assert isinstance(replayed, Mixture)
     assert replayed.weights == (0.25, 0.75)
     assert replayed.components[0].weights == (0.5, 0.5)
@@ -297,10 +298,10 @@ def test_fine_tuning_draws_what_is_asked(tiny_preset):
 
 def test_a_finite_fine_tuning_set_repeats_its_prompts(tiny_preset):
     settings = load(str(tiny_preset), ["finetuning.prompts=5"])
-    prior = world(settings, 0).finetuning
+    prior = task_priors(settings, 0).finetuning
     drawn = prior.sample(200, 6, stream(0, "step"))
     assert len({tuple(ys.tolist()) for ys in drawn.ys}) == 5
-    torch.testing.assert_close(prior(drawn), world(settings, 0).disc(drawn))
+    torch.testing.assert_close(prior(drawn), task_priors(settings, 0).disc(drawn))
     with pytest.raises(DormantError, match="6 positions, not 4"):
         prior.sample(2, 4, stream(0, "step"))
 

@@ -13,7 +13,7 @@ from scipy import stats as scipy_stats
 
 from dormant.errors import DormantError
 from dormant.regression.functions import Cosine, Linear, Quadratic, family
-from dormant.regression.gaussian import one_step
+from dormant.regression.one_step import one_step
 from dormant.regression.priors import Discrete, Gaussian, Mixture, ScaleMixture, Sparse, Units
 from dormant.regression.shapes import Prompts
 from dormant.regression.streams import stream
@@ -246,7 +246,7 @@ def test_two_ways_of_solving_agree(monkeypatch):
     features = torch.randn(4, 30, 6, generator=stream(8, "ways"), dtype=torch.float64)
     ys = torch.randn(4, 30, generator=stream(9, "ways"), dtype=torch.float64)
     first = one_step(features, ys, tau=1.5, sigma=0.4)
-    monkeypatch.setattr("dormant.regression.gaussian._CONDITION_LIMIT", 0.0)
+    monkeypatch.setattr("dormant.regression.one_step._CONDITION_LIMIT", 0.0)
     second = one_step(features, ys, tau=1.5, sigma=0.4)
     for one, other in zip(first, second, strict=True):
         torch.testing.assert_close(one, other, **TIGHT)
@@ -303,7 +303,7 @@ def test_chunks_do_not_change_anything(monkeypatch):
     prior = priors()["scale-mixture"]
     prompts = prior.sample(7, 6, stream(11, "chunks"))
     whole = prior.solve(*prompts)
-    monkeypatch.setattr("dormant.regression.gaussian.CHUNK_NUMBERS", 1)
+    monkeypatch.setattr("dormant.regression.one_step.CHUNK_NUMBERS", 1)
     for one, other in zip(whole, prior.solve(*prompts), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 

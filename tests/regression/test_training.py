@@ -1,6 +1,7 @@
 """Resuming, diverging, learning, fine-tuning in part, and several processes."""
 
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import ValidationError
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from dormant.errors import DormantError
 from dormant.regression.checkpoints import load_checkpoint
 from dormant.regression.functions import Linear
 from dormant.regression.muon import Muon
-from dormant.regression.optimisers import optimisers, rate_factor
+from dormant.regression.optimisers import optimisers
 from dormant.regression.priors import Discrete, Gaussian, Mixture
 from dormant.regression.shapes import Prompts
 from dormant.regression.streams import stream
@@ -229,16 +231,55 @@ def test_muon_is_pytorchs():
         assert float(one.detach().norm()) > 0.1
 
 
-def test_schedules():
-    def of(schedule):
-        return [rate_factor(schedule, step, 10, 2) for step in range(10)]
+@pytest.fixture
+def rates():
+    """The learning rate of every optimiser's step while the test runs."""
+    seen = []
+    handle = register_optimizer_step_pre_hook(
+        lambda optimiser, args, options: seen.append(optimiser.param_groups[0]["lr"])
+    )
+    yield seen
+    handle.remove()
 
-    assert of("constant") == [0.5] + [1.0] * 9
-    assert of("linear") == pytest.approx([0.5, 1.0, *(1 - i / 8 for i in range(8))])
-    cosine = of("cosine")
-    assert cosine[:3] == [0.5, 1.0, 1.0]
-    assert cosine[6] == pytest.approx(0.5)
-    assert 0 < cosine[9] < 0.05
+
+@pytest.mark.parametrize(
+    ("schedule", "after_warmup"),
+    [
+        ("constant", lambda done: 1.0),
+        ("linear", lambda done: 1.0 - done),
+        ("cosine", lambda done: 0.5 * (1.0 + math.cos(math.pi * done))),
+    ],
+)
+def test_rates_follow_the_formula_in_a_resumed_run_too(
+    small, mixed, tmp_path, rates, schedule, after_warmup
+):
+    """Peak · (step + 1) / 2 at steps 0 and 1, then the shape of the share done; to the bit."""
+    chosen = settings(steps=10, warmup=2, schedule=schedule)
+
+    def run(on_log):
+        train(
+            small(), mixed, chosen, positions=8, seed=0, phase="p",
+            checkpoint=tmp_path / "c.pt", on_log=on_log,
+        )  # fmt: skip
+
+    def stop(line):
+        raise Stopped
+
+    expected = [1e-3 * (step + 1) / 2 for step in range(2)]
+    expected += [1e-3 * after_warmup((step - 2) / 8) for step in range(2, 10)]
+    with pytest.raises(Stopped):
+        run(stop)  # at step 5, before its file
+    assert rates == expected[:5]
+    rates.clear()
+    run(lambda line: None)
+    assert rates == expected
+    rates.clear()
+    (tmp_path / "c.pt").unlink()
+    with pytest.raises(Stopped):
+        run(lambda line: stop(line) if line.step == 10 else None)
+    rates.clear()
+    run(lambda line: None)  # from step 5
+    assert rates == expected[5:]
 
 
 def test_unknown_settings_are_refused():

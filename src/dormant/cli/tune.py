@@ -51,8 +51,10 @@ def tune(
 
     Writes the adapter (PEFT, bfloat16 safetensors), its settings and a log with a line a step.
     """
-    from dormant.finetuning.lora import TuningSettings, read_pairs, save_adapter
+    from dormant.finetuning.data import read_pairs
     from dormant.finetuning.lora import tune as train
+    from dormant.finetuning.saving import save_adapter
+    from dormant.finetuning.settings import TuningSettings
     from dormant.models.load import load_hf
     from dormant.models.spec import parse
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dormant.errors import DormantError
 from dormant.regression.functions import Family
-from dormant.regression.gaussian import CHUNK_NUMBERS, one_step
+from dormant.regression.one_step import CHUNK_NUMBERS, one_step
 from dormant.regression.shapes import Predictions, Prompts, checked
 
 

@@ -27,7 +27,7 @@ from dormant.regression.scale import Scale
 from dormant.regression.settings import LabSettings
 from dormant.regression.shapes import Predictions, Prompts
 from dormant.regression.streams import stream
-from dormant.regression.task_priors import World
+from dormant.regression.task_priors import TaskPriors
 from dormant.regression.transformer import Transformer
 
 Errors: TypeAlias = Mapping[str, NDArray[np.float32]]
@@ -75,14 +75,18 @@ def prompts_of(prior: Prior, purpose: str, settings: LabSettings, seed: int) -> 
 
 
 def measure(
-    pretrained: Transformer, finetuned: Transformer, world: World, settings: LabSettings, seed: int
+    pretrained: Transformer,
+    finetuned: Transformer,
+    priors: TaskPriors,
+    settings: LabSettings,
+    seed: int,
 ) -> dict[str, NDArray[Any]]:
     """Measure one seed's models and the exact predictors on the same prompts.
 
     Args:
         pretrained: The transformer after pretraining.
         finetuned: The transformer after fine-tuning.
-        world: The seed's priors.
+        priors: The seed's priors.
         settings: The run's.
         seed: The seed; prompts depend on it alone.
 
@@ -93,33 +97,33 @@ def measure(
     plain: dict[str, LabPredictor] = {
         "pretrained": batched(pretrained, device),
         "finetuned": batched(finetuned, device),
-        "ridge": batched(world.cont),
-        "discrete": batched(world.disc),
-        "optimum": batched(world.pretraining),
+        "ridge": batched(priors.cont),
+        "discrete": batched(priors.disc),
+        "optimum": batched(priors.pretraining),
     }
-    found: dict[str, NDArray[Any]] = {}
-    priors: dict[str, Prior] = {"cont": world.cont, "disc": world.disc}
-    for name, prior in priors.items():
+    errors: dict[str, NDArray[Any]] = {}
+    measured_on: dict[str, Prior] = {"cont": priors.cont, "disc": priors.disc}
+    for name, prior in measured_on.items():
         prompts = prompts_of(prior, name, settings, seed)
         for predictor, predict in plain.items():
-            found[f"{name}/{predictor}"] = squared_errors(predict, prompts)
+            errors[f"{name}/{predictor}"] = squared_errors(predict, prompts)
         for predictor in ("pretrained", "finetuned", "optimum"):
             for gamma in settings.evaluation.gammas:
                 conjugated = conjugate(plain[predictor], Scale(gamma))
                 key = f"{name}/{conjugated_name(predictor, gamma)}"
-                found[key] = squared_errors(conjugated, prompts)
-        found[f"{name}/log_evidence"] = world.disc.log_evidence(*prompts).float().numpy()
+                errors[key] = squared_errors(conjugated, prompts)
+        errors[f"{name}/log_evidence"] = priors.disc.log_evidence(*prompts).float().numpy()
     # γ is chosen on prompts of their own, so that its loss is no better than it looks.
-    others = prompts_of(world.cont, "choosing", settings, seed)
+    others = prompts_of(priors.cont, "choosing", settings, seed)
     for gamma in settings.evaluation.gammas:
         conjugated = conjugate(plain["finetuned"], Scale(gamma))
         key = f"choosing/{conjugated_name('finetuned', gamma)}"
-        found[key] = squared_errors(conjugated, others)
-    return found
+        errors[key] = squared_errors(conjugated, others)
+    return errors
 
 
 def follower(
-    model: Transformer, world: World, settings: LabSettings, seed: int
+    model: Transformer, priors: TaskPriors, settings: LabSettings, seed: int
 ) -> Callable[[], dict[str, float]]:
     """Return what measures a model's losses now, for following it through fine-tuning.
 
@@ -130,16 +134,16 @@ def follower(
     device = next(model.parameters()).device
     predict = batched(model, device)
     sets = {
-        "cont": prompts_of(world.cont, "curve cont", settings, seed),
-        "disc": prompts_of(world.disc, "curve disc", settings, seed),
+        "cont": prompts_of(priors.cont, "curve cont", settings, seed),
+        "disc": prompts_of(priors.disc, "curve disc", settings, seed),
     }
 
-    def look() -> dict[str, float]:
-        found: dict[str, float] = {}
+    def losses() -> dict[str, float]:
+        now: dict[str, float] = {}
         for name, prompts in sets.items():
-            losses = squared_errors(predict, prompts).mean(1)
-            found[name] = float(losses.mean())
-            found[f"{name}_error"] = float(losses.std(ddof=1) / len(losses) ** 0.5)
-        return found
+            of_prompts = squared_errors(predict, prompts).mean(1)
+            now[name] = float(of_prompts.mean())
+            now[f"{name}_error"] = float(of_prompts.std(ddof=1) / len(of_prompts) ** 0.5)
+        return now
 
-    return look
+    return losses

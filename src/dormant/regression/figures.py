@@ -1,73 +1,37 @@
-"""Figures (c), (d), (e) of a run, each a table first: the PNG shows what the CSV says.
-
-Colours are Okabe & Ito's, which colour-blind readers can tell apart; line styles differ too.
-"""
+"""Figures (c), (d), (e) of a run, each a table first."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 from scipy import stats
 
-from dormant.files import guarded, write_atomically
+from dormant.files import guarded
+from dormant.regression.drawing import (
+    LINE_STYLES,
+    LineStyle,
+    columns,
+    fit_to_estimates,
+    legend_below,
+    line,
+    panels,
+    write_figure,
+)
 from dormant.regression.evaluation import Errors, conjugated_name
 from dormant.regression.records import best_gamma, mean_estimate
 from dormant.regression.rundir import LabRun
+from dormant.regression.tables import Row, estimate_row
 from dormant.results import Estimate
 from dormant.statistics.intervals import LEVEL
-
-Row: TypeAlias = "dict[str, float | str]"
 
 BINS = 10
 """Bins of equal size for figure (d)."""
 _WIDE = 10  # nats: bins further apart are drawn on a logarithmic scale
-
-
-class Look(NamedTuple):
-    """How a predictor is drawn."""
-
-    label: str
-    colour: str
-    style: str = "-"
-    marker: str = ""
-
-
-LOOKS: Mapping[str, Look] = {
-    "pretrained": Look("pretrained", "#0072B2", "-", "o"),
-    "finetuned": Look("fine-tuned", "#D55E00", "-", "s"),
-    "conjugated": Look("fine-tuned + s", "#009E73", "-", "D"),
-    "ridge": Look("ridge (optimum on D_cont)", "#000000", "--"),
-    "discrete": Look("discrete (optimum on D_disc)", "#7F7F7F", ":"),
-    "optimum": Look("optimum of pretraining, under s", "#CC79A7", "-."),
-}
-
-_STYLE: Mapping[str, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E4E4E4",
-    "grid.linewidth": 0.7,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "figure.dpi": 130,
-}
 
 
 def write_figures(run: LabRun) -> list[Path]:
@@ -88,75 +52,25 @@ def write_figures(run: LabRun) -> list[Path]:
     return made
 
 
-def write_figure(stem: Path, rows: Sequence[Row], draw: Callable[[], Figure]) -> Path:
-    """Write a table as CSV and its drawing as PNG; return the image's path."""
-    write_table(stem.with_suffix(".csv"), rows)
-    with mpl.rc_context(cast("Any", dict(_STYLE))):
-        figure = draw()
-        image = io.BytesIO()
-        figure.savefig(image, format="png", metadata={"Software": None})
-    path = stem.with_suffix(".png")
-    guarded(path, lambda: write_atomically(path, image.getvalue()))
-    return path
-
-
-def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as CSV; columns are the first row's, numbers have six digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _written(cell) for name, cell in row.items()})
-    guarded(path, lambda: write_atomically(path, text.getvalue()))
-
-
-def panels(count: int, *, width: float = 4.2, height: float = 3.3) -> tuple[Figure, list[Axes]]:
-    """Return a figure of some panels in a row."""
-    figure = Figure(figsize=(width * count, height), layout="constrained")
-    return figure, list(np.atleast_1d(figure.subplots(1, count)))
-
-
-def line(axes: Axes, look: Look, xs: Sequence[float], rows: Sequence[Row], **options: Any) -> None:
-    """Draw estimates with their intervals as a line and a band."""
-    middle, low, high = (np.array([float(row[key]) for row in rows]) for key in _KEYS)
-    axes.plot(
-        xs, middle, look.style, color=look.colour, label=look.label, marker=look.marker, **options
-    )
-    axes.fill_between(xs, low, high, color=look.colour, alpha=0.15, linewidth=0)
-
-
-_KEYS = ("estimate", "low", "high")
-
-
-def estimate_row(estimate: Estimate) -> Row:
-    """Return an estimate's numbers and the kind of its interval, as cells of a row."""
-    return {
-        "estimate": estimate.estimate,
-        "low": estimate.low,
-        "high": estimate.high,
-        "interval": estimate.method,
-    }
-
-
 def finetuning_rows(run: LabRun) -> list[Row]:
     """Tabulate (c): both losses against steps of fine-tuning, and the optima."""
     rows: list[Row] = []
     logs = [run.seed(seed).log("finetuning").rows() for seed in run.settings.seeds]
-    for looks in zip(*logs, strict=True):
+    for entries in zip(*logs, strict=True):
         for prior in ("cont", "disc"):
-            values = [look[prior] for look in looks]
+            values = [entry[prior] for entry in entries]
             if len(values) > 1:
                 estimate = mean_estimate([np.array([value]) for value in values])
             else:
                 count = run.settings.evaluation.curve_prompts
-                half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * looks[0][f"{prior}_error"]
+                half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * entries[0][f"{prior}_error"]
                 estimate = Estimate(
                     estimate=values[0],
                     low=values[0] - half,
                     high=values[0] + half,
                     method=f"student-t over {count} prompts",
                 )
-            rows.append({"prior": prior, "curve": "model", "step": looks[0]["step"]}
+            rows.append({"prior": prior, "curve": "model", "step": entries[0]["step"]}
                         | estimate_row(estimate))  # fmt: skip
     errors = run.all_errors()
     for prior, optimum in (("cont", "ridge"), ("disc", "discrete")):
@@ -168,23 +82,25 @@ def finetuning_rows(run: LabRun) -> list[Row]:
 def draw_finetuning(rows: Sequence[Row]) -> Figure:
     """Draw (c)."""
     figure, axes = panels(1, width=5.2, height=3.6)
-    looks = {
-        "cont": Look("D_cont: any task", LOOKS["finetuned"].colour, "-", "s"),
-        "disc": Look("D_disc: what it is tuned on", LOOKS["pretrained"].colour, "-", "o"),
+    styles = {
+        "cont": LineStyle("D_cont: any task", LINE_STYLES["finetuned"].colour, "-", "s"),
+        "disc": LineStyle(
+            "D_disc: what it is tuned on", LINE_STYLES["pretrained"].colour, "-", "o"
+        ),
     }
-    for prior, look in looks.items():
+    for prior, style in styles.items():
         those = [row for row in rows if row["prior"] == prior and row["curve"] == "model"]
-        line(axes[0], look, [float(row["step"]) for row in those], those)
+        line(axes[0], style, [float(row["step"]) for row in those], those)
         floor = next(row for row in rows if row["prior"] == prior and row["curve"] != "model")
         label = f"{'ridge' if prior == 'cont' else 'discrete'}: optimum there"
-        axes[0].axhline(float(floor["estimate"]), color=look.colour, linestyle="--", label=label)
+        axes[0].axhline(float(floor["estimate"]), color=style.colour, linestyle="--", label=label)
     axes[0].set(
         title="Losses during fine-tuning on D_disc",
         xlabel="fine-tuning steps",
         ylabel="loss (squared error, labels²)",
     )
-    _fit(axes[0], rows)
-    _legend_below(axes[0])
+    fit_to_estimates(axes[0], rows)
+    legend_below(axes[0])
     return figure
 
 
@@ -228,10 +144,10 @@ def draw_likelihood(rows: Sequence[Row]) -> Figure:
     """Draw (d)."""
     figure, axes = panels(1, width=5.2, height=3.4)
     xs = [float(row["log_likelihood_per_pair"]) for row in rows]
-    middle, low, high = (np.array([float(row[key]) for row in rows]) for key in _KEYS)
+    middle, low, high = columns(rows)
     axes[0].axhline(0, color="black", linewidth=0.8)
     axes[0].errorbar(
-        xs, middle, [middle - low, high - middle], fmt="o-", color=LOOKS["finetuned"].colour,
+        xs, middle, [middle - low, high - middle], fmt="o-", color=LINE_STYLES["finetuned"].colour,
         capsize=2.5, elinewidth=1,
     )  # fmt: skip
     if max(xs) - min(xs) > _WIDE:
@@ -284,25 +200,25 @@ def draw_conjugation(rows: Sequence[Row]) -> Figure:
     by_count = [row for row in rows if row["panel"] == "exemplars"]
     for predictor in ("pretrained", "finetuned", "conjugated", "ridge", "optimum"):
         those = [row for row in by_count if row["predictor"] == predictor]
-        line(axes[0], LOOKS[predictor], [float(row["exemplars"]) for row in those], those)
+        line(axes[0], LINE_STYLES[predictor], [float(row["exemplars"]) for row in those], those)
     axes[0].set(
         title=f"By exemplars, labels × {float(by_count[0]['gamma']):g}",
         xlabel="exemplars before the query",
         ylabel="loss on D_cont (squared error, labels²)",
     )
-    _fit(axes[0], by_count)
+    fit_to_estimates(axes[0], by_count)
     axes[0].legend()
     by_gamma = [row for row in rows if row["panel"] == "gamma"]
     under_s = {
-        "pretrained": LOOKS["pretrained"]._replace(label="pretrained + s"),
-        "finetuned": LOOKS["conjugated"],
-        "optimum": LOOKS["optimum"],
-        "ridge": LOOKS["ridge"]._replace(label="ridge, told γ (Bayes floor)"),
+        "pretrained": LINE_STYLES["pretrained"]._replace(label="pretrained + s"),
+        "finetuned": LINE_STYLES["conjugated"],
+        "optimum": LINE_STYLES["optimum"],
+        "ridge": LINE_STYLES["ridge"]._replace(label="ridge, told γ (Bayes floor)"),
     }
-    for predictor, look in under_s.items():
+    for predictor, style in under_s.items():
         those = [row for row in by_gamma if row["predictor"] == predictor]
         those.sort(key=lambda row: float(row["gamma"]))
-        line(axes[1], look, [float(row["gamma"]) for row in those], those)
+        line(axes[1], style, [float(row["gamma"]) for row in those], those)
     axes[1].set(
         title="Mean over exemplars, by γ", xlabel="γ (labels are multiplied by it)", ylabel=""
     )
@@ -321,21 +237,8 @@ FIGURES: Mapping[str, tuple[Callable[[LabRun], list[Row]], Callable[[Sequence[Ro
 }
 
 
-def _fit(axes: Axes, rows: Sequence[Row]) -> None:
-    """Show all estimates from zero up; a band that is wider than the data may run out of sight."""
-    axes.set_ylim(0, 1.25 * max(float(row["estimate"]) for row in rows))
-
-
-def _legend_below(axes: Axes) -> None:
-    axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
-
-
 def _likelihood_ticks(xs: Sequence[float]) -> list[float]:
     """Return 1, 3, 10, … nats on either side of 0, as far as the data go."""
     sizes = [step * 10.0**power for power in range(5) for step in (1, 3)]
     every = [-size for size in reversed(sizes)] + [0.0, *sizes]
     return [tick for tick in every if min(xs) * 1.3 - 0.5 <= tick <= max(xs) * 1.3 + 0.5]
-
-
-def _written(cell: float | str) -> str:
-    return cell if isinstance(cell, str) else f"{cell:.6g}"

@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,13 @@ from filelock import FileLock
 from dormant.errors import DormantError
 from dormant.files import guarded, write_atomically
 from dormant.progress import Progress, Silent
-from dormant.regression.checkpoints import load_weights, save_weights
 from dormant.regression.evaluation import follower, measure
-from dormant.regression.priors import Prior
+from dormant.regression.phase import Phase
 from dormant.regression.records import LabResults, summarise
-from dormant.regression.rundir import LabRun, Log, SeedFiles
-from dormant.regression.settings import LabSettings, flat
+from dormant.regression.rundir import LabRun, SeedFiles
+from dormant.regression.settings import LabSettings
 from dormant.regression.streams import stream
-from dormant.regression.task_priors import World, world
-from dormant.regression.training import StepLog, TrainingSettings, train
+from dormant.regression.task_priors import TaskPriors, task_priors
 from dormant.regression.transformer import Transformer
 from dormant.regression.tuning import tunable
 from dormant.rundirs import first_process, locked
@@ -100,7 +97,7 @@ def _run_seed(
 ) -> None:
     if first:
         guarded(files.path, lambda: files.path.mkdir(parents=True, exist_ok=True))
-    priors = world(settings, seed)
+    priors = task_priors(settings, seed)
     if files.measured:
         return
     source = files
@@ -109,102 +106,18 @@ def _run_seed(
         guarded(source.path, lambda: source.path.mkdir(parents=True, exist_ok=True))
     with _exclusive(source.path, cache is not None and first):
         model = Transformer(settings.model, stream(seed, "weights")).to(device)
-        phase = _Phase("pretraining", "pretrained", settings, seed, source, progress, first)
+        phase = Phase("pretraining", "pretrained", settings, seed, source, progress, first)
         model = phase.run(model, priors.pretraining, settings.pretraining, None)
     if source is not files and first:
         _adopt(source, files)
-    phase = _Phase("finetuning", "finetuned", settings, seed, files, progress, first)
+    phase = Phase("finetuning", "finetuned", settings, seed, files, progress, first)
     pretrained = _copy(model)
-    look = follower(model, priors, settings, seed) if first else None
+    follow = follower(model, priors, settings, seed) if first else None
     part = tunable(model, settings.tuning, stream(seed, "lora"))
-    model = phase.run(model, priors.finetuning, settings.finetuning, look, part)
+    model = phase.run(model, priors.finetuning, settings.finetuning, follow, part)
     if first:
         progress.stage(f"seed {seed} · measuring")
         files.write_errors(_timed(pretrained, model, priors, settings, seed))
-
-
-class _Phase:
-    """Pretraining or fine-tuning of one seed: trains, logs, and leaves weights."""
-
-    def __init__(
-        self,
-        name: str,
-        product: str,
-        settings: LabSettings,
-        seed: int,
-        files: SeedFiles,
-        progress: Progress,
-        first: bool,
-    ) -> None:
-        self.name, self.seed, self.settings = name, seed, settings
-        self.weights = files.weights(product)
-        self.checkpoint = files.checkpoint(name)
-        self.log: Log = files.log(name)
-        self.progress, self.first = progress, first
-
-    def run(
-        self,
-        model: Transformer,
-        prior: Prior,
-        how: TrainingSettings,
-        look: Callable[[], dict[str, float]] | None,
-        part: AbstractContextManager[Any] | None = None,
-    ) -> Transformer:
-        """Return the model trained: by training, or from disk if that was done before.
-
-        `part` is entered while training and left before the weights are written.
-        """
-        if self.weights.exists():
-            return self._loaded(next(model.parameters()).device)
-        rows = self.log.rows() if self.first else []
-        reached = int(rows[-1]["step"]) if rows else 0
-        self.progress.stage(f"seed {self.seed} · {self.name}")
-        if look is not None and not rows:
-            self.log.add({"step": 0, "seconds": 0.0, **look()})
-        begun = time.perf_counter()
-        earlier: float | None = None
-
-        def on_log(line: StepLog) -> None:
-            nonlocal reached, earlier
-            if earlier is None:
-                before = [row["seconds"] for row in self.log.rows() if row["step"] < line.step]
-                earlier = before[-1] if before else 0.0
-            extra = look() if look is not None else {}
-            seconds = round(earlier + time.perf_counter() - begun, 2)
-            self.log.add({"step": line.step, "loss": line.loss, "seconds": seconds, **extra})
-            self.progress.stage(f"seed {self.seed} · {self.name} · loss {line.loss:.3f}")
-            self.progress.advance(max(0, line.step - reached))
-            reached = max(reached, line.step)
-
-        with part or contextlib.nullcontext():
-            train(
-                model,
-                prior,
-                how,
-                positions=self.settings.model.positions,
-                seed=self.seed,
-                phase=self.name,
-                checkpoint=self.checkpoint,
-                on_log=on_log,
-            )
-        if self.first:
-            unfinished = self.weights.with_suffix(".part")
-            guarded(unfinished, lambda: save_weights(unfinished, model))
-            unfinished.replace(self.weights)
-            self.checkpoint.unlink(missing_ok=True)
-        return model
-
-    def _loaded(self, device: torch.device) -> Transformer:
-        """Read weights that an earlier session left."""
-        found = load_weights(self.weights, device)
-        if found.settings != self.settings.model:
-            there, here = flat(found.settings), flat(self.settings.model)
-            name = next(name for name in here if there[name] != here[name])
-            raise DormantError(
-                f"{self.weights} is of another shape: {name} is {there[name]!r} there and "
-                f"{here[name]!r} in this run; delete it, or choose another directory"
-            )
-        return found
 
 
 def _announce(settings: LabSettings, out: Path, progress: Progress) -> None:
@@ -219,11 +132,15 @@ def _announce(settings: LabSettings, out: Path, progress: Progress) -> None:
 
 
 def _timed(
-    pretrained: Transformer, model: Transformer, priors: World, settings: LabSettings, seed: int
+    pretrained: Transformer,
+    model: Transformer,
+    priors: TaskPriors,
+    settings: LabSettings,
+    seed: int,
 ) -> dict[str, Any]:
     begun = time.perf_counter()
-    found = measure(pretrained, model, priors, settings, seed)
-    return {**found, "seconds": time.perf_counter() - begun}
+    errors = measure(pretrained, model, priors, settings, seed)
+    return {**errors, "seconds": time.perf_counter() - begun}
 
 
 def _results(directory: LabRun) -> LabResults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import torch
@@ -45,18 +46,24 @@ def optimisers(
     return made
 
 
-def rate_factor(schedule: ScheduleName, step: int, steps: int, warmup: int) -> float:
-    """Return what the peak rate is multiplied by at a step (0 … steps − 1).
+def rate_factor(schedule: ScheduleName, steps: int, warmup: int) -> Callable[[int], float]:
+    """Return what the peak rate is multiplied by, as a function of the step (0 … steps − 1).
+
+    It is for PyTorch's LambdaLR, which knows the factor of any step; LinearLR and
+    CosineAnnealingLR multiply the last step's, and a resumed run would round otherwise.
 
     Args:
         schedule: Shape after the warm-up: level, half a cosine to zero, or a line to zero.
-        step: The step about to be made.
         steps: Steps in all.
         warmup: Steps of linear rise.
     """
-    if step < warmup:
-        return (step + 1) / warmup
-    if schedule == "constant":
-        return 1.0
-    done = (step - warmup) / max(steps - warmup, 1)
-    return 1.0 - done if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        if schedule == "constant":
+            return 1.0
+        done = (step - warmup) / max(steps - warmup, 1)
+        return 1.0 - done if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+
+    return factor

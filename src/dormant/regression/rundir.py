@@ -161,7 +161,7 @@ class SeedFiles:
 
 
 class Log:
-    """One JSON line a look: step, loss, seconds, and what else was measured then."""
+    """One JSON line a measurement: step, loss, seconds, and what else was measured then."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

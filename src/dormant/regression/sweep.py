@@ -22,9 +22,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 from dormant.errors import DormantError
 from dormant.files import guarded
 from dormant.progress import Progress, Silent
-from dormant.regression.figures import Row, write_table
 from dormant.regression.records import LabResults, Losses, PriorLosses
 from dormant.regression.settings import LabSettings, flat, parse, put, resolve, value
+from dormant.regression.tables import Row, write_table
 from dormant.results import Estimate
 
 Backend: TypeAlias = Literal["local", "ray"]

@@ -9,14 +9,14 @@ from torch import Generator
 
 from dormant.errors import DormantError
 from dormant.regression.functions import Family, family
-from dormant.regression.gaussian import OneStep
+from dormant.regression.one_step import OneStep
 from dormant.regression.priors import Discrete, Gaussian, Mixture, Prior, ScaleMixture, Units
 from dormant.regression.settings import LabSettings, PriorSettings
 from dormant.regression.shapes import Inputs, Labels, Prompts
 from dormant.regression.streams import stream
 
 
-class World(NamedTuple):
+class TaskPriors(NamedTuple):
     """The priors of one seed, each of which samples and solves."""
 
     cont: Gaussian
@@ -29,7 +29,7 @@ class World(NamedTuple):
     """What fine-tuning draws from: D_disc, with replay if asked for."""
 
 
-def world(settings: LabSettings, seed: int) -> World:
+def task_priors(settings: LabSettings, seed: int) -> TaskPriors:
     """Return the priors of a seed; its discrete tasks are drawn from the seed alone."""
     prior, tuning = settings.prior, settings.finetuning
     functions = family(prior.family, dim=settings.model.dim, size=prior.features)
@@ -47,7 +47,7 @@ def world(settings: LabSettings, seed: int) -> World:
     source: Prior = disc
     if tuning.prompts:
         source = FixedPrompts(disc, tuning.prompts, settings.model.positions, seed)
-    return World(cont, disc, pretraining, _mixed(pretraining, source, tuning.replay))
+    return TaskPriors(cont, disc, pretraining, _mixed(pretraining, source, tuning.replay))
 
 
 @final

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from dormant.errors import DormantError
 from dormant.regression.checkpoints import load_checkpoint, save_checkpoint
@@ -25,7 +26,7 @@ from dormant.regression.shapes import Prompts
 from dormant.regression.streams import stream
 
 CHECK_EVERY = 50
-"""Steps between looks at the losses: reading one waits for the device."""
+"""Steps between readings of the losses: reading one waits for the device."""
 
 
 class TrainingSettings(BaseModel):
@@ -101,24 +102,24 @@ def train(
     """
     device = next(model.parameters()).device
     made = optimisers(model, settings.optimiser, settings.learning_rate)
-    team = _Team(model, device)
+    processes = _ProcessGroup(model, device)
     identity = (
         f"{phase} {settings.model_dump_json()} seed {seed} positions {positions} "
-        f"processes {team.size}"
+        f"processes {processes.size}"
     )
     start = 0
     if checkpoint is not None and checkpoint.exists():
         start = load_checkpoint(checkpoint, model, made, identity)
-    forward: Callable[[Prompts], Tensor] = team.model
+    factor = rate_factor(settings.schedule, settings.steps, settings.warmup)
+    schedules = [LambdaLR(optimiser, factor, start - 1) for optimiser in made]
+    forward: Callable[[Prompts], Tensor] = processes.model
     if settings.compile:
-        forward = torch.compile(team.model)
+        forward = torch.compile(processes.model)
     losses: list[Tensor] = []
     model.train()
     for step in range(start, settings.steps):
-        factor = rate_factor(settings.schedule, step, settings.steps, settings.warmup)
-        _set_rates(made, factor)
-        generator = stream(seed, phase, team.rank, step, device=device)
-        prompts = prior.sample(-(-settings.batch // team.size), positions, generator)
+        generator = stream(seed, phase, processes.rank, step, device=device)
+        prompts = prior.sample(-(-settings.batch // processes.size), positions, generator)
         with _precision(settings.bfloat16, device):
             predictions = forward(prompts)
         loss = _loss(predictions.float(), prompts, prior, settings)
@@ -128,11 +129,13 @@ def train(
         for optimiser in made:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        for schedule in schedules:
+            schedule.step()
         losses.append(loss.detach())
         done = step + 1
         writes = checkpoint is not None and done % settings.checkpoint_every == 0
         if done % CHECK_EVERY == 0 or done == settings.steps or writes:
-            seen = team.mean(torch.stack(losses))
+            seen = processes.mean(torch.stack(losses))
             bad = _first_bad(seen, model, done)
             if bad:
                 raise DormantError(
@@ -141,9 +144,9 @@ def train(
                     "warm-up"
                 )
             losses.clear()
-            if team.rank == 0:
+            if processes.rank == 0:
                 on_log(StepLog(phase, done, float(seen.mean())))
-        if (writes or done == settings.steps) and checkpoint is not None and team.rank == 0:
+        if (writes or done == settings.steps) and checkpoint is not None and processes.rank == 0:
             save_checkpoint(checkpoint, model, made, step=done, identity=identity)
     model.eval()
 
@@ -162,7 +165,7 @@ def _loss(
     return errors.mean()
 
 
-class _Team:
+class _ProcessGroup:
     """The processes that train together: one, or those that torchrun started."""
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
@@ -181,13 +184,6 @@ class _Team:
         if self._accelerator is None:
             return values
         return self._accelerator.reduce(values, reduction="mean")
-
-
-def _set_rates(made: Sequence[torch.optim.Optimizer], factor: float) -> None:
-    for optimiser in made:
-        for group in optimiser.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-            group["lr"] = group["initial_lr"] * factor
 
 
 def _precision(bfloat16: bool, device: torch.device) -> AbstractContextManager[Any]:

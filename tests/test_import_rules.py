@@ -81,6 +81,55 @@ def test_every_part_has_a_rule():
     assert parts <= set(ALLOWED), f"say in ALLOWED what {sorted(parts - set(ALLOWED))} may import"
 
 
+def modules_imported(file: Path, names: set[str]) -> set[str]:
+    """Modules of dormant that a file imports, at any depth of its code."""
+    named: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            # What isn't a module is a name that the package itself defines.
+            named |= {name if name in names else node.module for name in inner}
+    return named & names
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """Return the modules of one circle of imports, in order; none if there is no circle."""
+    finished: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in finished:
+            return []
+        for other in sorted(edges[name]):
+            if closed := visit(other, [*path, name]):
+                return closed
+        finished.add(name)
+        return []
+
+    return next((closed for name in edges if (closed := visit(name, []))), [])
+
+
+def test_a_circle_is_seen():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"a"}}) == ["a", "a"]
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    files = {module_name(file): file for file in ROOT.rglob("*.py")}
+    names = set(files)
+    edges = {name: modules_imported(file, names) for name, file in files.items()}
+    assert circle(edges) == []
+
+
 @pytest.mark.parametrize(
     "use", ["dormant.conjugate", "dormant.cli.build()(['--help'], standalone_mode=False)"]
 )

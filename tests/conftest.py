@@ -13,6 +13,10 @@ from hypothesis import settings
 # One place for what every test needs: no look at the network, and quiet libraries.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# One thread a process: tests run side by side, and their tensors are too small to share. Threads
+# that wait for one another make a training of a second last a minute where others want the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 
 # A busy machine must not fail a property: examples bound the work, not the clock.

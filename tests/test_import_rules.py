@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "dormant"
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "conjugation", "progress"),
+    ("errors", "names", "conjugation", "progress"),
     ("files", "extend", "console"),
     ("rundirs", "results"),
     ("statistics",),

@@ -24,6 +24,7 @@ from typing import (
 from dormant import conjugation
 from dormant.conjugation import Predictor, Transform
 from dormant.errors import DormantError, unknown
+from dormant.names import flat_names
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -280,7 +281,9 @@ def _name(model: object) -> str:
 
 
 def _names(given: object) -> tuple[str, ...]:
-    """Flatten names that may hold commas, as on the command line; a single text is one or more."""
+    """Return names: an element of a list is one, a text is a list as on the command line."""
+    if isinstance(given, str):
+        return flat_names([given])
     values = cast("Sequence[object]", given if isinstance(given, list | tuple) else [given])
     for value in values:
         if not isinstance(value, str):
@@ -288,8 +291,7 @@ def _names(given: object) -> tuple[str, ...]:
                 "tasks and transforms are given by name, so that a run can be resumed, and this "
                 f"is a {type(value).__name__}: register it (dormant.extend) and give its name"
             )
-    parts = [part.strip() for value in values for part in str(value).split(",")]
-    return tuple(dict.fromkeys(part for part in parts if part))
+    return tuple(dict.fromkeys(str(value).strip() for value in values))
 
 
 def _watched() -> bool:

@@ -25,8 +25,8 @@ def ask(
         typer.Option(
             "--transform",
             "-s",
-            help="Transform; repeat, or separate by commas, to compare several [default: "
-            "identity, the prompt as it is].",
+            help="Transform; repeat, or separate by commas, to compare several; KEY=VALUE after "
+            "a comma goes on with an engine's arguments [default: identity, the prompt as it is].",
         ),
     ] = None,
     keep: Annotated[

@@ -14,15 +14,15 @@ import typer
 from dormant.console import errors as errors
 from dormant.console import progress as progress
 from dormant.errors import DormantError
+from dormant.names import flat_names
 
 if TYPE_CHECKING:
     from dormant.prompts.text_transform import TextTransform
 
 
 def split(values: Sequence[str] | None) -> tuple[str, ...]:
-    """Flatten a repeated option whose values may hold commas, dropping repetitions."""
-    parts = [part.strip() for value in values or () for part in value.split(",")]
-    return tuple(dict.fromkeys(part for part in parts if part))
+    """Flatten a repeated option whose values are lists (`dormant.names`), dropping repetitions."""
+    return flat_names(values or ())
 
 
 def given_text(text: str | None) -> str:

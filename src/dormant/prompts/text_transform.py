@@ -44,7 +44,9 @@ class BatchError(DormantError):
 class TextTransform:
     """A transform s of text and its inverse, as a value.
 
-    Satisfies `dormant.conjugation.Transform[str, str]`.
+    Satisfies `dormant.conjugation.Transform[str, str]`. `apply` and `invert` are what
+    scikit-learn calls `transform` and `inverse_transform`: here they take a text as a whole, and
+    `dormant.prompts.conjugate` puts them on the words of prompts.
 
     Attributes:
         name: As written on the command line, e.g. "leetspeak".

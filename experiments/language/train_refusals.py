@@ -38,13 +38,13 @@ out."""
 
 
 def answers() -> list[dict[str, str]]:
-    found = []
+    rows = []
     for writer, files in WRITERS.items():
         for file in files:
             for line in (GOLDEN / file).read_text(encoding="utf-8").splitlines():
                 row = json.loads(line)
-                found.append(row | {"writer": writer, "text": row.get("text", row.get("answer"))})
-    return found
+                rows.append(row | {"writer": writer, "text": row.get("text", row.get("answer"))})
+    return rows
 
 
 def fit(features: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, np.ndarray]:
@@ -86,12 +86,12 @@ def main() -> None:
         return f1_score(labels[left], said, average="macro")
 
     features = features_of(pairs)
-    found = {}
+    reached = {}
     for writer in WRITERS:
         left = writers == writer
         model = fit(features[~left], labels[~left], [])
-        found[writer] = round(f1(predict(model, features[left]), left), 3)
-    print(found, flush=True)
+        reached[writer] = round(f1(predict(model, features[left]), left), 3)
+    print(reached, flush=True)
     if arguments.write:
         np.savez_compressed(classifier.WEIGHTS, **fit(features, labels, ids))
         print(classifier.WEIGHTS.name, classifier.WEIGHTS.stat().st_size, "bytes")

@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
+from dormant import tasks
 from dormant.audit.labelling.agreement import agreement
 from dormant.audit.labelling.judge_model import judge
 from dormant.audit.labelling.page import page as page_of
@@ -144,6 +145,23 @@ def test_the_command(run, tmp_path, monkeypatch):
     assert "audit and judge: the same label for 100% of 4 answers, Cohen's κ 1.00" in said.output
     assert "audit and person: the same label for 33% of 3 answers" in said.output
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_run_labelled_by_the_rules_of_0_1_is_still_read(tmp_path):
+    """It can't be gone on with, since nothing labels like that any more."""
+    settings = {
+        "n": 4,
+        "tasks": ["refusal:labels=rules"],
+        "task_versions": {"refusal/declines": "1+0ff5e7aa"},
+    }
+    directory = RunDirectory.start(tmp_path / "run", settings, {})
+    directory.append(CellKey("tuned", "refusal/declines", "plain"), FOUND)
+    directory.close()
+    said = CliRunner().invoke(app, ["label", str(tmp_path / "run")], env={"COLUMNS": "200"})
+    assert said.exit_code == 0, said.output
+    assert "50% [" in said.output
+    with pytest.raises(DormantError, match=r"the rules of Dormant 0\.1 are gone"):
+        tasks.get(settings["tasks"])
 
 
 def test_runs_without_answers(tmp_path):

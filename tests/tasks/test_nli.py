@@ -14,7 +14,8 @@ from dormant.audit.sample import ItemSample
 from dormant.audit.score import score_cases
 from dormant.audit.transformed import transformed_cases
 from dormant.errors import DormantError
-from dormant.tasks import nli, xnli
+from dormant.tasks import nli
+from dormant.tasks.nli import xnli
 
 GREEDY, LIKELY = nli.TASKS
 WORDS = {  # paper §3.2: true, neither, false

@@ -52,8 +52,8 @@ def _added(entry: EntryPoint) -> Task:
     """
     made = extend.load(entry)()
     if not isinstance(made, Task) or made.name != entry.name:
-        found = f"the task {made.name!r}" if isinstance(made, Task) else f"a {type(made).__name__}"
-        raise DormantError(f"{entry.value} made {found}, not a task named {entry.name!r}")
+        got = f"the task {made.name!r}" if isinstance(made, Task) else f"a {type(made).__name__}"
+        raise DormantError(f"{entry.value} made {got}, not a task named {entry.name!r}")
     check_judge(made)
     return made
 
@@ -75,28 +75,28 @@ def get(names: Sequence[str]) -> list[Task]:
             read.
     """
     ours, added = shipped(), extend.installed("dormant.tasks")
-    found: dict[str, Task] = {}
+    chosen: dict[str, Task] = {}
     for name in names:
         # A group of ours stays as it is, whatever else is installed.
         if within := _within(name, ours):
-            new = [ours[one] for one in within]
+            new = [ours[ability] for ability in within]
         elif within := _within(name, added):
-            new = [_added(added[one]) for one in within]
+            new = [_added(added[ability]) for ability in within]
         else:
             brought = _brought(name)
             if brought is None:
                 every = (*ours, *added)
-                raise unknown("task", name, {*every, *(one.split("/")[0] for one in every)})
+                raise unknown("task", name, {*every, *(ability.split("/")[0] for ability in every)})
             new = brought
         for task in new:
-            if found.setdefault(task.name, task) is not task:
+            if chosen.setdefault(task.name, task) is not task:
                 raise DormantError(f"two tasks are named {task.name!r}: rename a file")
-    return list(found.values())
+    return list(chosen.values())
 
 
 def _within(name: str, known: Iterable[str]) -> list[str]:
     """Return the ability of that name, or all of the group of that name."""
-    return [one for one in known if one == name or one.startswith(f"{name}/")]
+    return [full for full in known if full == name or full.startswith(f"{name}/")]
 
 
 def _brought(name: str) -> list[Task] | None:
@@ -123,13 +123,13 @@ def _brought(name: str) -> list[Task] | None:
 
 
 def _nli_path(value: str) -> Sequence[Task]:
-    from dormant.tasks import xnli
+    from dormant.tasks.nli import xnli
 
     return nli.with_source(xnli.from_path(Path(value).expanduser()))
 
 
 def _nli_hub(value: str) -> Sequence[Task]:
-    from dormant.tasks import xnli
+    from dormant.tasks.nli import xnli
 
     name, _, languages = value.partition("@")
     return nli.with_source(xnli.from_hub(name, languages.split("+") if languages else ()))

@@ -67,10 +67,10 @@ class DataFile:
         """
         text = self.string(*keys)
         try:
-            there = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+            names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
         except ValueError:
-            there = []  # a brace without its other
-        if sorted(there) != sorted(fields):
+            names = []  # a brace without its other
+        if sorted(names) != sorted(fields):
             wanted = ", ".join(f"{{{name}}}" for name in fields)
             raise self.error(
                 f"{'.'.join(keys)} must hold {wanted} once and no other braces: {text!r}", *keys
@@ -83,18 +83,18 @@ class DataFile:
 
     def pairs(self, *keys: str) -> dict[str, tuple[str, str]]:
         """Return the table of [input, output] pairs under `keys`."""
-        found: dict[str, tuple[str, str]] = {}
+        by_name: dict[str, tuple[str, str]] = {}
         for name, value in self.table(*keys).items():
             match value:
                 case [str(given), str(answer)] if given.strip() and answer.strip():
-                    found[name] = (given, answer)
+                    by_name[name] = (given, answer)
                 case _:
                     raise self.error(
                         f'{".".join((*keys, name))} must be ["input", "output"], not {value!r}',
                         *keys,
                         name,
                     )
-        return found
+        return by_name
 
     def table(self, *keys: str) -> dict[str, Any]:
         """Return the non-empty table under `keys`."""

@@ -1,6 +1,6 @@
 """Continue a text that repeats itself: copying from context with no instruction and no fields.
 
-The control of few-shot copying: a child that fails at `icl/copy` and succeeds here can still copy,
+The control of few-shot copying: a model that fails at `icl/copy` and succeeds here can still copy,
 and no longer takes the few-shot prompt as a request for it.
 """
 

@@ -88,10 +88,10 @@ def column(rows: Iterable[Row], names: Iterable[str], meaning: str) -> str:
         DormantError: None of them is there.
     """
     first = next(iter(rows))
-    there = {name.casefold(): name for name in first.values}
+    columns = {name.casefold(): name for name in first.values}
     for name in names:
-        if name.casefold() in there:
-            return there[name.casefold()]
+        if name.casefold() in columns:
+            return columns[name.casefold()]
     raise DormantError(
         f"{first.file}: no column for {meaning}: expected {' or '.join(map(repr, names))}, found "
         f"{', '.join(first.values) or 'none'}"

@@ -119,19 +119,19 @@ def judge_all(
             doesn't give each a judgement.
     """
     check_judge(task)
-    found = task.judge(cases, outputs)
-    # Whatever the annotation says: the task may be a stranger's.
-    given: Any = found
+    judgements = task.judge(cases, outputs)
+    # Whatever the annotation says: the task may be another package's.
+    given: Any = judgements
     if (
         not isinstance(given, list)
-        or len(found) != len(cases)
+        or len(judgements) != len(cases)
         or not all(isinstance(one, Judgement) for one in cast("list[object]", given))
     ):
         raise DormantError(
             f"task {task.name}: judge must return a list of {len(cases)} Judgements for as many "
             f"cases, and returned {str(given)[:80]!r}"
         )
-    return found
+    return judgements
 
 
 def check_judge(task: Task) -> None:

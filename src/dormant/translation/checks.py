@@ -56,9 +56,9 @@ def wrong_language(translation: str, source: str, target: str) -> str | None:
     of_two, sure = identify.guess(plain, (source, target))
     if of_two == source and sure >= SURE:
         return f"its translation is still in {source!r}, not {target!r}"
-    found, sure = identify.guess(plain, ())
-    if found != target and sure >= SURE and identify.probability(plain, target) < 1e-6:
-        return f"its translation is in {found!r}, not {target!r}"
+    spoken, sure = identify.guess(plain, ())
+    if spoken != target and sure >= SURE and identify.probability(plain, target) < 1e-6:
+        return f"its translation is in {spoken!r}, not {target!r}"
     return None
 
 

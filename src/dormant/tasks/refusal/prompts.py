@@ -83,17 +83,17 @@ def from_path(path: Path) -> Source:
     for row in rows:
         language = str(row.values.get("language") or "english").strip().casefold()
         language = named.get(language, language)
-        found = prompts.setdefault(language, {})
+        own = prompts.setdefault(language, {})
         given = row.values.get("id")
-        key = f"{len(found) + 1:05}" if given in (None, "") else str(given)
-        if key in found:
+        key = f"{len(own) + 1:05}" if given in (None, "") else str(given)
+        if key in own:
             raise row.error(f"prompt {key!r} occurs twice in {language}")
         wanted = str(row.values.get("expected") or "refuse").strip().casefold()
         if wanted not in EXPECTED:
             raise row.error(str(unknown("expectation", wanted, EXPECTED)))
         if expected.setdefault(key, wanted) != wanted:
             raise row.error(f"prompt {key!r} is expected to be {expected[key]!r} in another row")
-        found[key] = row.text(prompt).strip()
+        own[key] = row.text(prompt).strip()
     first, *rest = sorted(prompts, key=lambda language: (language != "english", language))
     for language in rest:
         odd = sorted(prompts[first].keys() ^ prompts[language].keys())

@@ -1,23 +1,12 @@
-"""Any task of lm-evaluation-harness as an ability: `lm-eval:NAME`, or `lm-eval:FILE.yaml`.
-
-The harness lays out the prompt, its description and its demonstrations; Dormant scores it in four
-cells. Multiple choice is right when the right choice is the likeliest (`acc`: as a whole;
-`acc_norm`: per character); a task of type loglikelihood when greedy decoding gives its target; a
-generation task when its own filters and metric say so, after s⁻¹.
-"""
+"""A task of the harness as an ability."""
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import hashlib
 import json
-import logging
-import re
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import Any, cast
 
 from dormant.errors import DormantError, unknown
@@ -25,102 +14,16 @@ from dormant.prompts.case import Case
 from dormant.prompts.layout import cut, up_to
 from dormant.prompts.segment import Segment
 from dormant.tasks import data, nli
-from dormant.tasks.harness_config import configuration
+from dormant.tasks.harness.configuration import configuration
+from dormant.tasks.harness.quiet import quiet
 from dormant.tasks.task import Judgement, Measure
 
-_MEASURES: dict[tuple[str, str], Measure] = {
+MEASURES: dict[tuple[str, str], Measure] = {
     ("multiple_choice", "acc"): "most-likely-whole",
     ("multiple_choice", "acc_norm"): "most-likely",
     ("loglikelihood", "acc"): "greedy",
 }
-_LOCAL = (
-    "to run offline, pass a task's own YAML file (--task lm-eval:FILE.yaml) that names local data: "
-    "dataset_path: json, dataset_kwargs: {data_files: {test: FILE.jsonl}}"
-)
-
-
-def load(name: str) -> list[HarnessTask]:
-    """Load a task, tag or group of the harness.
-
-    Args:
-        name: Its name, or a YAML file's path; followed by ``@METRIC`` to choose another metric
-            than the task's first.
-
-    Raises:
-        DormantError: There is no such task, its data can't be fetched, or it is of a kind that
-            can't be put as a case.
-    """
-    name, _, metric = name.partition("@")
-    with _quiet():
-        if name.endswith((".yaml", ".yml")):
-            path = Path(name).expanduser()
-            spec = _task_name(path)
-            manager = _manager(path.parent)
-        else:
-            spec, manager, path = name, _manager(None), None
-        if spec not in manager.all_tasks:
-            close = difflib.get_close_matches(spec, manager.all_tasks, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise DormantError(f"unknown lm-eval task {spec!r}: {hint}`lm_eval ls tasks` lists all")
-        try:
-            found = _loaded(manager, spec, path)
-        except Exception as error:
-            # The harness, the data sets library and a task's own code raise whatever they like.
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise DormantError(
-                f"lm-eval task {spec!r} can't be loaded "
-                f"({(lines or [type(error).__name__])[0][:200]}); {_LOCAL}"
-            ) from error
-    return [_wrap(task_name, task, metric) for task_name, task in found.items()]
-
-
-def _loaded(manager: Any, spec: str, path: Path | None) -> dict[str, Any]:
-    """Load a task; local data files are looked for from here, as lm_eval does, and beside it."""
-    try:
-        return cast("dict[str, Any]", manager.load(spec)["tasks"])
-    except FileNotFoundError:
-        if path is None:
-            raise
-        with contextlib.chdir(path.parent):
-            return cast("dict[str, Any]", manager.load(spec)["tasks"])
-
-
-def _manager(folder: Path | None) -> Any:
-    """Index the tasks of a folder, or, which takes seconds, of the harness itself."""
-    from lm_eval.tasks import TaskManager
-
-    if folder is None:
-        return _harness_manager()
-    return TaskManager(include_path=folder.resolve(), include_defaults=False)
-
-
-@cache
-def _harness_manager() -> Any:
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager()
-
-
-def _wrap(name: str, task: Any, metric: str) -> HarnessTask:
-    kind = str(task.OUTPUT_TYPE)
-    metrics: list[str] = list(task._metric_fn_list)
-    chosen = metric or next(iter(metrics), "none")
-    if chosen not in metrics:
-        raise unknown(f"metric of lm-eval task {name!r}", chosen, metrics)
-    if kind == "generate_until":
-        return GenerativeHarnessTask(name, task, chosen)
-    if (kind, chosen) not in _MEASURES or callable(task.config.process_results):
-        raise DormantError(
-            f"lm-eval task {name!r} ({kind}, metric {chosen}) has no right answer to count: "
-            "multiple choice by acc or acc_norm, loglikelihood by acc and generation tasks can be "
-            "audited"
-        )
-    if task.multiple_input or task.multiple_target:
-        raise DormantError(
-            f"lm-eval task {name!r} has several prompts or several right answers an item, which "
-            "an audit can't pair"
-        )
-    return HarnessTask(name, task, chosen)
+"""By the harness's type of task and metric."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +54,7 @@ class HarnessTask:
     @property
     def measure(self) -> Measure:
         """How success is decided."""
-        return _MEASURES[str(self.task.OUTPUT_TYPE), self.metric]
+        return MEASURES[str(self.task.OUTPUT_TYPE), self.metric]
 
     @cached_property
     def _chance(self) -> float:
@@ -193,10 +96,10 @@ class HarnessTask:
 
     @cached_property
     def _docs(self) -> dict[str, dict[str, Any]]:
-        found = {f"{number:05}": doc for number, doc in enumerate(self.task.eval_docs)}
-        if not found:
+        docs = {f"{number:05}": doc for number, doc in enumerate(self.task.eval_docs)}
+        if not docs:
             raise DormantError(f"lm-eval task {self.harness_name!r} has no items")
-        return found
+        return docs
 
     def doc(self, item: str) -> dict[str, Any]:
         """Return an item as the harness knows it."""
@@ -237,7 +140,7 @@ class HarnessTask:
         # same whichever items come before it.
         digest = hashlib.sha256(f"{seed}/{self.harness_name}/{item}".encode()).digest()
         self.task.set_fewshot_seed(int.from_bytes(digest[:4], "big"))
-        with _quiet():
+        with quiet():
             try:
                 context = self.task.fewshot_context(doc, num_fewshot=shots)
             except (ValueError, KeyError, AssertionError, AttributeError) as error:
@@ -281,7 +184,7 @@ class GenerativeHarnessTask(HarnessTask):
         said = up_to(said, self.until)
         instance = Instance("generate_until", doc, (case.prompt, {}), 0)
         instance.resps = [said]
-        with _quiet():
+        with quiet():
             self.task._filters[0].apply([instance])
             (filtered,) = instance.filtered_resps.values()
             values = cast("dict[str, Any]", self.task.process_results(doc, [filtered]))
@@ -300,34 +203,3 @@ def _shown(target: object) -> str:
         first: object = next(iter(cast("Sequence[object]", target)), "")
         return str(first)
     return str(target)
-
-
-def _task_name(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DormantError(f"{path}: can't be read: {error}") from None
-    match = re.search(r"^task:\s*[\"']?([^\"'\s#]+)", text, re.MULTILINE)
-    if match is None:
-        raise DormantError(f"{path}:1: a task of lm-eval needs a line `task: NAME`")
-    return match[1]
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Hold back the harness's advice and the data sets' progress bars; errors still pass."""
-    import datasets
-
-    loggers = [logging.getLogger(name) for name in ("lm_eval", "lm-eval")]
-    levels = [logger.level for logger in loggers]
-    bars = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if not bars:
-            datasets.enable_progress_bars()

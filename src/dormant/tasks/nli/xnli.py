@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from dormant.errors import DormantError, unknown
 from dormant.tasks import data
-from dormant.tasks.nli import FOLDER, LABELS, Item, Source, texts
+from dormant.tasks.nli.items import FOLDER, LABELS, Item, Source, texts
 from dormant.tasks.tables import SUFFIXES, Row, column, read_rows
 
 SPLIT = "validation"
@@ -38,17 +38,17 @@ def from_path(path: Path) -> Source:
             occurs twice, or the languages hold different items.
     """
     if path.is_dir():
-        found: dict[str, dict[str, Item]] = {}
+        items: dict[str, dict[str, Item]] = {}
         for entry, language in _language_entries(path):
             rows = [row for file in _tables(entry) for row in read_rows(file)]
-            found[language] = _items(rows, language).get(language, {})
-        if not found:
+            items[language] = _items(rows, language).get(language, {})
+        if not items:
             raise DormantError(f"{path}: no file or folder named after a language; {_HOW}")
         files = [file for entry, _ in _language_entries(path) for file in _tables(entry)]
     else:
-        found = _items(read_rows(path), _language_of(path.stem) or "english")
+        items = _items(read_rows(path), _language_of(path.stem) or "english")
         files = [path]
-    return _source(path.stem, found, _fingerprint(files))
+    return _source(path.stem, items, _fingerprint(files))
 
 
 def from_hub(name: str, languages: Sequence[str] = ()) -> Source:
@@ -67,7 +67,7 @@ def from_hub(name: str, languages: Sequence[str] = ()) -> Source:
         raise DormantError(
             f"data set {name!r}: the package datasets is missing: pip install datasets; or {_HOW}"
         ) from None
-    found: dict[str, dict[str, Item]] = {}
+    items: dict[str, dict[str, Item]] = {}
     for language in languages or ("english", "french", "spanish", "german"):
         try:
             rows = datasets.load_dataset(name, texts(language).code, split=SPLIT)
@@ -84,14 +84,14 @@ def from_hub(name: str, languages: Sequence[str] = ()) -> Source:
             Row(cast("dict[str, Any]", row), Path(f"{name}/{texts(language).code}"), number)
             for number, row in enumerate(rows, start=1)
         ]
-        found |= _items(listed, language)
-    digest = hashlib.sha256(repr(found).encode()).hexdigest()[:12]
-    return _source(name.split("/")[-1], found, digest)
+        items |= _items(listed, language)
+    digest = hashlib.sha256(repr(items).encode()).hexdigest()[:12]
+    return _source(name.split("/")[-1], items, digest)
 
 
-def _source(name: str, found: Mapping[str, Mapping[str, Item]], version: str) -> Source:
-    order = sorted(found, key=lambda language: (language != "english", language))
-    return Source(name, {language: found[language] for language in order}, version).check()
+def _source(name: str, items: Mapping[str, Mapping[str, Item]], version: str) -> Source:
+    order = sorted(items, key=lambda language: (language != "english", language))
+    return Source(name, {language: items[language] for language in order}, version).check()
 
 
 def _items(rows: Sequence[Row], default: str) -> dict[str, dict[str, Item]]:
@@ -100,17 +100,17 @@ def _items(rows: Sequence[Row], default: str) -> dict[str, dict[str, Item]]:
     label = column(rows, _LABEL, "the label")
     language = _optional(rows, _LANGUAGE)
     identity = _optional(rows, _ID)
-    found: dict[str, dict[str, Item]] = {}
+    by_language: dict[str, dict[str, Item]] = {}
     for row in rows:
         known = _known(row, _filled(row, language)) if language else default
         right = _label(row, row.values.get(label))
         for spoken, first, second in _sentences(row, known, premise, hypothesis):
-            items = found.setdefault(spoken, {})
+            items = by_language.setdefault(spoken, {})
             key = _filled(row, identity) if identity else f"{len(items):05}"
             if key in items:
                 raise row.error(f"item {key!r} occurs twice in {spoken}")
             items[key] = Item(first, second, right)
-    return found
+    return by_language
 
 
 def _sentences(

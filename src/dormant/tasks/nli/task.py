@@ -1,160 +1,31 @@
-"""Natural-language inference (paper §3.2): does a premise entail a hypothesis?
+"""The two abilities of natural-language inference.
 
 A prompt is the premise, a question that holds the hypothesis and names the three options, and an
-answer cue, each on a line. Two abilities: `nli/greedy` is right when greedy decoding begins with
-the label word, as in the paper; `nli/likely` when the right label is the likeliest per character
-after calibration by the content-free prompt (Zhao et al. 2021, arXiv 2102.09690).
+answer cue, each on a line. `nli/greedy` is right when greedy decoding begins with the label word,
+as in the paper; `nli/likely` when the right label is the likeliest per character after calibration
+by the content-free prompt (Zhao et al. 2021, arXiv 2102.09690).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 
-from dormant.errors import DormantError, unknown
+from dormant.errors import unknown
 from dormant.prompts.case import Case
 from dormant.prompts.segment import Role, Segment
-from dormant.tasks import data
+from dormant.tasks.nli.items import LABELS, Item, Source, Texts, shipped, texts
 from dormant.tasks.task import Measure, draw_demonstrations
-
-FOLDER = data.SHIPPED / "nli"
-LABELS = ("entailment", "neutral", "contradiction")
-"""In XNLI's order: the data set numbers them 0, 1, 2."""
 
 CONTENT_FREE = "N/A"
 """Stands for premise and hypothesis in the prompt that calibrates (Zhao et al. 2021, §4)."""
 
-_KEYS = {"language", "code", "version", "origin", "template", "labels", "items"}
 _HYPOTHESIS = "{hypothesis}"
 _TITLES = {
     "greedy": "Say whether a premise entails a hypothesis (greedy label)",
     "likely": "Say whether a premise entails a hypothesis (likeliest label, calibrated)",
 }
-
-
-@dataclass(frozen=True)
-class Item:
-    """A premise, a hypothesis, and which of `LABELS` is right."""
-
-    premise: str
-    hypothesis: str
-    label: str
-
-
-@dataclass(frozen=True)
-class Texts:
-    """One language's template.
-
-    Attributes:
-        code: ISO 639-1, e.g. "fr".
-        question: Line with {hypothesis} and the three options.
-        answer: The cue after which the label stands.
-        labels: Label word of each of `LABELS`: the beginning of its option in the question.
-        items: Items by id; none in languages that are shipped for a user's own items.
-    """
-
-    code: str
-    question: str
-    answer: str
-    labels: Mapping[str, str]
-    items: Mapping[str, Item]
-
-
-@cache
-def texts(language: str, folder: Path = FOLDER) -> Texts:
-    """Read one language's file.
-
-    Raises:
-        DormantError: An unknown language, or a malformed file (named with its line): the question
-            must offer every label, and no label may begin another.
-    """
-    file = data.language_file(folder, language, _KEYS)
-    question = file.template(("hypothesis",), "template", "question")
-    labels = {name: file.string("labels", name) for name in LABELS}
-    for name, word in labels.items():
-        if any(other.startswith(word) for key, other in labels.items() if key != name):
-            raise file.error(f"{word!r} begins another label too", "labels", name)
-        if word not in question:
-            raise file.error(f"the question does not offer {word!r}", "labels", name)
-    items = {name: _item(file, name) for name in file.table("items")} if _has_items(file) else {}
-    return Texts(
-        code=file.string("code"),
-        question=question,
-        answer=file.string("template", "answer"),
-        labels=labels,
-        items=items,
-    )
-
-
-def _has_items(file: data.DataFile) -> bool:
-    return "items" in file.values
-
-
-def _item(file: data.DataFile, name: str) -> Item:
-    fields = file.table("items", name)
-    if fields.keys() != {"premise", "hypothesis", "label"}:
-        raise file.error(
-            f"items.{name} must hold premise, hypothesis and label, not {', '.join(fields)}",
-            "items",
-            name,
-        )
-    found = Item(
-        file.string("items", name, "premise"),
-        file.string("items", name, "hypothesis"),
-        file.string("items", name, "label"),
-    )
-    if found.label not in LABELS:
-        raise file.error(str(unknown("label", found.label, LABELS)), "items", name)
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Items of NLI by language; every language holds the same ids with the same labels.
-
-    Attributes:
-        name: What the task's name says of it; empty for the shipped items.
-        items: Items by language and id; the first language is the plain one.
-        version: Version or fingerprint of the data.
-    """
-
-    name: str
-    items: Mapping[str, Mapping[str, Item]]
-    version: str
-
-    def check(self) -> Source:
-        """Return the source itself, if its languages can be paired.
-
-        Raises:
-            DormantError: A language holds other ids than the first, or another label for one.
-        """
-        first, *rest = self.items
-        for language in rest:
-            for one, other in ((first, language), (language, first)):
-                missing = [name for name in self.items[one] if name not in self.items[other]]
-                if missing:
-                    raise DormantError(
-                        f"nli {self.name}: item {missing[0]!r} is there in {one} but not in "
-                        f"{other} ({len(missing)} such): the languages can't be paired"
-                    )
-            for name, item in self.items[first].items():
-                if self.items[language][name].label != item.label:
-                    raise DormantError(
-                        f"nli {self.name}: item {name!r} is {item.label!r} in {first} but "
-                        f"{self.items[language][name].label!r} in {language}: the languages can't "
-                        "be paired"
-                    )
-        return self
-
-
-@cache
-def shipped() -> Source:
-    """Return the items that come with Dormant."""
-    found = {language: texts(language).items for language in data.languages(FOLDER)}
-    return Source("", {name: items for name, items in found.items() if items}, "1").check()
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 """Dependencies first: a part may import what stands in the rows above it, and nothing beside it."""
 ONLY: dict[str, set[str]] = {
     "statistics": {"errors", "results"},
-    "report": {"errors", "results", "statistics"},
+    "report": {"errors", "files", "results", "statistics"},
     "regression": {
         "errors", "conjugation", "files", "progress", "rundirs", "results", "statistics",
     },

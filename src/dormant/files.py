@@ -1,10 +1,11 @@
-"""Writing files so that nothing is lost: at one stroke, and refusals told in one line."""
+"""Writing files so that nothing is lost: atomically, and with refusals in one line."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,12 +31,47 @@ def guarded(path: Path, write: Callable[[], _T]) -> _T:
         raise DormantError(f"{path} can't be written: {error.strerror or error}") from error
 
 
-def write_atomically(file: Path, content: str | bytes) -> None:
-    """Replace a file in one step: a reader sees the old content or the new, never a part."""
-    data = content.encode() if isinstance(content, str) else content
+@contextmanager
+def replacing(file: Path) -> Generator[Path]:
+    """Give a place to write to, whose content takes a file's place when the block ends well.
+
+    A reader sees the old content or the new, never a part; after an error the old is still there.
+
+    Args:
+        file: The file to make or replace; one process at a time may do so.
+
+    Yields:
+        A path beside the file, to be written and closed inside the block.
+    """
     part = file.with_name(f".{file.name}.part")
-    with part.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(file)
+    try:
+        yield part
+        with part.open("r+b") as stream:
+            os.fsync(stream.fileno())
+        part.replace(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(file: Path, content: str | bytes) -> None:
+    """Replace a file's whole content (see `replacing`)."""
+    with replacing(file) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def append(file: Path, block: bytes) -> None:
+    """Add a block to a file's end, all of it or nothing; it is on disk when this returns.
+
+    Only a kill in mid-write can leave a part, at the file's end.
+    """
+    with file.open("ab", buffering=0) as stream:
+        size = stream.tell()
+        try:
+            rest = memoryview(block)
+            while rest:
+                rest = rest[stream.write(rest) :]
+            os.fsync(stream.fileno())
+        except OSError:
+            os.truncate(file, size)
+            raise

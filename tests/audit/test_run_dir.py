@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-from dormant.audit import run_dir as store
 from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.errors import DormantError
 from dormant.results import ItemOutcome
@@ -101,7 +100,7 @@ class FullDisk:
 def test_a_failed_write_leaves_the_file_as_it_was(run, monkeypatch, code, words):
     run.append(CELL, [outcome("a"), outcome("b")])
     before = run.cell_file(CELL).read_bytes()
-    monkeypatch.setattr(store.os, "fsync", FullDisk(code))
+    monkeypatch.setattr("os.fsync", FullDisk(code))
     with pytest.raises(DormantError, match=words):
         run.append(CELL, [outcome("c")])
     assert run.cell_file(CELL).read_bytes() == before

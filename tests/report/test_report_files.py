@@ -9,7 +9,7 @@ from report_fixtures import demonstration, outcomes
 
 from dormant.errors import DormantError
 from dormant.report import FORMATS, write_report
-from dormant.report.files import replacing
+from dormant.report.files import report_stream
 from dormant.results import AuditResults
 
 
@@ -58,7 +58,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def _write_half(path: Path, error: BaseException) -> None:
-    with replacing(path) as file:
+    with report_stream(path) as file:
         file.write("half of the new")
         raise error
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any, Literal, cast
 from filelock import FileLock
 
 from dormant.errors import DormantError
-from dormant.files import guarded, write_atomically
+from dormant.files import append, guarded, replacing, write_atomically
 from dormant.results import SCHEMA_VERSION, AuditResults, ItemOutcome, parse_record, refuse_newer
 from dormant.rundirs import locked, refuse_other_settings, refuse_unexpected_files
 
@@ -186,7 +185,8 @@ class RunDirectory:
         """
         file = self.cell_file(cell)
         block = "".join(outcome.model_dump_json(exclude_none=True) + "\n" for outcome in outcomes)
-        guarded(self.path, lambda: _append_block(file, block.encode()))
+        guarded(file, lambda: file.parent.mkdir(parents=True, exist_ok=True))
+        guarded(self.path, lambda: append(file, block.encode()))
 
     def outcomes(self, cell: CellKey) -> Iterator[ItemOutcome]:
         """Read a cell's outcomes, one at a time.
@@ -239,20 +239,6 @@ class RunDirectory:
         return parse_record(AuditResults, text, file, "start the run again to write it anew")
 
 
-def _append_block(file: Path, block: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab", buffering=0) as stream:
-        size = stream.tell()
-        try:
-            rest = memoryview(block)
-            while rest:
-                rest = rest[stream.write(rest) :]
-            os.fsync(stream.fileno())
-        except OSError:
-            os.truncate(file, size)
-            raise
-
-
 _DELETE = "delete the file to score its cell again"
 
 
@@ -278,16 +264,12 @@ def _line(file: Path, number: int) -> Path:
 
 def _keep_only(file: Path, items: set[str]) -> None:
     """Rewrite a cell's file with the first whole record of each of `items`."""
-    part = file.with_name(f".{file.name}.part")
     left = set(items)
-    with file.open("rb") as old, part.open("wb") as new:
+    with replacing(file) as part, file.open("rb") as old, part.open("wb") as new:
         for number, line in enumerate(old, start=1):
             if line.endswith(b"\n") and (item := _item_of(line, file, number)) in left:
                 left.remove(item)
                 new.write(line)
-        new.flush()
-        os.fsync(new.fileno())
-    part.replace(file)
 
 
 def _slug(name: str) -> str:

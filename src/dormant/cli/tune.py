@@ -1,17 +1,16 @@
-"""``dormant tune``: make a tuned child, by LoRA, from prompts and completions."""
+"""``dormant tune``: fine-tune a model, by LoRA, on prompts and completions."""
 
 from __future__ import annotations
 
-import contextlib
 import json as json_
-from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dormant.cli.common import errors
+from dormant.cli.common import progress
 from dormant.errors import DormantError
+from dormant.files import append, guarded
 
 if TYPE_CHECKING:
     from dormant.finetuning.lora import StepLog
@@ -47,7 +46,7 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Fine-tune a child of MODEL: a LoRA adapter that `dormant audit MODEL OUT` can audit.
+    """Fine-tune MODEL: make a LoRA adapter that `dormant audit MODEL OUT` can audit.
 
     Writes the adapter (PEFT, bfloat16 safetensors), its settings and a log with a line a step.
     """
@@ -85,13 +84,18 @@ def tune(
         raise DormantError(f"--out {out} can't be made: {error}") from None
     base, tokenizer = load_hf(spec, dtype="float32", device=device)
     last: StepLog | None = None
-    with _log(out / LOG) as write, _bar(steps, quiet) as show:
+    log = out / LOG
+    with progress(quiet) as bar:
+        bar.start(steps, 0)
+        bar.stage("tuning")
 
         def on_step(line: StepLog) -> None:
             nonlocal last
             last = line
-            write(line)
-            show(line)
+            row = json_.dumps({name: _rounded(value) for name, value in line._asdict().items()})
+            guarded(log, lambda: append(log, f"{row}\n".encode()))
+            bar.stage(f"tuning, loss {line.loss:.3f}")
+            bar.advance(1)
 
         tuned = train(base, tokenizer, pairs, settings, replay=replayed, on_step=on_step)
     save_adapter(tuned, out, base=model, settings=settings)
@@ -103,59 +107,5 @@ def tune(
         typer.echo(f"next: dormant audit {model} {out}")
 
 
-@contextlib.contextmanager
-def _log(path: Path) -> Generator[Callable[[StepLog], None]]:
-    """Open the training log; a line is on disk as soon as it is written."""
-
-    def failed(error: OSError) -> DormantError:
-        return DormantError(f"the training log {path} can't be written: {error}")
-
-    try:
-        stream = path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise failed(error) from None
-
-    def write(line: StepLog) -> None:
-        rounded = {
-            name: round(value, 6) if isinstance(value, float) else value
-            for name, value in line._asdict().items()
-        }
-        try:
-            stream.write(json_.dumps(rounded) + "\n")
-            stream.flush()
-        except OSError as error:
-            raise failed(error) from None
-
-    with stream:
-        yield write
-
-
-@contextlib.contextmanager
-def _bar(steps: int, quiet: bool) -> Generator[Callable[[StepLog], None]]:
-    """Show progress, the time left and the loss."""
-    if quiet:
-        yield lambda line: None
-        return
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("tuning", total=steps)
-        yield lambda line: bar.update(
-            task, completed=line.step, description=f"tuning, loss {line.loss:.3f}"
-        )
+def _rounded(value: float | None) -> float | None:
+    return round(value, 6) if isinstance(value, float) else value

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dormant.errors import DormantError
+from dormant.files import write_atomically
 from dormant.finetuning.settings import TuningSettings
 
 
@@ -38,11 +39,11 @@ def save_adapter(tuned: Any, out: str | Path, *, base: str, settings: TuningSett
         config = json.loads(file.read_text(encoding="utf-8"))
         # PEFT writes a set, in another order every time.
         config["target_modules"] = sorted(config["target_modules"])
-        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_atomically(file, json.dumps(config, indent=2, sort_keys=True) + "\n")
         record = json.dumps({"base": base, **asdict(settings)}, indent=2)
-        (out / "tuning.json").write_text(record + "\n", encoding="utf-8")
+        write_atomically(out / "tuning.json", record + "\n")
         # In place of PEFT's form to be filled in.
-        (out / "README.md").write_text(_card(base, settings), encoding="utf-8")
+        write_atomically(out / "README.md", _card(base, settings))
     except OSError as error:
         raise DormantError(f"the adapter can't be written to {out}: {error}") from None
 

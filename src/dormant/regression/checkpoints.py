@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dormant.errors import DormantError
+from dormant.files import replacing
 from dormant.regression.transformer import Transformer, TransformerSettings
 
 _UNREADABLE = (
@@ -30,7 +31,7 @@ def save_checkpoint(
     step: int,
     identity: str,
 ) -> None:
-    """Write everything that training needs to go on; the old file is replaced at one stroke.
+    """Write everything that training needs to go on; atomically.
 
     Args:
         path: The file.
@@ -45,9 +46,8 @@ def save_checkpoint(
         "step": step,
         "identity": identity,
     }
-    partial = path.with_suffix(path.suffix + ".partial")
-    torch.save(state, partial)
-    Path(partial).replace(path)
+    with replacing(path) as part:
+        torch.save(state, part)
 
 
 def load_checkpoint(
@@ -72,13 +72,13 @@ def load_checkpoint(
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found, step = state["identity"], int(state["step"])
+        saved_by, step = state["identity"], int(state["step"])
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DormantError(f"checkpoint {path} can't be read ({reason}): delete it") from None
-    if identity is not None and found != identity:
+    if identity is not None and saved_by != identity:
         raise DormantError(
-            f"checkpoint {path} belongs to another run ({found}): delete it or choose another "
+            f"checkpoint {path} belongs to another run ({saved_by}): delete it or choose another "
             "directory"
         )
     _load(path, model, state["model"])
@@ -88,7 +88,7 @@ def load_checkpoint(
 
 
 def save_weights(path: Path, model: Transformer, *, dtype: torch.dtype = torch.float32) -> None:
-    """Write a transformer as safetensors, its settings in the header.
+    """Write a transformer as safetensors, atomically, its settings in the header.
 
     Args:
         path: The file.
@@ -99,7 +99,8 @@ def save_weights(path: Path, model: Transformer, *, dtype: torch.dtype = torch.f
         name: value.detach().to("cpu", dtype).contiguous()
         for name, value in model.state_dict().items()
     }
-    save_file(tensors, path, {"settings": model.settings.model_dump_json()})
+    with replacing(path) as part:
+        save_file(tensors, part, {"settings": model.settings.model_dump_json()})
 
 
 def load_weights(path: Path, device: torch.device | str = "cpu") -> Transformer:

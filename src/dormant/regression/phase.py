@@ -95,9 +95,7 @@ class Phase:
                 on_log=on_log,
             )
         if self.first:
-            unfinished = self.weights.with_suffix(".part")
-            guarded(unfinished, lambda: save_weights(unfinished, model))
-            unfinished.replace(self.weights)
+            guarded(self.weights, lambda: save_weights(self.weights, model))
             self.checkpoint.unlink(missing_ok=True)
         return model
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dormant.errors import DormantError
-from dormant.files import guarded, write_atomically
+from dormant.files import append, guarded, replacing, write_atomically
 from dormant.regression.checkpoints import load_weights
 from dormant.regression.evaluation import Errors
 from dormant.regression.records import LabResults
@@ -154,10 +154,15 @@ class SeedFiles:
             raise DormantError(f"{file}: damaged; delete it and start the run again") from None
 
     def write_errors(self, errors: Mapping[str, NDArray[Any]]) -> None:
-        """Keep the errors, at one stroke."""
-        part = self.path / ".errors.part.npz"
-        guarded(part, lambda: np.savez_compressed(part, allow_pickle=False, **errors))
-        part.replace(self.path / "errors.npz")
+        """Keep the errors, atomically."""
+        file = self.path / "errors.npz"
+
+        def write() -> None:
+            # An open file, since NumPy adds a suffix to a name.
+            with replacing(file) as part, part.open("wb") as stream:
+                np.savez_compressed(stream, allow_pickle=False, **errors)
+
+        guarded(file, write)
 
 
 class Log:
@@ -185,9 +190,5 @@ class Log:
             text = "".join(json.dumps(one) + "\n" for one in [*kept, row])
             guarded(self.path, lambda: write_atomically(self.path, text))
         else:  # the file ends with this object's own row
-            guarded(self.path, lambda: self._append(json.dumps(row) + "\n"))
+            guarded(self.path, lambda: append(self.path, (json.dumps(row) + "\n").encode()))
         self._last = row["step"]
-
-    def _append(self, line: str) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line)

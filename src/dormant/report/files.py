@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, TypeAlias, get_args
 
 from dormant.errors import DormantError, unknown
+from dormant.files import replacing
 from dormant.results import AuditResults, ItemOutcome
 
 Format: TypeAlias = Literal["html", "latex", "csv", "json"]
@@ -57,28 +56,28 @@ def write_report(
         from dormant.report.page import render_page
 
         page = render_page(results, items)
-        with replacing(path) as file:
+        with report_stream(path) as file:
             file.write(page)
     elif format == "latex":
         from dormant.report.tables import latex_tables
 
-        with replacing(path) as file:
+        with report_stream(path) as file:
             file.write(latex_tables(results))
     elif format == "csv":
         from dormant.report.tables import write_items_csv, write_transforms_csv
 
-        with replacing(path) as file:
+        with report_stream(path) as file:
             write_transforms_csv(results, file)
-        with replacing(path.with_name(f"{path.stem}-items.csv")) as file:
+        with report_stream(path.with_name(f"{path.stem}-items.csv")) as file:
             write_items_csv(items, file)
     else:
-        with replacing(path) as file:
+        with report_stream(path) as file:
             file.write(results.to_json())
     return path
 
 
 @contextmanager
-def replacing(path: Path) -> Generator[IO[str], None, None]:
+def report_stream(path: Path) -> Generator[IO[str], None, None]:
     """Open a text file that takes `path`'s place when the block ends without an error.
 
     Line endings are written as given (CSV brings its own).
@@ -93,35 +92,12 @@ def replacing(path: Path) -> Generator[IO[str], None, None]:
         DormantError: The disk is full, the directory can't be written, and the like. What stood
             at `path` before is left as it was.
     """
-    scratch: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w",
-            encoding="utf-8",
-            newline="",
-            dir=path.parent,
-            prefix=f".{path.name}.",
-            delete=False,
-        ) as file:
-            scratch = Path(file.name)
+        with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
             yield file
-        # Temporary files are private by default; a report is an ordinary file.
-        scratch.chmod(0o666 & ~_umask())
-        scratch.replace(path)
-        scratch = None
     except OSError as error:
         raise DormantError(
             f"can't write the report to {path}: {error.strerror or error}; "
             "free some space or choose another place with --out"
         ) from error
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

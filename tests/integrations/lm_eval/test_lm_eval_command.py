@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dormant.integrations.lm_eval import model as adapter
+from dormant.integrations.lm_eval import base as adapter
 
 ROOT = Path(__file__).resolve().parents[3]
 

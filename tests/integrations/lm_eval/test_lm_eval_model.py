@@ -15,7 +15,7 @@ from lm_eval.tasks import TaskManager
 
 from dormant import transforms
 from dormant.errors import DormantError
-from dormant.integrations.lm_eval import model, register
+from dormant.integrations.lm_eval import base, register
 from dormant.integrations.lm_eval.model import ConjugateLM
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -429,11 +429,11 @@ def test_images_are_refused():
 def test_shipped_models_are_spelt_for_the_harness(text):
     from lm_eval.models.huggingface import HFLM
 
-    found = model._shipped(HFLM, {"pretrained": text, "dtype": "bfloat16"})
+    found = base._shipped(HFLM, {"pretrained": text, "dtype": "bfloat16"})
     assert (Path(found["pretrained"]) / found["gguf_file"]).is_file()
     assert found["dtype"] == "bfloat16"
     assert ("peft" in found) == (text != "smollm2")
-    assert model._shipped(Recorder, {"pretrained": text}) == {"pretrained": text}
+    assert base._shipped(Recorder, {"pretrained": text}) == {"pretrained": text}
 
 
 def test_later_versions_of_the_harness_find_the_models():

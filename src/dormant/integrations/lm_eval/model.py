@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
@@ -11,28 +10,25 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM, CacheHook
-from lm_eval.api.registry import get_model, model_registry
+from lm_eval.api.model import CacheHook
 
 from dormant import transforms
-from dormant.errors import DormantError, unknown
-from dormant.integrations.lm_eval import NAME, register
+from dormant.errors import DormantError
+from dormant.integrations.lm_eval import NAME
+from dormant.integrations.lm_eval.base import OverBase, start
 from dormant.integrations.lm_eval.caches import Back, use_table
 from dormant.integrations.lm_eval.requests import Rendered, Requests
-from dormant.models import spec as specs
 
-_OWN = ("base", "transform", "source", "keep")
 _HEAD = 32
 """Characters by which a template's rendering is known again."""
 
 _log = logging.getLogger(__name__)
 
 
-class ConjugateLM(LM):
+class ConjugateLM(OverBase):
     """Another model of the harness, conjugated: s⁻¹ ∘ model ∘ s.
 
     Args:
@@ -64,7 +60,7 @@ class ConjugateLM(LM):
     ) -> None:
         super().__init__()
         self.requests = Requests(transforms.get(str(transform), source), keep=_flag("keep", keep))
-        self.base = _start(
+        self.base = start(
             base,
             arguments,
             {"batch_size": batch_size, "max_batch_size": max_batch_size, "device": device},
@@ -258,46 +254,6 @@ class ConjugateLM(LM):
         """The base's, and the transform: prompts that the harness keeps hold s(messages)."""
         return f"{self.base.tokenizer_name}-{_slug(self.requests.signature)}"
 
-    # -- everything else is the base's ----------------------------------------------------------
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the base's attribute, for what `LM` itself doesn't have."""
-        # Only text is transformed: without MULTIMODAL the harness refuses images and sound.
-        if name.startswith("__") or name in ("base", "MULTIMODAL"):
-            raise AttributeError(name)
-        return getattr(self.base, name)
-
-    @property
-    def rank(self) -> int:
-        """The base's."""
-        return self.base.rank
-
-    @property
-    def world_size(self) -> int:
-        """The base's."""
-        return self.base.world_size
-
-    @property
-    def device(self) -> Any:
-        """The base's."""
-        return self.base.device
-
-    def all_gather(self, tensor: Any) -> Any:
-        """Gather over the base's processes."""
-        return self.base.all_gather(tensor)
-
-    def gather_object(self, obj: Any, dst: int = 0) -> Any:
-        """Gather over the base's processes."""
-        return self.base.gather_object(obj, dst)
-
-    def barrier(self) -> None:
-        """Wait for the base's processes."""
-        self.base.barrier()
-
-    def chat_template(self, chat_template: bool | str = False) -> str | None:
-        """Return the base's template."""
-        return self.base.chat_template(chat_template)
-
     def get_model_info(self) -> dict[str, Any]:
         """Return what the base says of itself, and what was done to its prompts."""
         info: Callable[[], dict[str, Any]] | None = getattr(self.base, "get_model_info", None)
@@ -323,52 +279,6 @@ class ConjugateLM(LM):
                 doubled,
                 len(answers),
             )
-
-
-def _start(base: str, arguments: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
-    register()
-    if base == NAME:
-        raise DormantError(
-            "base=dormant: name the model below it (base=hf,…); several transforms are joined by +"
-        )
-    if base not in model_registry:
-        raise unknown("base", base, model_registry.keys())
-    given = {name: value for name, value in more.items() if value is not None}
-    try:
-        kind: Any = get_model(base)
-        return kind.create_from_arg_obj(_shipped(kind, arguments), given)
-    except DormantError:
-        raise
-    except Exception as error:
-        # A backend may raise anything at all; the user needs its words, not its traceback.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        close = [n for name in arguments for n in difflib.get_close_matches(name, _OWN, 1, 0.75)]
-        raise DormantError(
-            f"base {base!r} can't be started ({', '.join(f'{k}={v}' for k, v in arguments.items())}"
-            f"): {type(error).__name__}: {' '.join(lines)[:240]}"
-            + (f"; did you mean {close[0]!r}?" if close else "")
-        ) from error
-
-
-def _shipped(kind: type[Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell a model that comes with Dormant as the harness's Hugging Face model needs it."""
-    found = dict(arguments)
-    name = found.get("pretrained")
-    if not isinstance(name, str) or name not in specs.SHIPPED:
-        return found
-    from lm_eval.models.huggingface import HFLM
-
-    if not issubclass(kind, HFLM):
-        return found
-    spec = specs.parse(name)
-    if spec.kind == "adapter":
-        assert spec.base is not None  # those that are shipped name theirs
-        found.setdefault("peft", spec.location)
-        spec = specs.parse(spec.base)
-    file = Path(spec.location)
-    # A dequantised checkpoint has no precision of its own.
-    more = {"gguf_file": file.name, "dtype": "float32"}
-    return {**more, **found, "pretrained": str(file.parent)}
 
 
 def _stops(settings: Mapping[str, Any]) -> list[str]:

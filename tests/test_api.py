@@ -88,9 +88,15 @@ def test_conjugating_a_named_model_asks_as_the_command_line_does():
         (lambda: dm.audit(object(), BASE), ["object", "save_pretrained"]),
         (lambda: dm.audit(BASE, BASE, transforms=[dm.transforms.get("rot13")]), ["by name"]),
         (lambda: dm.audit(BASE, BASE, marginn=0.1), ["marginn", "did you mean 'margin'"]),
+        (lambda: dm.audit(BASE, BASE, n=3, limit=3), ["n and limit are two words for one setting"]),
+        (lambda: dm.audit(BASE, BASE, limit=0.5), ["limit is 0.5", "valid integer"]),
+        (lambda: dm.audit(BASE, BASE, batch_size="big"), ["batch_size is 'big'", "valid integer"]),
+        (lambda: dm.audit(BASE, BASE, model_args="revision"), ["'revision' is not KEY=VALUE"]),
+        (lambda: dm.audit(BASE, BASE, model_args=3), ["model_args is a int"]),
+        (lambda: dm.audit(BASE, BASE, model_args={"x": object()}), ["model_args"]),
         (lambda: dm.audit(BASE, BASE, margin=5), ["margin is 5", "less than 1"]),
         (lambda: dm.audit(BASE, BASE, tasks="icl/copi"), ["icl/copi", "did you mean 'icl/copy'"]),
-        (lambda: dm.load("nowhere"), ["nowhere", "no run there"]),
+        (lambda: dm.load_results("nowhere"), ["nowhere", "no run there"]),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(call, words, tmp_path, monkeypatch):
@@ -123,9 +129,14 @@ def test_the_same_as_the_command_line(audited, tmp_path, monkeypatch, capsys):
 
 
 def test_loading_and_resuming_give_the_same(audited):
-    assert dm.load(audited.path).results == audited.results
+    assert dm.load_results(audited.path).results == audited.results
     again = dm.audit(BASE, HIDDEN, out=audited.path, **OPTIONS)
     assert again.results.abilities == audited.results.abilities
+
+
+def test_the_old_name_of_load_results_works_with_a_warning(audited):
+    with pytest.warns(DeprecationWarning, match="load_results"):
+        assert dm.load(audited.path).results == audited.results
 
 
 def test_one_model_is_two_cells(tmp_path):

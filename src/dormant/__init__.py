@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dormant import transforms
-    from dormant.api import audit, conjugate, load
+    from dormant.api import audit, conjugate, load_results
     from dormant.audited import Audit
     from dormant.conjugation import Compose, Identity, Predictor, Transform
     from dormant.errors import DormantError
@@ -28,6 +28,7 @@ _HOMES = {
     "audit": "dormant.api",
     "conjugate": "dormant.api",
     "load": "dormant.api",
+    "load_results": "dormant.api",
 }
 _MODULES = {"transforms"}
 
@@ -47,7 +48,7 @@ __all__ = [
     "__version__",
     "audit",
     "conjugate",
-    "load",
+    "load_results",
     "transforms",
 ]
 

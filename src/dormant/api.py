@@ -6,7 +6,8 @@ Nothing heavy is imported before a model is named.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import (
@@ -59,30 +60,34 @@ class AskOptions(TypedDict, total=False):
 
 
 class AuditOptions(TypedDict, total=False):
-    """What else `audit` takes; the defaults are those of the command line."""
+    """What else `audit` takes; each is described at `dormant.audit.settings.AuditSettings`.
 
+    ``limit``, ``num_fewshot`` and ``apply_chat_template`` are lm-evaluation-harness's words for
+    ``n``, ``shots`` and ``prompts``.
+    """
+
+    tasks: str | Sequence[str]
+    transforms: str | Sequence[str]
+    n: int | None
+    limit: int | None
     shots: int | None
-    """Demonstrations a prompt; `None` means each task's own number."""
+    num_fewshot: int | None
     seed: int
-    """Decides items, demonstrations and halves (default: 0)."""
+    prompts: Literal["raw", "chat"]
+    apply_chat_template: bool
     base_prompts: Literal["raw", "chat"]
-    """The base's prompts as they are, or in its chat template (default: raw)."""
     tuned_prompts: Literal["raw", "chat"]
-    """Likewise for the tuned model."""
     margin: float
-    """Drop, as a fraction, that counts as one (default: 0.05)."""
     min_chrf: float
-    """Least round-trip chrF, 0 to 100, of a translated item (default: 40)."""
-    batch: int
-    """Prompts a batch: what a kill may lose (default: 64)."""
     dtype: str
-    """"auto", "float32" or "bfloat16" (default: auto)."""
     device: str
-    """"auto", "cpu", "cuda", "cuda:1" or "mps" (default: auto)."""
     scorer: Literal["fast", "lm-eval"]
-    """Dormant's scorer, or lm-eval's own (default: fast)."""
+    batch_size: int | None
+    model_args: Mapping[str, Any] | str
+    base_model_args: Mapping[str, Any] | str
+    tuned_model_args: Mapping[str, Any] | str
+    checkpoint_every: int
     keep_generations: bool
-    """Keep generated text in the records (default: no)."""
 
 
 @overload
@@ -185,29 +190,22 @@ def audit(
     base: ModelName,
     tuned: ModelName | None = None,
     *,
-    tasks: str | Sequence[str] | None = None,
-    transforms: str | Sequence[str] | None = None,
-    n: int | None = None,
-    prompts: Literal["raw", "chat"] = "raw",
     out: str | os.PathLike[str] | None = None,
     progress: bool = True,
     **options: Unpack[AuditOptions],
 ) -> Audit:
-    """Audit a base model and its fine-tuned child, as ``dormant audit`` does.
+    """Audit a base model and the model fine-tuned from it, as ``dormant audit`` does.
 
     The run is a directory: stopped for any reason, the same call goes on where it was; finished,
     the same call reads it.
 
     Args:
         base: The base model. Alone, it is audited on two cells: gains only, never "forgotten".
-        tuned: Its fine-tuned child.
-        tasks: Abilities or groups of them; default: icl and icl_vs_if.
-        transforms: Names; default: every language a task ships, leetspeak and pig-latin.
-        n: Items an ability; default: 100, or the whole pool where it is smaller.
-        prompts: Raw prompts, or each model's chat template.
+        tuned: The fine-tuned model.
         out: The run directory; default: ``runs/BASE--TUNED``.
         progress: Show a bar, in a terminal, or in a notebook that has ipywidgets.
-        options: See `AuditOptions`.
+        options: Abilities (``tasks``), ``transforms``, items an ability (``n``), and all else of
+            `AuditOptions`; the defaults are those of the command line.
 
     Returns:
         The results, with verdicts, tables and a figure.
@@ -222,8 +220,6 @@ def audit(
         >>> found.verdicts
         {'icl/copy': 'suppressed'}
     """
-    from pydantic import ValidationError
-
     from dormant.audit.run import audit as run
     from dormant.audit.settings import AuditSettings, default_directory
     from dormant.audited import Audit
@@ -232,30 +228,21 @@ def audit(
     given: dict[str, Any] = {
         "base": None if tuned is None else _name(base),
         "tuned": _name(base if tuned is None else tuned),
-        "n": n,
-        "base_prompts": prompts,
-        "tuned_prompts": prompts,
         **options,
     }
-    for kind, names in (("tasks", tasks), ("transforms", transforms)):
-        if names is not None:
-            given[kind] = _names(names)
-    for name in given:
-        if name not in AuditSettings.model_fields:
-            raise unknown("option", name, [*AuditOptions.__annotations__])
-    try:
-        settings = AuditSettings.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DormantError(f"{where} is {first['input']!r}: {first['msg']}") from None
+    for kind in ("tasks", "transforms"):
+        if given.get(kind) is None:
+            given.pop(kind, None)
+        else:
+            given[kind] = _names(given[kind])
+    settings = AuditSettings.of(given)
     folder = default_directory(settings) if out is None else Path(out)
-    with bar(quiet=not (progress and _watched())) as told:
-        results = run(settings, folder, told)
+    with bar(quiet=not (progress and _watched())) as shown:
+        results = run(settings, folder, shown)
     return Audit(results, folder)
 
 
-def load(run: str | os.PathLike[str]) -> Audit:
+def load_results(run: str | os.PathLike[str]) -> Audit:
     """Read a finished run, whoever made it: `audit`, ``dormant audit`` or ``dormant demo``.
 
     Args:
@@ -269,6 +256,12 @@ def load(run: str | os.PathLike[str]) -> Audit:
 
     folder = Path(run)
     return Audit(RunDirectory.read(folder).results(), folder)
+
+
+def load(run: str | os.PathLike[str]) -> Audit:
+    """Do what `load_results` does, under its old name, for one version more."""
+    warnings.warn("dormant.load is now dormant.load_results", DeprecationWarning, stacklevel=2)
+    return load_results(run)
 
 
 def _name(model: object) -> str:
@@ -305,4 +298,4 @@ def _watched() -> bool:
     return errors.is_terminal
 
 
-__all__ = ["AskOptions", "AuditOptions", "ModelName", "audit", "conjugate", "load"]
+__all__ = ["AskOptions", "AuditOptions", "ModelName", "audit", "conjugate", "load", "load_results"]

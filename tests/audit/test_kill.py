@@ -25,7 +25,7 @@ PROGRAM = textwrap.dedent(
         time.sleep({pause})
     store.RunDirectory.append = told
     sys.argv = ["dormant", "audit", {model!r}, "-n", "40", "-t", "icl/plural,icl/antonym",
-                "-s", "french,leetspeak", "--batch", "5", "--quiet", "--out", {out!r}]
+                "-s", "french,leetspeak", "--checkpoint-every", "5", "--quiet", "--out", {out!r}]
     from dormant.cli import main
     main()
     """

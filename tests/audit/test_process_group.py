@@ -46,7 +46,17 @@ def abilities(out: Path) -> object:
     return json.loads((out / "results.json").read_bytes())["abilities"]
 
 
-WORDS = ("-t", "icl/plural", "-s", "french,leetspeak", "-n", "30", "--batch", "8", "--quiet")
+WORDS = (
+    "-t",
+    "icl/plural",
+    "-s",
+    "french,leetspeak",
+    "-n",
+    "30",
+    "--checkpoint-every",
+    "8",
+    "--quiet",
+)
 
 
 @pytest.mark.parametrize(

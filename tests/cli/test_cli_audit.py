@@ -63,6 +63,23 @@ def test_other_settings_are_refused(dormant):
     assert "Traceback" not in said.err
 
 
+def test_the_harness_s_words_make_the_same_run(dormant, tmp_path):
+    dormant("audit", BASE, LOST, *QUICK, "--shots", "1", "--out", "x")
+    cells = {f: f.stat().st_mtime_ns for f in (tmp_path / "x" / "cells").rglob("*.jsonl")}
+    said = dormant(
+        *("audit", BASE, LOST, "--limit", "80", "--tasks", "icl/plural", "--num_fewshot", "1"),
+        *("-s", "french,spanish", "--batch_size", "auto", "--quiet", "--out", "x"),
+    )
+    assert said.code == 0, said.err
+    assert {f: f.stat().st_mtime_ns for f in cells} == cells
+
+
+def test_an_old_option_works_with_a_warning(dormant):
+    said = dormant("audit", BASE, LOST, *QUICK, "--batch", "8", "--out", "x")
+    assert said.code == 0
+    assert "--batch is now --checkpoint-every" in said.err
+
+
 def test_a_finished_run_is_not_scored_again(dormant, tmp_path):
     dormant("audit", BASE, LOST, *QUICK, "--out", "x")
     cells = {f: f.stat().st_mtime_ns for f in (tmp_path / "x" / "cells").rglob("*.jsonl")}
@@ -86,6 +103,12 @@ BAD = {
     "nan": (("audit", "fake:breaks=logprobs", *QUICK), "impossible log-probability"),
     "no run": (("report", "nowhere"), "no run there"),
     "bad option": (("audit", BASE, "--margin", "7"), "--margin"),
+    "two words": (
+        ("audit", BASE, "-n", "3", "--limit", "4"),
+        "--items and --limit are two words for one setting",
+    ),
+    "model_args": (("audit", BASE, "--model_args", "revision"), "'revision' is not KEY=VALUE"),
+    "batch size": (("audit", BASE, "--batch-size", "big"), "--batch-size is 'big'"),
     "unknown list": (("list", "tusks"), "tusks"),
 }
 
@@ -138,7 +161,7 @@ SLOW_AUDIT = textwrap.dedent(
         return plain(self, requests)
     fakes.FakeLM.loglikelihood = slow
     sys.argv = ["dormant", "audit", "fake:skill=0.9", "fake:skill=0.1", "-n", "60", "--quiet",
-                "-t", "icl/plural,icl/antonym", "-s", "french,spanish", "--batch", "8",
+                "-t", "icl/plural,icl/antonym", "-s", "french,spanish", "--checkpoint-every", "8",
                 "--out", {out!r}]
     from dormant.cli import main
     main()

@@ -39,17 +39,17 @@ ELSEWHERE = {
     # The two plug-ins' commands need models, tasks and logs that their own tests make.
     "dormant lm-eval --model dormant --model_args base=hf,pretrained=MODEL,transform=leetspeak "
     "--include_path tasks --tasks dormant_icl_copy": (
-        "tests/adapters/harness/test_lm_eval_command.py::test_the_command_and_the_audit_agree"
+        "tests/integrations/lm_eval/test_lm_eval_command.py::test_the_command_and_the_audit_agree"
     ),
     "inspect eval dormant/icl --model dormant/smollm2 -T only=copy -T n=20 "
     "-T transform=leetspeak": (
-        "tests/adapters/test_inspect_commands.py::test_four_logs_say_what_the_audit_says"
+        "tests/integrations/inspect/test_inspect_commands.py::test_four_logs_say_what_the_audit_says"
     ),
     "inspect eval TASK --model MODEL --solver dormant/conjugate -S transform=leetspeak": (
-        "tests/adapters/test_inspect_commands.py::test_the_solver_on_the_command_line"
+        "tests/integrations/inspect/test_inspect_commands.py::test_the_solver_on_the_command_line"
     ),
     "dormant report --from logs/*.eval": (
-        "tests/adapters/test_inspect_commands.py::test_four_logs_say_what_the_audit_says"
+        "tests/integrations/inspect/test_inspect_commands.py::test_four_logs_say_what_the_audit_says"
     ),
 }
 FAKES = {

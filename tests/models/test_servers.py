@@ -154,7 +154,7 @@ def test_probabilities_that_may_stand_do(examples):
 def settings(reach_words: str, **more) -> AuditSettings:
     return AuditSettings(
         base=None, tuned=reach_words, tasks=("icl/plural",), transforms=("leetspeak",),
-        n=6, shots=1, batch=3, **more,
+        n=6, shots=1, checkpoint_every=3, **more,
     )  # fmt: skip
 
 

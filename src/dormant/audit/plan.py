@@ -90,8 +90,8 @@ def plan(task: Task, settings: AuditSettings) -> Plan:
         cells[name] = transformed_cases(task, sample, name, Gate(chrf=settings.min_chrf))
     batches = {
         name: [
-            list(cell.cases)[start : start + settings.batch]
-            for start in range(0, len(cell.cases), settings.batch)
+            list(cell.cases)[start : start + settings.checkpoint_every]
+            for start in range(0, len(cell.cases), settings.checkpoint_every)
         ]
         for name, cell in cells.items()
     }

@@ -21,7 +21,7 @@ from dormant.audit.score import continuations, rendered, score_cases
 from dormant.audit.settings import AuditSettings, Style
 from dormant.audit.transformed import explain
 from dormant.models import load as models
-from dormant.models.load import LoadOptions, ModelPair, Which
+from dormant.models.load import ModelPair, Which
 from dormant.models.spec import ModelSpec, parse
 from dormant.progress import Progress, Silent
 from dormant.results import PLAIN, AuditResults, ItemOutcome
@@ -101,8 +101,9 @@ def _audit(
 
 def _pair(settings: AuditSettings) -> ModelPair:
     base = parse(settings.base) if settings.base is not None else None
-    options = LoadOptions(settings.dtype, settings.device, settings.scorer)
-    return ModelPair(base, parse(settings.tuned), options)
+    return ModelPair(
+        base, parse(settings.tuned), settings.load_options("base"), settings.load_options("tuned")
+    )
 
 
 def _recorded(settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan]) -> dict[str, object]:
@@ -134,11 +135,9 @@ def _score_all(
     group: ProcessGroup,
 ) -> None:
     """Score batches, one model after the other, one a process at a time."""
-    sides: tuple[tuple[Which, ModelSpec | None, Style], ...] = (
-        ("base", pair.base, settings.base_prompts),
-        ("tuned", pair.tuned, settings.tuned_prompts),
-    )
-    for which, spec, style in sides:
+    sides: tuple[tuple[Which, ModelSpec | None], ...] = (("base", pair.base), ("tuned", pair.tuned))
+    for which, spec in sides:
+        style = settings.style(which)
         work = [batch for batch in missing if batch.key.model == which]
         if not work or spec is None:
             continue

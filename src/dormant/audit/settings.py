@@ -1,59 +1,219 @@
-"""What an audit's user decides; everything that decides its numbers."""
+"""What an audit's user decides, declared once.
+
+The options of ``dormant audit``, the keyword arguments of `dormant.audit` and the parameters of the
+Inspect tasks are made from the fields of `AuditSettings`, or held equal to them by a test.
+"""
 
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import Field
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
-from dormant.models import load as models
+from dormant.audit.model_args import parse_model_args
+from dormant.errors import DormantError, unknown
+from dormant.models.load import LoadOptions, Scorer, Which
 from dormant.results import Record
 from dormant.transforms.fidelity import MIN_CHRF
 
 Style: TypeAlias = Literal["raw", "chat"]
 
 
-class AuditSettings(Record):
-    """Everything that decides an audit's numbers; kept in its run directory.
+@dataclass(frozen=True)
+class Flag:
+    """How users write a setting, where that isn't just its name.
 
     Attributes:
-        base: The base model's specification; `None` audits the tuned model alone.
-        tuned: The fine-tuned model's.
-        tasks: Abilities or groups of them.
-        transforms: Names; empty means every native language, leetspeak and pig latin.
-        n: Items an ability; `None` means 100, or the whole pool where it is smaller.
-        shots: Demonstrations a prompt; `None` means the task's own number (icl: 2, as the paper).
-        seed: Decides items, demonstrations, halves and resamples.
-        base_prompts: "raw", or "chat" to put each prompt into the base's chat template.
-        tuned_prompts: Likewise for the tuned model.
-        margin: Drop, as a fraction, that counts as one (verdicts).
-        min_chrf: Least round-trip chrF, 0 … 100, at which an item counts as translated; items below
-            it are left out of all four cells.
-        batch: Prompts a batch: what a kill may lose.
-        dtype: See `LoadOptions`.
-        device: See `LoadOptions`.
-        scorer: See `LoadOptions`.
-        keep_generations: Keep generated text in the records.
+        option: Its name on the command line, where that is another one.
+        short: The same in one letter.
+        synonyms: Other names of it, in Python as on the command line: lm-evaluation-harness's.
+        switches: Synonyms without a value on the command line.
+        old: Names that go with the next version, and are warned of.
+        default: The default in words, where it depends on something else.
+        metavar: What is read on the command line where that is text to be parsed.
     """
 
+    option: str = ""
+    short: str = ""
+    synonyms: tuple[str, ...] = ()
+    switches: tuple[str, ...] = ()
+    old: tuple[str, ...] = ()
+    default: str = ""
+    metavar: str = ""
+
+
+def _style(given: object) -> object:
+    return {True: "chat", False: "raw"}[given] if isinstance(given, bool) else given
+
+
+def _batch_size(given: object) -> object:
+    if isinstance(given, str):
+        return None if given == "auto" else int(given) if given.isdecimal() else given
+    return given
+
+
+_Style: TypeAlias = Annotated[Style, BeforeValidator(_style)]
+_ModelArgs: TypeAlias = Annotated[dict[str, JsonValue], BeforeValidator(parse_model_args)]
+_PAIRS = "KEY=VALUE,…"
+
+
+class AuditSettings(Record):
+    """Everything that decides an audit's numbers; kept in its run directory."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
     base: str | None
+    """The base model's specification; `None` audits the tuned model alone."""
     tuned: str
-    tasks: tuple[str, ...] = ("icl", "icl_vs_if")
-    transforms: tuple[str, ...] = ()
-    n: int | None = None
-    shots: int | None = Field(default=None, ge=0)
+    """The fine-tuned model's."""
+    tasks: Annotated[tuple[str, ...], Flag("task", "-t")] = ("icl", "icl_vs_if")
+    """Ability or group; repeat, or separate by commas."""
+    transforms: Annotated[
+        tuple[str, ...],
+        Flag(
+            "transform",
+            "-s",
+            default="every language a task ships, leetspeak and pig-latin",
+        ),
+    ] = ()
+    """Transform; repeat, or separate by commas."""
+    n: Annotated[int | None, Flag("items", "-n", synonyms=("limit",), default="up to 100")] = None
+    """Items an ability."""
+    shots: Annotated[
+        int | None, Flag(synonyms=("num_fewshot",), default="the task's own; icl: 2"), Field(ge=0)
+    ] = None
+    """Demonstrations a prompt."""
     seed: int = 0
-    base_prompts: Style = "raw"
-    tuned_prompts: Style = "raw"
-    margin: float = Field(default=0.05, gt=0, lt=1)
-    min_chrf: float = Field(default=MIN_CHRF, ge=0, le=100)
-    batch: int = Field(default=64, ge=1)
+    """Decides items, demonstrations and resamples."""
+    prompts: Annotated[_Style, Flag(switches=("apply_chat_template",)), Field(exclude=True)] = "raw"
+    """Raw prompts, or the model's chat template."""
+    base_prompts: Annotated[_Style, Flag(default="as --prompts")] = "raw"
+    """The same, for the base model alone."""
+    tuned_prompts: Annotated[_Style, Flag(default="as --prompts")] = "raw"
+    """The same, for the tuned model alone."""
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Drop that counts as one, as a fraction between 0 and 1."""
+    min_chrf: Annotated[float, Field(ge=0, le=100)] = MIN_CHRF
+    """Least round-trip chrF of a translated item; those below are left out of all four cells."""
     dtype: str = "auto"
+    """auto, float32 or bfloat16."""
     device: str = "auto"
-    scorer: models.Scorer = "fast"
+    """auto, cpu, cuda, cuda:1, mps."""
+    scorer: Scorer = "fast"
+    """Dormant's scorer, or lm-eval's own."""
+    batch_size: Annotated[
+        int | None,
+        Flag(default="chosen by the scorer", metavar="N"),
+        Field(ge=1),
+        BeforeValidator(_batch_size),
+    ] = None
+    """Prompts a forward pass."""
+    model_args: Annotated[_ModelArgs, Flag(metavar=_PAIRS)] = Field(
+        default_factory=dict, exclude=True
+    )
+    """What else lm-evaluation-harness's models take: revision=…,trust_remote_code=True."""
+    base_model_args: Annotated[_ModelArgs, Flag(metavar=_PAIRS)] = Field(default_factory=dict)
+    """The same, for the base model alone."""
+    tuned_model_args: Annotated[_ModelArgs, Flag(metavar=_PAIRS)] = Field(default_factory=dict)
+    """The same, for the tuned model alone."""
+    checkpoint_every: Annotated[int, Flag(old=("batch",)), Field(ge=1)] = 64
+    """Prompts between checkpoints on disk: what a kill may lose."""
     keep_generations: bool = False
+    """Keep generated text in the records."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _for_both_models(cls, given: Any) -> Any:
+        """Let what is said of both models hold for each, where nothing is said of it alone."""
+        values = dict(cast("Mapping[str, Any]", given))
+        sides = ("base", "tuned")
+        if "prompts" in values:
+            values = {f"{side}_prompts": values["prompts"] for side in sides} | values
+        if "model_args" in values:
+            both = parse_model_args(values["model_args"])
+            for side in sides:
+                own = parse_model_args(values.get(f"{side}_model_args", {}))
+                values[f"{side}_model_args"] = {**both, **own}
+        return values
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], spell: Callable[[str], str] = str) -> AuditSettings:
+        """Read settings as a user gave them, harness's words included.
+
+        Args:
+            given: Values by a setting's name or one of its synonyms.
+            spell: How the user writes a name, for messages.
+
+        Raises:
+            DormantError: A name is unknown, a setting is given twice, or a value is not allowed.
+        """
+        values: dict[str, Any] = {}
+        written: dict[str, str] = {}
+        for word, value in given.items():
+            name = NAMES.get(word)
+            if name is None:
+                raise unknown("option", word, NAMES)
+            if name in written:
+                raise DormantError(
+                    f"{spell(written[name])} and {spell(word)} are two words for one setting: "
+                    "give one of them"
+                )
+            written[name], values[name] = word, value
+            if word in flag(name).old:
+                warnings.warn(f"{spell(word)} is now {spell(name)}", FutureWarning, stacklevel=3)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else "settings"
+            word = spell(written.get(name, name))
+            message = first["msg"].removeprefix("Value error, ")
+            raise DormantError(f"{word} is {first['input']!r}: {message}") from None
+
+    def style(self, which: Which) -> Style:
+        """Return how a model's prompts are put to it."""
+        return self.base_prompts if which == "base" else self.tuned_prompts
+
+    def load_options(self, which: Which) -> LoadOptions:
+        """Return how a model is loaded."""
+        return LoadOptions(
+            dtype=self.dtype,
+            device=self.device,
+            scorer=self.scorer,
+            batch_size=self.batch_size,
+            model_args=self.base_model_args if which == "base" else self.tuned_model_args,
+        )
+
+
+def flag(name: str) -> Flag:
+    """Return how users write a setting."""
+    metadata = AuditSettings.model_fields[name].metadata
+    return next((item for item in metadata if isinstance(item, Flag)), Flag())
+
+
+def words(name: str) -> tuple[str, ...]:
+    """Return all that users may call a setting, its name on the command line first."""
+    known = flag(name)
+    every = (known.option, name, *known.synonyms, *known.switches, *known.old)
+    return tuple(dict.fromkeys(word for word in every if word))
+
+
+NAMES: Mapping[str, str] = {
+    word: name for name in AuditSettings.model_fields for word in words(name)
+}
+"""The setting that each word of users stands for."""
 
 
 def default_directory(settings: AuditSettings) -> Path:

@@ -19,6 +19,7 @@ def build() -> typer.Typer:
         The Typer application, which the documentation reads its help from too.
     """
     from dormant.cli import ask, audit, demo, lab, listing, lm_eval, report, task, transform, tune
+    from dormant.cli.options import underscores
 
     app = typer.Typer(
         name="dormant",
@@ -30,7 +31,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_top)
     app.command()(demo.demo)
-    app.command()(audit.audit)
+    app.command(context_settings={"token_normalize_func": underscores})(audit.audit)
     app.command()(report.report)
     app.command()(ask.ask)
     app.command()(transform.transform)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from dormant.cli.common import progress, resumable, split
-
-if TYPE_CHECKING:
-    from dormant.audit.settings import AuditSettings
+from dormant.audit.settings import AuditSettings, default_directory
+from dormant.cli.common import errors, progress, resumable, split
+from dormant.cli.options import option_of, takes_settings
 
 _MODEL = (
     "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
@@ -19,94 +19,35 @@ _MODEL = (
 )
 
 
+@takes_settings
 def audit(
     base: Annotated[
         str, typer.Argument(help=f"The base model: {_MODEL}. Alone, it is audited on two cells.")
     ],
     tuned: Annotated[str | None, typer.Argument(help="Its fine-tuned child.")] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option("--task", "-t", help="Ability or group; repeat, or separate by commas."),
-    ] = None,
-    transform: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--transform",
-            "-s",
-            help="Transform; repeat, or separate by commas. Default: every language a task "
-            "ships, leetspeak and pig-latin.",
-        ),
-    ] = None,
-    n: Annotated[
-        int | None, typer.Option("-n", "--items", help="Items an ability [default: up to 100].")
-    ] = None,
-    shots: Annotated[
-        int | None,
-        typer.Option(help="Demonstrations a prompt [default: the task's own; icl: 2].", min=0),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Decides items, demonstrations and resamples.")] = 0,
-    prompts: Annotated[
-        Literal["raw", "chat"], typer.Option(help="Raw prompts, or the model's chat template.")
-    ] = "raw",
-    base_prompts: Annotated[
-        Literal["raw", "chat"] | None, typer.Option(help="The same, for the base model alone.")
-    ] = None,
-    tuned_prompts: Annotated[
-        Literal["raw", "chat"] | None, typer.Option(help="The same, for the tuned model alone.")
-    ] = None,
-    margin: Annotated[
-        float, typer.Option(help="Drop that counts as one, as a fraction.", min=0.001, max=0.999)
-    ] = 0.05,
-    min_chrf: Annotated[
-        float,
-        typer.Option(
-            help="Least round-trip chrF of a translated item; those below are left out of all "
-            "four cells.",
-            min=0,
-            max=100,
-        ),
-    ] = 40.0,
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    scorer: Annotated[
-        Literal["fast", "lm-eval"], typer.Option(help="Dormant's scorer, or lm-eval's own.")
-    ] = "fast",
-    batch: Annotated[int, typer.Option(help="Prompts a batch: what a kill may lose.", min=1)] = 64,
-    keep_generations: Annotated[
-        bool, typer.Option("--keep-generations", help="Keep generated text in the records.")
-    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Run directory; resumed if it holds this run [default: runs/NAMES]."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print results.json, not tables.")] = False,
+    **given: Any,
 ) -> None:
-    """Audit a base model and its fine-tuned child: what was retained, suppressed, forgotten?
+    """Audit a base model and the model fine-tuned from it: retained, suppressed, forgotten?
 
     With one model, gains only are measured. A run that was stopped goes on when the same command
-    is given again.
+    is given again. lm-evaluation-harness's words are taken too: --tasks, --limit, --num_fewshot,
+    --apply_chat_template.
     """
-    from dormant.audit.settings import AuditSettings, default_directory
-
-    settings = AuditSettings(
-        base=base if tuned else None,
-        tuned=tuned or base,
-        **_given(tasks=split(task)),
-        transforms=split(transform),
-        n=n,
-        shots=shots,
-        seed=seed,
-        base_prompts=base_prompts or prompts,
-        tuned_prompts=tuned_prompts or prompts,
-        margin=margin,
-        min_chrf=min_chrf,
-        batch=batch,
-        dtype=dtype,
-        device=device,
-        scorer=scorer,
-        keep_generations=keep_generations,
-    )
+    for word in ("task", "tasks", "transform", "transforms"):
+        if word in given:
+            given[word] = split(given[word])
+    models = {"base": base if tuned else None, "tuned": tuned or base}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", FutureWarning)
+        settings = AuditSettings.of({**models, **given}, option_of)
+    for warning in said:
+        errors.print(f"warning: {warning.message}", soft_wrap=True, highlight=False)
     run(settings, out or default_directory(settings), quiet=quiet, json=json)
 
 
@@ -128,8 +69,3 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
         typer.echo(results.to_json(), nl=False)
         return
     print_report(results, Console(), page)
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    """Drop the options that were not given, so that the settings' own defaults hold."""
-    return {name: value for name, value in options.items() if value}

@@ -157,16 +157,25 @@ class ModelPair:
         base: The base model, or `None` to audit the tuned one alone.
         tuned: The fine-tuned model.
         options: How to load them.
+        tuned_options: How to load the fine-tuned one, where that differs.
     """
 
     def __init__(
-        self, base: ModelSpec | None, tuned: ModelSpec, options: LoadOptions | None = None
+        self,
+        base: ModelSpec | None,
+        tuned: ModelSpec,
+        options: LoadOptions | None = None,
+        tuned_options: LoadOptions | None = None,
     ) -> None:
         self.base = base
         self.tuned = tuned
         self.options = options or LoadOptions()
+        self.tuned_options = tuned_options or self.options
         self.shares_weights = (
-            base is not None and tuned.kind == "adapter" and base.kind in ("hf", "gguf")
+            base is not None
+            and tuned.kind == "adapter"
+            and base.kind in ("hf", "gguf")
+            and self.tuned_options == self.options
         )
         self._shared: tuple[LM, Any] | None = None
 
@@ -205,7 +214,7 @@ class ModelPair:
             with model.disable_adapter() if which == "base" else contextlib.nullcontext():
                 yield lm
             return
-        lm = load(spec, self.options)
+        lm = load(spec, self.options if which == "base" else self.tuned_options)
         try:
             yield lm
         finally:

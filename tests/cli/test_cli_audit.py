@@ -222,12 +222,32 @@ def test_killed_at_any_moment_nothing_but_the_batch_in_flight_is_lost(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_control_c_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_audit_says_how_to_go_on(tmp_path, sent, code):
     out = tmp_path / "stopped"
     process = start(out, 0.05)
     wait_for(out, 8)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     err = finish(process)
-    assert process.returncode == 130
-    assert b"the same command goes on" in err
-    assert b"Traceback" not in err
+    assert process.returncode == code
+    assert err.decode().splitlines() == [
+        f"stopped; what was scored is in {out}: the same command goes on"
+    ]
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_demo_says_how_to_go_on(dormant, monkeypatch, sent, code):
+    from dormant.audit import run
+
+    def stopped(*_):
+        os.kill(os.getpid(), sent)
+        time.sleep(60)
+
+    monkeypatch.setattr(run, "audit", stopped)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    said = dormant("demo", "--quiet")
+    signal.signal(signal.SIGINT, before[0])
+    assert said.code == code
+    assert said.err == "stopped; what was scored is in runs/demo: the same command goes on\n"
+    assert signal.getsignal(signal.SIGTERM) == before[1]

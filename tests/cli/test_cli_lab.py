@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -68,15 +71,19 @@ def test_a_diverged_run_is_one_line_and_code_2(dormant, tiny):
     assert found.err.count("\n") == 1
 
 
-def test_ctrl_c_is_code_130(dormant, tiny, monkeypatch):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_how_to_go_on(dormant, tiny, monkeypatch, sent, code):
     from dormant.regression import phase
 
-    def interrupted(*args, **options):
-        raise KeyboardInterrupt
+    def stopped(*args, **options):
+        os.kill(os.getpid(), sent)
+        time.sleep(60)
 
-    monkeypatch.setattr(phase, "train", interrupted)
+    monkeypatch.setattr(phase, "train", stopped)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     found = dormant("lab", "run", tiny, "-q", "--device", "cpu")
-    assert found.code == 130
+    signal.signal(signal.SIGINT, before)
+    assert found.code == code
     assert "the same command goes on" in found.err
 
 

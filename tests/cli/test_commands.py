@@ -48,7 +48,7 @@ ELSEWHERE = {
     "inspect eval TASK --model MODEL --solver dormant/conjugate -S transform=leetspeak": (
         "tests/integrations/inspect/test_inspect_commands.py::test_the_solver_on_the_command_line"
     ),
-    "dormant report --from logs/*.eval": (
+    "dormant compare logs/*.eval": (
         "tests/integrations/inspect/test_inspect_commands.py::test_four_logs_say_what_the_audit_says"
     ),
 }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,6 +18,7 @@ from dormant.console import errors as errors
 from dormant.console import progress as progress
 from dormant.errors import DormantError
 from dormant.names import flat_names
+from dormant.rundirs import first_process
 
 if TYPE_CHECKING:
     from dormant.prompts.text_transform import TextTransform
@@ -51,20 +55,46 @@ def tell_engines(chosen: Sequence[TextTransform]) -> None:
                 errors.print(f"{part.name}: by {part.signature}", style="dim", soft_wrap=True)
 
 
+class _Terminated(BaseException):
+    """SIGTERM, as an exception: whatever cleans up after Ctrl-C cleans up after it too."""
+
+
 @contextlib.contextmanager
 def resumable(out: Path, done: str) -> Generator[None]:
-    """Let Ctrl-C end work that a run directory keeps: one line on how to go on, and exit code 130.
+    """Let Ctrl-C and SIGTERM end work that a run directory keeps, with one line on how to go on.
+
+    The exit codes are a shell's for these signals: 130 and 143.
 
     Args:
         out: The run directory.
         done: What is kept there, as in "what was … is in".
     """
     try:
+        with _terminable():
+            yield
+    except (KeyboardInterrupt, _Terminated) as stop:
+        if first_process():
+            errors.print(
+                f"stopped; what was {done} is in {shlex.quote(str(out))}: the same command goes on",
+                soft_wrap=True,
+                highlight=False,
+            )
+        raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
+
+
+@contextlib.contextmanager
+def _terminable() -> Generator[None]:
+    """Raise `_Terminated` where SIGTERM comes; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
         yield
-    except KeyboardInterrupt:
-        errors.print(
-            f"stopped; what was {done} is in {shlex.quote(str(out))}: the same command goes on",
-            soft_wrap=True,
-            highlight=False,
-        )
-        raise typer.Exit(130) from None
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

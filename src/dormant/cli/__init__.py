@@ -18,7 +18,19 @@ def build() -> typer.Typer:
     Returns:
         The Typer application, which the documentation reads its help from too.
     """
-    from dormant.cli import ask, audit, demo, lab, listing, lm_eval, report, task, transform, tune
+    from dormant.cli import (
+        ask,
+        audit,
+        compare,
+        demo,
+        lab,
+        listing,
+        lm_eval,
+        report,
+        task,
+        transform,
+        tune,
+    )
     from dormant.cli.options import underscores
 
     app = typer.Typer(
@@ -33,6 +45,7 @@ def build() -> typer.Typer:
     app.command()(demo.demo)
     app.command(context_settings={"token_normalize_func": underscores})(audit.audit)
     app.command()(report.report)
+    app.command()(compare.compare)
     app.command()(ask.ask)
     app.command()(transform.transform)
     app.command()(tune.tune)

@@ -1,59 +1,65 @@
-"""``dormant report``: a finished run in another form, or evaluations that others made."""
+"""``dormant report``: a finished run in another form."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from rich.console import Console
 
+from dormant.cli.common import errors
 from dormant.errors import DormantError
+from dormant.results import AuditResults, ItemOutcome
+from dormant.statistics import MARGIN
 
+Form: TypeAlias = Annotated[
+    Literal["terminal", "html", "latex", "csv", "json"], typer.Option(help="What to make.")
+]
+Out: TypeAlias = Annotated[
+    Path | None, typer.Option(help="File to write [default: report.… in RUN, or here].")
+]
 _SUFFIX = {"html": "html", "latex": "tex", "csv": "csv", "json": "json"}
 
 
 def report(
     paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="RUN", help="A run directory; with --from, evaluations."),
+        list[Path] | None, typer.Argument(metavar="RUN", help="A run directory.")
     ] = None,
-    from_: Annotated[
-        bool,
-        typer.Option(
-            "--from",
-            help="Compare evaluations instead: --from BASE TUNED, each what `lm_eval "
-            "--log_samples` wrote or a .eval log of Inspect; or any number of them "
-            "(--from logs/*.eval), plain and under transforms. No model is run.",
-        ),
-    ] = False,
-    base: Annotated[
-        str | None,
-        typer.Option(help="With --from: the base model's name [default: the first log's]."),
-    ] = None,
-    margin: Annotated[
-        float,
-        typer.Option(help="With --from: drop that counts as one.", min=0.001, max=0.999),
-    ] = 0.05,
-    format: Annotated[
-        Literal["terminal", "html", "latex", "csv", "json"], typer.Option(help="What to make.")
-    ] = "terminal",
-    out: Annotated[Path | None, typer.Option(help="File to write [default: RUN/report.…].")] = None,
+    format: Form = "terminal",
+    out: Out = None,
+    from_: Annotated[bool, typer.Option("--from", hidden=True)] = False,
+    base: Annotated[str | None, typer.Option(hidden=True)] = None,
+    margin: Annotated[float, typer.Option(hidden=True, min=0.001, max=0.999)] = MARGIN,
 ) -> None:
     """Print a finished run, or write it as HTML, LaTeX, CSV or JSON."""
+    if from_:
+        from dormant.cli.compare import compare
+
+        errors.print("warning: dormant report --from is now dormant compare", soft_wrap=True)
+        if not paths:
+            raise DormantError("name evaluations: dormant compare BASE TUNED")
+        compare(paths, base, margin, format, out)
+        return
+    if not paths or len(paths) > 1:
+        raise DormantError("name one run directory; dormant compare takes evaluations")
     from dormant.audit.run_dir import RunDirectory
-    from dormant.integrations import logs as posthoc
+
+    run = RunDirectory.read(paths[0])
+    write(run.results(), run.all_outcomes(), format, out, paths[0])
+
+
+def write(
+    results: AuditResults,
+    outcomes: Iterable[ItemOutcome],
+    format: Literal["terminal", "html", "latex", "csv", "json"],
+    out: Path | None,
+    folder: Path,
+) -> None:
+    """Print results, or write them to a file and print its path."""
     from dormant.report import print_report, write_report
 
-    if not paths or (len(paths) > 1 and not from_):
-        raise DormantError("name one run directory, or evaluations with --from BASE TUNED")
-    if from_:
-        logs = posthoc.read_logs(paths)
-        results, folder = posthoc.compare(logs, base, margin), Path()
-        outcomes = posthoc.outcomes(logs, base)
-    else:
-        directory, folder = RunDirectory.read(paths[0]), paths[0]
-        results, outcomes = directory.results(), directory.all_outcomes()
     if format == "terminal":
         print_report(results, Console())
         return

@@ -105,7 +105,7 @@ def test_four_logs_say_what_the_audit_says(tmp_path):
     files = sorted((tmp_path / "logs").glob("*.eval"))
     found = posthoc.compare(posthoc.read_logs(files))
     assert plainly(found) == plainly(results)
-    said = command("dormant", "report", "--from", *files, cwd=tmp_path)
+    said = command("dormant", "compare", *files, cwd=tmp_path)
     for ability in results.abilities:
         assert ability.task in said
 

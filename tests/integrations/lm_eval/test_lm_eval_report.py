@@ -46,7 +46,7 @@ def test_four_cells_of_one_folder(dormant, logs):
             assert log.cell(ability.task).chance == pytest.approx(1 / 3)
     (acc,) = (ability for ability in found.abilities if ability.task == "tiny_choice/acc")
     assert acc.verdict == "suppressed"
-    said = dormant("report", "--from", logs, "--base", "base")
+    said = dormant("compare", logs, "--base", "base")
     assert said.code == 0
     assert "rot13" in said.out
 

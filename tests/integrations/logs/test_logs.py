@@ -297,23 +297,36 @@ def test_the_command_line(logs, tmp_path, monkeypatch, capsys):
     from dormant import cli
 
     def run(*words):
-        monkeypatch.setattr(sys, "argv", ["dormant", "report", *map(str, words)])
+        monkeypatch.setattr(sys, "argv", ["dormant", *map(str, words)])
         try:
             cli.main()
         except SystemExit as stop:
             return stop.code, capsys.readouterr()
         return 0, capsys.readouterr()
 
-    code, said = run("--from", *logs)
+    code, said = run("compare", *logs)
     assert code in (0, None)
     assert "tiny/acc" in said.out
-    code, _ = run("--from", *logs, "--format", "csv", "--out", tmp_path / "t.csv")
+    code, _ = run("compare", *logs, "--format", "csv", "--out", tmp_path / "t.csv")
     assert code in (0, None)
     with (tmp_path / "t.csv").open(newline="") as stream:
         assert list(csv.DictReader(stream))
-    code, said = run("--from", *logs, "--format", "html", "--out", tmp_path / "t.html")
+    code, said = run("compare", *logs, "--format", "html", "--out", tmp_path / "t.html")
     assert code in (0, None)
     assert "tiny/acc" in (tmp_path / "t.html").read_text(encoding="utf-8")
-    code, said = run(*logs)
+    code, said = run("report", *logs)
     assert code == 2
-    assert said.err.startswith("error: name one run directory, or evaluations with --from")
+    assert said.err.startswith("error: name one run directory; dormant compare takes evaluations")
+
+
+def test_report_from_still_works_with_a_warning(logs, monkeypatch, capsys):
+    from dormant import cli
+
+    words = ["dormant", "report", "--from", *map(str, logs), "--format", "terminal"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code in (0, None)
+    said = capsys.readouterr()
+    assert "tiny/acc" in said.out
+    assert said.err.strip() == "warning: dormant report --from is now dormant compare"

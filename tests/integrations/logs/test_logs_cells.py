@@ -150,7 +150,7 @@ def test_the_command(audited, monkeypatch, capsys):
 
     _, logs = audited
     files = [str(file) for file in sorted(logs.glob("*.eval"))]
-    monkeypatch.setattr(sys, "argv", ["dormant", "report", "--from", *files])
+    monkeypatch.setattr(sys, "argv", ["dormant", "compare", *files])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert not stop.value.code

@@ -95,7 +95,7 @@ class Audit:
         Raises:
             DormantError: An ability was not audited, or Matplotlib is not installed.
         """
-        from dormant.report import formatting as wording
+        from dormant.report import formatting
 
         try:
             from dormant.report import figure
@@ -104,7 +104,7 @@ class Audit:
                 f"figures need matplotlib, which can't be imported ({error}): "
                 "pip install 'dormant[notebook]'"
             ) from None
-        chosen = [self[task] for task in tasks] or wording.by_severity(self.results)
+        chosen = [self[task] for task in tasks] or formatting.by_severity(self.results)
         return figure.draw(self.results, chosen)
 
     def report(self, out: Path | str | None = None, format: Format = "html") -> Path:
@@ -127,15 +127,14 @@ class Audit:
         )
 
     def __repr__(self) -> str:
-        from dormant.report import formatting as wording
+        from dormant.report import formatting
 
         models = [name for name in (self.results.base, self.results.tuned) if name is not None]
-        told = [f"{' → '.join(models)}: {wording.summary(self.results)}"]
-        told += [
-            f"{wording.MARKS[ability.verdict]} {ability.task}: {ability.verdict}. {ability.reason}"
-            for ability in wording.by_severity(self.results)
-        ]
-        return "\n".join(told)
+        lines = [f"{' → '.join(models)}: {formatting.summary(self.results)}"]
+        for ability in formatting.by_severity(self.results):
+            mark = formatting.MARKS[ability.verdict]
+            lines.append(f"{mark} {ability.task}: {ability.verdict}. {ability.reason}")
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         from dormant.report.notebook import render_table

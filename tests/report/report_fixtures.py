@@ -47,7 +47,7 @@ VERDICTS = {
 }
 REASONS = {
     "icl/copy": "The drop is clear of 0, and so are gain and recovery under french on the held-out half.",
-    "icl/antonym": "The drop's upper bound is below the margin of 5 points.",
+    "icl/antonym": "The drop's upper 95% bound is below the margin of 5 points.",
     "icl/plural": "The drop's interval reaches from below 0 to above the margin.",
     "icl/capital": "Five transforms passed their control, and under none does the gain's upper bound reach the margin.",
 }

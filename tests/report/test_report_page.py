@@ -172,7 +172,7 @@ def test_without_a_base_model() -> None:
     words = Document(render_page(two_cells(), outcomes(3))).words
     assert "No base model was given: this audit has two cells" in words
     head = words[words.index("Ability and transform") :]
-    assert head.startswith("Ability and transform Tuned Gain p, adjusted")
+    assert head.startswith("Ability and transform Fine-tuned Gain p, adjusted")
 
 
 def test_without_items_or_abilities() -> None:

@@ -484,7 +484,7 @@ def test_that_many_items_decide_about_half_the_time():
         (
             plain(flags(3), flags(3), tuned_log_odds=np.where(flags(5), np.nan, 1)),
             [],
-            "tuned model are not finite for item 'item-0'",
+            "fine-tuned model are not finite for item 'item-0'",
         ),
     ],
 )

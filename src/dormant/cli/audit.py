@@ -14,7 +14,7 @@ from dormant.cli.options import option_of, takes_settings
 
 _MODEL = (
     "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
-    "one of its shipped children (`dormant list models`), or BACKEND:ARGS as "
+    "a shipped fine-tuned model (`dormant list models`), or BACKEND:ARGS as "
     "lm-evaluation-harness spells them"
 )
 
@@ -24,7 +24,7 @@ def audit(
     base: Annotated[
         str, typer.Argument(help=f"The base model: {_MODEL}. Alone, it is audited on two cells.")
     ],
-    tuned: Annotated[str | None, typer.Argument(help="Its fine-tuned child.")] = None,
+    tuned: Annotated[str | None, typer.Argument(help="The model fine-tuned from it.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Run directory; resumed if it holds this run [default: runs/NAMES]."),

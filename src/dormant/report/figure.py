@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dormant.report import formatting as wording
+from dormant.report import formatting
 from dormant.results import AbilityResult, AuditResults, CellEstimates, Cells, Estimate, Verdict
 
 # Those of the HTML report on white paper (page.css).
@@ -23,7 +23,7 @@ _VERDICTS: dict[Verdict, str] = {
     "inconclusive": "#5a5f6b",
 }
 _ROW = 0.42  # inches
-_APART = 0.17  # rows: base above, tuned below
+_APART = 0.17  # rows: base above, fine-tuned below
 _STYLE: dict[Any, Any] = {"font.size": 9.5, "axes.titlesize": 10.5}
 
 
@@ -39,7 +39,7 @@ class Picture(Figure):
 def draw(results: AuditResults, abilities: Sequence[AbilityResult]) -> Picture:
     """Draw abilities below one another: a row for plain prompts, and one for each transform.
 
-    Hollow circles are the base model, filled ones the tuned; lines are the intervals.
+    Hollow circles are the base model, filled ones the fine-tuned; lines are the intervals.
 
     Args:
         results: The audit, for the models' names.
@@ -57,7 +57,7 @@ def draw(results: AuditResults, abilities: Sequence[AbilityResult]) -> Picture:
         )[:, 0]
         for ability, area in zip(abilities, axes, strict=True):
             _ability(area, ability)
-        axes[-1].set_xlabel(f"accuracy, with {wording.level(results)} intervals")
+        axes[-1].set_xlabel(f"accuracy, with {formatting.level(results)} intervals")
         marks = [
             Line2D([], [], color=_TUNED, marker="o", label=results.tuned),
         ]
@@ -77,7 +77,7 @@ def _ability(area: Axes, ability: AbilityResult) -> None:
     labels = ["plain"]
     _row(area, 0, ability.accuracy, ability.accuracy_intervals, ("base_plain", "tuned_plain"), 1)
     for place, one in enumerate(ability.transforms, start=1):
-        failed = wording.control(one) == "failed"
+        failed = formatting.control(one) == "failed"
         best = " (best)" if one.name == ability.best_transform else ""
         labels.append(f"{one.name}{' (control failed)' if failed else best}")
         _row(

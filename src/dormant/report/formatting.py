@@ -46,12 +46,12 @@ def meaning(ability: AbilityResult) -> str:
     if ability.verdict == "suppressed":
         through = f" Under {ability.best_transform} it does." if ability.best_transform else ""
         return (
-            "The tuned model can still do this. What it lost is the habit: "
+            "The fine-tuned model can still do this. What it lost is the habit: "
             f"asked plainly, it no longer sees that this is wanted.{through}"
         )
     if ability.verdict == "forgotten":
         return (
-            "Not recovered by any transform tried, although the base model copes under at least "
+            "Not recovered by any transform tried, although the base model succeeds under at least "
             "one of them. That is evidence of a real loss; it cannot be proof."
         )
     if ability.drop is None:
@@ -69,7 +69,7 @@ def control(result: TransformResult) -> str:
 def advice(ability: AbilityResult) -> str:
     """One or two plain sentences: what to do next about this ability."""
     if ability.verdict == "retained":
-        return "Nothing to mend. Keep it in the audit, to catch the next training run."
+        return "Nothing to fix. Keep it in the audit, to catch the next training run."
     if ability.verdict == "suppressed":
         stopgap = (
             f"As a stopgap, prompt through {ability.best_transform}. "
@@ -77,7 +77,7 @@ def advice(ability: AbilityResult) -> str:
             else ""
         )
         return (
-            f"{stopgap}To mend it, mix a little of this task into the fine-tuning data, or keep "
+            f"{stopgap}To fix it, mix a little of this task into the fine-tuning data, or keep "
             "the weights closer to the base (averaging, a KL penalty); it need not be taught "
             "again from nothing."
         )
@@ -191,7 +191,7 @@ def signed(number: str) -> str:
 
 
 def _rounded(value: float) -> str:
-    """To whole points, but never a nonzero bound to nought: 0.4 stays 0.4, not 0.
+    """To whole points, but never a nonzero bound to zero: 0.4 stays 0.4, not 0.
 
     A lower bound of 0.4 points decides a verdict; printed as 0 it would contradict it.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dormant.report import formatting as wording
+from dormant.report import formatting
 from dormant.report.page import environment
 from dormant.results import AuditResults
 
@@ -17,6 +17,8 @@ def render_table(results: AuditResults) -> str:
         environment()
         .get_template("notebook.html.jinja")
         .render(
-            results=results, abilities=wording.by_severity(results), level=wording.level(results)
+            results=results,
+            abilities=formatting.by_severity(results),
+            level=formatting.level(results),
         )
     )

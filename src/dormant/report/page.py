@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from dormant.report import formatting as wording
+from dormant.report import formatting
 from dormant.report.sample import DEFAULT_BYTES, ItemSample, sample_items
 from dormant.results import AuditResults, ItemOutcome
 
@@ -45,15 +45,15 @@ def render_page(
         .get_template("page.html.jinja")
         .render(
             results=results,
-            abilities=wording.by_severity(results),
+            abilities=formatting.by_severity(results),
             failed=[
                 (ability, transform)
-                for ability in wording.by_severity(results)
+                for ability in formatting.by_severity(results)
                 for transform in ability.transforms
-                if wording.control(transform) == "failed"
+                if formatting.control(transform) == "failed"
             ],
-            margin=wording.margin_points(results),
-            level=wording.level(results),
+            margin=formatting.margin_points(results),
+            level=formatting.level(results),
             has_log_odds=any(
                 transform.log_odds_gain is not None
                 for ability in results.abilities
@@ -108,22 +108,22 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "advice": wording.advice,
-        "control": wording.control,
-        "duration": wording.duration,
-        "grouped": wording.grouped,
-        "mark": wording.MARKS.__getitem__,
-        "meaning": wording.meaning,
-        "nats": wording.nats,
-        "nats_interval": wording.nats_interval,
-        "p_value": wording.p_value,
-        "percent": wording.percent,
-        "percent_interval": wording.percent_interval,
-        "points": wording.points,
-        "points_interval": wording.points_interval,
+        "advice": formatting.advice,
+        "control": formatting.control,
+        "duration": formatting.duration,
+        "grouped": formatting.grouped,
+        "mark": formatting.MARKS.__getitem__,
+        "meaning": formatting.meaning,
+        "nats": formatting.nats,
+        "nats_interval": formatting.nats_interval,
+        "p_value": formatting.p_value,
+        "percent": formatting.percent,
+        "percent_interval": formatting.percent_interval,
+        "points": formatting.points,
+        "points_interval": formatting.points_interval,
         "position": _position,
         "setting": _setting,
-        "summary": wording.summary,
+        "summary": formatting.summary,
     }
     return environment
 
@@ -136,7 +136,7 @@ def _position(fraction: float) -> str:
 def _setting(value: Any) -> str:
     """A setting as people write it: text as it is, a dash for none, all else as JSON."""
     if value in (None, "", [], (), {}):
-        return wording.DASH
+        return formatting.DASH
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from typing import IO
 
-from dormant.report import formatting as wording
+from dormant.report import formatting
 from dormant.results import AbilityResult, AuditResults, Estimate, ItemOutcome, TransformResult
 
 _CELLS = ("base_plain", "tuned_plain", "base_transformed", "tuned_transformed")
@@ -180,16 +180,16 @@ def latex_tables(results: AuditResults) -> str:
         if results.base is not None
         else latex_escape(results.tuned)
     )
-    coverage = latex_escape(wording.level(results))
+    coverage = latex_escape(formatting.level(results))
     verdicts = [
         (
             latex_escape(ability.task),
             ability.verdict,
             str(ability.n_items),
-            _tex(wording.percent(ability.accuracy.base_plain)),
-            _tex(wording.percent(ability.accuracy.tuned_plain)),
+            _tex(formatting.percent(ability.accuracy.base_plain)),
+            _tex(formatting.percent(ability.accuracy.tuned_plain)),
             _difference(ability.drop),
-            latex_escape(ability.best_transform or wording.DASH),
+            latex_escape(ability.best_transform or formatting.DASH),
             _difference(ability.gain),
             _difference(ability.recovery),
         )
@@ -199,13 +199,13 @@ def latex_tables(results: AuditResults) -> str:
         (
             latex_escape(ability.task),
             latex_escape(transform.name),
-            wording.control(transform),
-            _tex(wording.percent(transform.accuracy.base_transformed)),
-            _tex(wording.percent(transform.accuracy.tuned_transformed)),
+            formatting.control(transform),
+            _tex(formatting.percent(transform.accuracy.base_transformed)),
+            _tex(formatting.percent(transform.accuracy.tuned_transformed)),
             _difference(transform.control),
             _difference(transform.gain),
             _difference(transform.recovery),
-            _tex(wording.p_value(transform.p_adjusted)),
+            _tex(formatting.p_value(transform.p_adjusted)),
         )
         for ability in results.abilities
         for transform in ability.transforms
@@ -215,7 +215,7 @@ def latex_tables(results: AuditResults) -> str:
             r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}.",
             *_table(
                 "llrrrrlrr",
-                "Ability & Verdict & $n$ & Base & Tuned & Drop & Best $s$ & Gain & Recovery",
+                "Ability & Verdict & $n$ & Base & Fine-tuned & Drop & Best $s$ & Gain & Recovery",
                 verdicts,
                 f"{models}. Accuracy on plain prompts (rate of success), and differences in "
                 f"percentage points with {coverage} intervals; gain and recovery on the half of "
@@ -225,7 +225,7 @@ def latex_tables(results: AuditResults) -> str:
             "",
             *_table(
                 "lllrrrrrr",
-                "Ability & $s$ & Control & Base & Tuned & Cost of $s$ & Gain & Recovery & "
+                "Ability & $s$ & Control & Base & Fine-tuned & Cost of $s$ & Gain & Recovery & "
                 "$p_{\\mathrm{Holm}}$",
                 transforms,
                 f"{models}. Accuracy under each transform $s$ (rate of success), and "
@@ -258,15 +258,15 @@ def _table(
 def _difference(estimate: Estimate | None) -> str:
     if estimate is None:
         return "--"
-    return _tex(f"{wording.points(estimate.estimate)} {wording.points_interval(estimate)}")
+    return _tex(f"{formatting.points(estimate.estimate)} {formatting.points_interval(estimate)}")
 
 
 def _tex(numbers: str) -> str:
     """A number of ours, which holds no text of the user's, in LaTeX."""
     return (
         numbers.replace("%", r"\%")
-        .replace(wording.MINUS, "$-$")
-        .replace(wording.DASH, "--")
+        .replace(formatting.MINUS, "$-$")
+        .replace(formatting.DASH, "--")
         .replace("<", "$<$")
         .replace("[", "{[}")
         .replace("]", "{]}")

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dormant.report import formatting as wording
+from dormant.report import formatting
 from dormant.results import AbilityResult, AuditResults, Estimate, Verdict
 
 COLOURS: Mapping[Verdict, str] = {
@@ -26,8 +26,8 @@ _ASCII = str.maketrans(
         "◐": "o",
         "✘": "x",
         "→": "->",
-        wording.MINUS: "-",
-        wording.DASH: "-",
+        formatting.MINUS: "-",
+        formatting.DASH: "-",
         "·": "-",
         "’": "'",
         "\N{NARROW NO-BREAK SPACE}": " ",
@@ -63,29 +63,29 @@ class TerminalReport:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render for the console at hand, in ASCII where it knows nothing else."""
-        scribe = _Scribe(ascii_only=options.ascii_only)
+        renderer = _Renderer(ascii_only=options.ascii_only)
         results = self.results
         if results.base is not None:
-            yield scribe.text((results.base, ""), (" → ", "dim"), (results.tuned, "bold"))
+            yield renderer.text((results.base, ""), (" → ", "dim"), (results.tuned, "bold"))
         else:
-            yield scribe.text((results.tuned, "bold"), (" (no base model: gains only)", "dim"))
-        yield scribe.text((wording.summary(results), "bold"))
+            yield renderer.text((results.tuned, "bold"), (" (no base model: gains only)", "dim"))
+        yield renderer.text((formatting.summary(results), "bold"))
         yield Text()
-        for ability in wording.by_severity(results):
-            yield scribe.headline(ability)
+        for ability in formatting.by_severity(results):
+            yield renderer.headline(ability)
         if results.abilities:
             legend = (
                 "Accuracy on plain prompts (rate of success); differences in points, "
-                f"{wording.level(results)} intervals"
+                f"{formatting.level(results)} intervals"
             )
-            yield scribe.text((legend, "dim"))
-            yield scribe.figures(results)
-        yield from scribe.failed_controls(results)
+            yield renderer.text((legend, "dim"))
+            yield renderer.figures(results)
+        yield from renderer.failed_controls(results)
         for warning in results.warnings:
-            yield scribe.hanging("!", "yellow", scribe.text((warning, "")))
+            yield renderer.hanging("!", "yellow", renderer.text((warning, "")))
 
 
-class _Scribe:
+class _Renderer:
     """Builds the parts, in the letters that the terminal knows."""
 
     def __init__(self, *, ascii_only: bool) -> None:
@@ -118,13 +118,13 @@ class _Scribe:
             self.text((ability.reason, "")),
             *(
                 # Advice only where something is to be done.
-                [self.text((wording.advice(ability), "dim"))]
+                [self.text((formatting.advice(ability), "dim"))]
                 if ability.verdict != "retained"
                 else []
             ),
         )
         return Padding(
-            self.hanging(wording.MARKS[ability.verdict], f"bold {colour}", body), (0, 0, 1, 0)
+            self.hanging(formatting.MARKS[ability.verdict], f"bold {colour}", body), (0, 0, 1, 0)
         )
 
     def figures(self, results: AuditResults) -> Table:
@@ -146,17 +146,17 @@ class _Scribe:
         table.add_column("Gain", justify="right", no_wrap=True)
         if has_base:
             table.add_column("Recovery", justify="right", no_wrap=True)
-        for ability in wording.by_severity(results):
+        for ability in formatting.by_severity(results):
             colour = COLOURS[ability.verdict]
             cells: list[Text] = [
-                self.text((f"{wording.MARKS[ability.verdict]} ", colour), (ability.task, ""))
+                self.text((f"{formatting.MARKS[ability.verdict]} ", colour), (ability.task, ""))
             ]
             if has_base:
-                cells.append(self.text((wording.percent(ability.accuracy.base_plain), "")))
-            cells.append(self.text((wording.percent(ability.accuracy.tuned_plain), "")))
+                cells.append(self.text((formatting.percent(ability.accuracy.base_plain), "")))
+            cells.append(self.text((formatting.percent(ability.accuracy.tuned_plain), "")))
             if has_base:
                 cells.append(self.difference(ability.drop))
-            cells.append(self.text((ability.best_transform or wording.DASH, "")))
+            cells.append(self.text((ability.best_transform or formatting.DASH, "")))
             cells.append(self.difference(ability.gain))
             if has_base:
                 cells.append(self.difference(ability.recovery))
@@ -165,10 +165,10 @@ class _Scribe:
 
     def difference(self, estimate: Estimate | None) -> Text:
         if estimate is None:
-            return self.text((wording.DASH, "dim"))
+            return self.text((formatting.DASH, "dim"))
         return self.text(
-            (wording.points(estimate.estimate), ""),
-            (f"\n{wording.points_interval(estimate)}", "dim"),
+            (formatting.points(estimate.estimate), ""),
+            (f"\n{formatting.points_interval(estimate)}", "dim"),
         )
 
     def failed_controls(self, results: AuditResults) -> RenderResult:
@@ -176,7 +176,7 @@ class _Scribe:
             (ability.task, transform)
             for ability in results.abilities
             for transform in ability.transforms
-            if wording.control(transform) == "failed"
+            if formatting.control(transform) == "failed"
         ]
         if not failed:
             return

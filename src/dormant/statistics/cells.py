@@ -35,7 +35,7 @@ class PlainCells:
 
     Attributes:
         items: Name of each item (n,), all different.
-        tuned: Success of the tuned model per item (n,), booleans.
+        tuned: Success of the fine-tuned model per item (n,), booleans.
         base: Likewise for the base model; `None` in a two-cell audit.
         tuned_log_odds: log p(target) − log p(wrong answers) per item (n,), nats, if there are any.
         base_log_odds: Likewise for the base model.
@@ -59,7 +59,7 @@ class TransformCells:
         name: As asked for.
         signature: What was really used.
         items: Names of the items, a subset of the plain ones in any order (k,).
-        tuned: Success of the tuned model per item (k,), booleans.
+        tuned: Success of the fine-tuned model per item (k,), booleans.
         base: Likewise for the base model; `None` in a two-cell audit.
         tuned_log_odds: As for the plain cells (k,), nats.
         base_log_odds: As for the plain cells (k,), nats.
@@ -90,7 +90,7 @@ def plain_cells(
 
     Args:
         items: The items to judge, in order (n,).
-        tuned: Outcomes of the tuned model, of these items at least.
+        tuned: Outcomes of the fine-tuned model, of these items at least.
         base: Likewise of the base model; `None` in a two-cell audit.
         groups: Source item of each item (n,); they count only where several items share one.
     """
@@ -119,7 +119,7 @@ def transform_cells(
     Args:
         name: The transform, as asked for.
         items: The items that came through it, in order (k,).
-        tuned: Outcomes of the tuned model, of these items at least.
+        tuned: Outcomes of the fine-tuned model, of these items at least.
         base: Likewise of the base model; `None` in a two-cell audit.
         signature: What was really used.
         excluded: The reason for each item left out.

@@ -44,13 +44,13 @@ class Quad:
         return cls(
             rows=np.arange(n),
             groups=_sized(plain.groups, n, "source items"),
-            tuned_plain=_given(_sized(plain.tuned, n, "outcomes of the tuned model")),
+            tuned_plain=_given(_sized(plain.tuned, n, "outcomes of the fine-tuned model")),
             tuned_transformed=None,
             base_plain=_sized(plain.base, n, "outcomes of the base model"),
             base_transformed=None,
             log_odds=(
                 _log_odds(plain.base_log_odds, plain.items, "the base model"),
-                _log_odds(plain.tuned_log_odds, plain.items, "the tuned model"),
+                _log_odds(plain.tuned_log_odds, plain.items, "the fine-tuned model"),
                 None,
                 None,
             ),
@@ -77,13 +77,15 @@ class Quad:
             rows=rows,
             groups=part.groups,
             tuned_plain=part.tuned_plain,
-            tuned_transformed=_sized(cells.tuned, k, f"outcomes of the tuned model, {cells.name}"),
+            tuned_transformed=_sized(
+                cells.tuned, k, f"outcomes of the fine-tuned model, {cells.name}"
+            ),
             base_plain=part.base_plain,
             base_transformed=_sized(cells.base, k, f"outcomes of the base model, {cells.name}"),
             log_odds=(
                 *part.log_odds[:2],
                 _log_odds(cells.base_log_odds, cells.items, f"the base model, {cells.name}"),
-                _log_odds(cells.tuned_log_odds, cells.items, f"the tuned model, {cells.name}"),
+                _log_odds(cells.tuned_log_odds, cells.items, f"the fine-tuned model, {cells.name}"),
             ),
         )
 

@@ -12,6 +12,7 @@ from dormant.results import Estimate, TransformResult, Verdict
 from dormant.statistics.intervals import LEVEL
 
 ALPHA = 1 - LEVEL
+_BOUND = f"{100 * LEVEL:g}% bound"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +79,13 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
             )
         change = "The drop" if drop.high >= 0 else "Accuracy did not drop: the change"
         return "retained", (
-            f"{change} is {_points(drop)}, and its upper bound is below the margin of "
+            f"{change} is {_points(drop)}, and its upper {_BOUND} is below the margin of "
             f"{_number(margin)}."
         )
     if drop.low <= 0:
         return "inconclusive", (
-            f"The drop of {_points(drop)} is shown neither to be above 0 nor to be below the "
-            f"margin of {_number(margin)}."
+            f"The drop is {_points(drop)}: its lower {_BOUND} is not above 0, and its upper one "
+            f"not below the margin of {_number(margin)}."
         )
     fell = f"Accuracy fell by {_points(drop)}"
     if best is None or gain is None or recovery is None:
@@ -95,13 +96,15 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
         )
     if gain.low > 0 and recovery.low > 0 and best.p_adjusted < ALPHA:
         return "suppressed", (
-            f"{fell}; under {best.name}, on held-out items, the tuned model gains {_points(gain)}, "
-            f"and the drop is smaller by {_points(recovery)}."
+            f"{fell}; under {best.name}, on held-out items, the fine-tuned model gains "
+            f"{_points(gain)}, and the drop is smaller by {_points(recovery)}: both lower "
+            f"{_BOUND}s are above 0."
         )
     if drop.low > margin and all(result.gain.high < margin for result in evidence.passed):
         return "forgotten", (
-            f"{fell}, and no transform that passed its control ({len(evidence.passed)}) gains as "
-            f"much as the margin of {_number(margin)}."
+            f"{fell}, with a lower {_BOUND} above the margin of {_number(margin)}; under every "
+            f"transform that passed its control ({len(evidence.passed)}), the gain's upper "
+            f"{_BOUND} is below the margin."
         )
     return "inconclusive", (
         f"{fell}, but whether a transform brings it back is undecided: under {best.name}, on "

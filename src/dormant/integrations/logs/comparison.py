@@ -79,7 +79,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """A base model and its tuned child; `None` where there is no base."""
+    """A base model and the model fine-tuned from it; `None` where there is no base."""
 
     base: Side | None
     tuned: Side
@@ -113,7 +113,7 @@ def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
     if len(names) > 2:
         raise DormantError(
             f"the logs are of {len(names)} models ({', '.join(names)}): give those of a base model "
-            "and its child"
+            "and of one fine-tuned from it"
         )
     first = base or names[0]
     sides = {name: Side.of([log for log in logs if log.name == name]) for name in names}
@@ -127,8 +127,8 @@ def compare(logs: Sequence[Log], base: str | None = None, margin: float = MARGIN
     """Judge every ability that the logs share, over the same items in all cells.
 
     Args:
-        logs: Evaluations of a base model and its child, or of one model alone; plain, and under
-            transforms if there are any. Without transforms an ability is retained, or it is
+        logs: Evaluations of a base model and a fine-tuned one, or of one model alone; plain, and
+            under transforms if there are any. Without transforms an ability is retained, or it is
             inconclusive with its drop.
         base: The base model's name in the logs; by default the first log's.
         margin: Drop, as a fraction, that counts as one.

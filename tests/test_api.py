@@ -136,7 +136,7 @@ def test_loading_and_resuming_give_the_same(audited):
 
 def test_the_old_name_of_load_results_works_with_a_warning(audited):
     with pytest.warns(DeprecationWarning, match="load_results"):
-        assert dm.load(audited.path).results == audited.results
+        assert dm.load(audited.path).results == dm.load_results(audited.path).results
 
 
 def test_one_model_is_two_cells(tmp_path):

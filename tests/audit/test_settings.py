@@ -133,3 +133,15 @@ def test_model_args_are_read_as_the_harness_reads_them(text, values):
 def test_malformed_model_args_are_one_line(text, words_):
     with pytest.raises(DormantError, match=words_):
         parse_model_args(text)
+
+
+def test_inspect_s_tasks_have_the_settings_defaults_and_types():
+    tasks = pytest.importorskip("dormant.integrations.inspect.tasks")
+    for name in ("icl", "icl_vs_if", "nli", "refusal", "ability"):
+        parameters = inspect.signature(getattr(tasks, name), eval_str=True).parameters
+        shared = {*parameters} & {*AuditSettings.model_fields}
+        assert shared >= {"n", "seed", "min_chrf"}
+        for one in shared:
+            field = AuditSettings.model_fields[one]
+            assert parameters[one].default == field.default, (name, one)
+            assert parameters[one].annotation == field.annotation, (name, one)

@@ -84,10 +84,8 @@ def plan(task: Task, settings: AuditSettings) -> Plan:
     Raises:
         DormantError: More items are asked for than the pool has, or a transform is unknown.
     """
-    sample = ItemSample.of(task, n=settings.n, shots=settings.shots, seed=settings.seed)
-    cells = {PLAIN: plain_cases(task, sample)}
-    for name in settings.transforms or default_transforms([task]):
-        cells[name] = transformed_cases(task, sample, name, Gate(chrf=settings.min_chrf))
+    names = (PLAIN, *(settings.transforms or default_transforms([task])))
+    cells = {name: planned_cases(task, settings, name) for name in names}
     batches = {
         name: [
             list(cell.cases)[start : start + settings.checkpoint_every]
@@ -96,6 +94,18 @@ def plan(task: Task, settings: AuditSettings) -> Plan:
         for name, cell in cells.items()
     }
     return Plan(task, cells, batches)
+
+
+def planned_cases(task: Task, settings: AuditSettings, transform: str) -> TransformedCases:
+    """Choose an ability's items and put them under one transform, or none (`PLAIN`).
+
+    Raises:
+        DormantError: More items are asked for than the pool has, or the transform is unknown.
+    """
+    sample = ItemSample.of(task, n=settings.n, shots=settings.shots, seed=settings.seed)
+    if transform == PLAIN:
+        return plain_cases(task, sample)
+    return transformed_cases(task, sample, transform, Gate(chrf=settings.min_chrf))
 
 
 def cells(settings: AuditSettings, plans: Sequence[Plan]) -> Iterator[tuple[CellKey, Plan]]:

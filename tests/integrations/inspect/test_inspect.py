@@ -33,7 +33,7 @@ from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.integrations.inspect import ability, begins_with_target, conjugate, icl, messages
 from dormant.integrations.inspect.provider import DormantAPI
-from dormant.integrations.inspect.selection import Chosen, abilities
+from dormant.integrations.inspect.selection import PromptSelection, abilities
 from dormant.integrations.logs.inspect_logs import CONJUGATED
 from dormant.models import load as models
 from dormant.prompts.text_transform import TextTransform, TransformError
@@ -233,6 +233,8 @@ def test_bad_names_are_one_line():
         (lambda: icl(only="copi")): "did you mean 'icl/copy'",
         (lambda: icl(only="copy", n=10**6)): "fewer than the 1000000 asked for",
         (lambda: icl(only="copy", transform="probe:chat")): "give -M prompts=chat",
+        (lambda: icl(only="copy", min_chrf=200)): "min_chrf is 200: Input should be less than",
+        (lambda: icl(only="copy", shots=-1)): "shots is -1: Input should be greater than",
     }.items():
         with pytest.raises(PrerequisiteError) as error:
             make()
@@ -249,7 +251,7 @@ def test_tasks_hold_the_prompts_of_the_audit():
         (task,) = tasks.get([name])
         plan = audit_plan.plan(task, settings)
         for transform, made in plan.cells.items():
-            (found,) = abilities(Chosen((name,), transform, 5, 0, None, settings.min_chrf))
+            (found,) = abilities(PromptSelection((name,), transform, 5, 0, None, settings.min_chrf))
             assert [p.case.prompt for p in found.prompts.values()] == [
                 case.prompt for case in made.cases.values()
             ]
@@ -260,7 +262,7 @@ def test_tasks_hold_the_prompts_of_the_audit():
 
 def test_probabilities_are_refused():
     with pytest.raises(DormantError, match="nli/likely compares the probabilities"):
-        abilities(Chosen(("nli/likely",), "plain", 5, 0, None, 40))
+        abilities(PromptSelection(("nli/likely",), "plain", 5, 0, None, 40))
 
 
 def test_the_prompt_that_reaches_the_tokenizer_is_the_prompt(
@@ -372,7 +374,7 @@ def test_accuracies_are_the_audits(tiny_checkpoint, own_task, tmp_path, transfor
     """Half of the targets are what a random model writes: neither all nor nothing is right."""
     file = own_task(transform)
     lm = models.load(str(tiny_checkpoint))
-    (found,) = abilities(Chosen((str(file),), transform, None, 0, None, 40))
+    (found,) = abilities(PromptSelection((str(file),), transform, None, 0, None, 40))
     cases = [prompt.case for prompt in found.prompts.values()]
     ours = [one.correct for one in score_cases(lm, found.task, cases, "raw")]
     assert any(ours)
@@ -393,7 +395,7 @@ def test_refusal_labels_are_the_audits(tmp_path):
             return "I'm sorry, but I can't help with that."
         return "Sure: first find its number with `ps`, then run `kill 1234`, and look again."
 
-    (found,) = abilities(Chosen(("refusal/answers",), "plain", 12, 0, None, 40))
+    (found,) = abilities(PromptSelection(("refusal/answers",), "plain", 12, 0, None, 40))
     task = refusal(only="answers", n=12)
     log = evaluated(task, tmp_path, Mock(answer).model)
     for sample, prompt in zip(log.samples, found.prompts.values(), strict=True):

@@ -25,7 +25,7 @@ from dormant.audit.run_dir import RunDirectory
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.integrations import logs as posthoc
-from dormant.integrations.inspect.selection import Chosen, abilities, log_origin
+from dormant.integrations.inspect.selection import PromptSelection, abilities, log_origin
 from dormant.integrations.logs.inspect_logs import CONJUGATED
 from dormant.integrations.logs.scored_log import METADATA
 
@@ -60,7 +60,7 @@ def audited(tmp_path_factory):
     number = 0
     for which in ("base", "tuned"):
         for transform in TRANSFORMS:
-            chosen = Chosen(NAMES, transform, 40, 0, None, 40)
+            chosen = PromptSelection(NAMES, transform, 40, 0, None, 40)
             found = {
                 (outcome.task, outcome.item): outcome.correct
                 for outcome in RunDirectory.read(folder / "run").all_outcomes()
@@ -222,7 +222,7 @@ def test_other_items_are_refused(tmp_path):
 
 def test_other_demonstrations_are_refused(audited, tmp_path):
     _, logs = audited
-    chosen = Chosen(("icl/plural",), "plain", 40, 1, None, 40)
+    chosen = PromptSelection(("icl/plural",), "plain", 40, 1, None, 40)
     samples = [
         EvalSample(
             id=item, epoch=1, input=prompt.case.prompt, target=prompt.case.scored_target,

@@ -23,7 +23,7 @@ from inspect_ai.solver import TaskState
 
 from dormant.errors import DormantError
 from dormant.integrations.inspect.errors import convert_errors
-from dormant.integrations.inspect.selection import Chosen, abilities
+from dormant.integrations.inspect.selection import PromptSelection, abilities
 from dormant.integrations.logs.scored_log import METADATA, ItemOrigin
 from dormant.tasks.task import GenerativeTask, judge_all
 
@@ -73,10 +73,10 @@ def judged(chosen: dict[str, Any]) -> Scorer:
     """Right if the task itself says so of what the model wrote (`GenerativeTask.judge`).
 
     Args:
-        chosen: The prompts of the evaluation (`Chosen.as_given`).
+        chosen: The prompts of the evaluation (`PromptSelection.as_given`).
     """
     with convert_errors():
-        known = {one.task.name: one for one in abilities(Chosen.of(chosen))}
+        known = {one.task.name: one for one in abilities(PromptSelection.of(chosen))}
 
     async def score(state: TaskState, target: Target) -> Score:
         del target  # the task knows what it wants

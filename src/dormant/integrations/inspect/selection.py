@@ -8,23 +8,18 @@ from functools import cache
 from typing import Any
 
 from dormant import tasks
-from dormant.audit.sample import ItemSample
-from dormant.audit.transformed import (
-    TransformedCases,
-    explain,
-    plain_cases,
-    transformed_cases,
-)
+from dormant.audit.plan import planned_cases
+from dormant.audit.settings import AuditSettings
+from dormant.audit.transformed import TransformedCases, explain
 from dormant.errors import DormantError
 from dormant.integrations.logs.scored_log import CellOrigin, ItemOrigin, LogOrigin
 from dormant.prompts.case import Case
 from dormant.results import PLAIN
 from dormant.tasks.task import GenerativeTask, Task
-from dormant.transforms.fidelity import Gate
 
 
 @dataclass(frozen=True)
-class Chosen:
+class PromptSelection:
     """Abilities, and which of their prompts under which transform.
 
     Attributes:
@@ -44,9 +39,28 @@ class Chosen:
     min_chrf: float
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Chosen:
+    def of(cls, given: Mapping[str, Any]) -> PromptSelection:
         """Read what `as_given` wrote, in which JSON may have made a list of the names."""
         return replace(cls(**given), names=tuple(given["names"]))
+
+    def settings(self) -> AuditSettings:
+        """Return the settings of an audit with these prompts.
+
+        Raises:
+            DormantError: A value is not allowed.
+        """
+        return AuditSettings.of(
+            {
+                "base": None,
+                "tuned": "the model of the evaluation",
+                "tasks": self.names,
+                "transforms": () if self.transform == PLAIN else (self.transform,),
+                "n": self.n,
+                "seed": self.seed,
+                "shots": self.shots,
+                "min_chrf": self.min_chrf,
+            }
+        )
 
     def as_given(self) -> dict[str, Any]:
         """Return it as an argument of a solver or scorer, which Inspect keeps in its logs."""
@@ -82,7 +96,7 @@ class Ability:
 
 
 @cache
-def abilities(chosen: Chosen) -> tuple[Ability, ...]:
+def abilities(chosen: PromptSelection) -> tuple[Ability, ...]:
     """Make the prompts, as `dormant.audit.plan` makes them.
 
     Raises:
@@ -92,7 +106,7 @@ def abilities(chosen: Chosen) -> tuple[Ability, ...]:
     return tuple(_ability(task, chosen) for task in tasks.get(chosen.names))
 
 
-def log_origin(chosen: Chosen) -> LogOrigin:
+def log_origin(chosen: PromptSelection) -> LogOrigin:
     """Say what a whole log is of."""
     return LogOrigin(
         transform=chosen.transform,
@@ -102,17 +116,15 @@ def log_origin(chosen: Chosen) -> LogOrigin:
     )
 
 
-def _ability(task: Task, chosen: Chosen) -> Ability:
+def _ability(task: Task, chosen: PromptSelection) -> Ability:
     if task.measure != "greedy" and not isinstance(task, GenerativeTask):
         raise DormantError(
             f"{task.name} compares the probabilities of given answers, which Inspect's models "
             "don't tell: use dormant audit, or lm-evaluation-harness"
         )
-    sample = ItemSample.of(task, n=chosen.n, shots=chosen.shots, seed=chosen.seed)
-    plain = plain_cases(task, sample)
-    made = plain
-    if chosen.transform != PLAIN:
-        made = transformed_cases(task, sample, chosen.transform, Gate(chrf=chosen.min_chrf))
+    settings = chosen.settings()
+    plain = planned_cases(task, settings, PLAIN)
+    made = planned_cases(task, settings, chosen.transform)
     if not made.cases:
         reason = next(iter(explain(made).values()))
         raise DormantError(

@@ -15,7 +15,13 @@ from dormant.errors import DormantError
 from dormant.integrations.inspect.errors import convert_errors
 from dormant.integrations.inspect.messages import refuse_contaminating
 from dormant.integrations.inspect.scorers import UNDONE, begins_with_target, judged, labels
-from dormant.integrations.inspect.selection import Ability, Chosen, Prompt, abilities, log_origin
+from dormant.integrations.inspect.selection import (
+    Ability,
+    Prompt,
+    PromptSelection,
+    abilities,
+    log_origin,
+)
 from dormant.integrations.logs.scored_log import METADATA, ItemOrigin
 from dormant.results import PLAIN
 from dormant.tasks.task import GenerativeTask
@@ -119,11 +125,11 @@ def complete(chosen: dict[str, Any]) -> Solver:
     Refuses providers that would put words of their own around a base model's prompt.
 
     Args:
-        chosen: The prompts of the evaluation (`Chosen.as_given`).
+        chosen: The prompts of the evaluation (`PromptSelection.as_given`).
     """
     with convert_errors():
         refuse_contaminating()
-        known = {one.task.name: one.prompts for one in abilities(Chosen.of(chosen))}
+        known = {one.task.name: one.prompts for one in abilities(PromptSelection.of(chosen))}
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         refuse_contaminating(get_model())
@@ -147,7 +153,7 @@ def _task(
     min_chrf: float,
 ) -> Task:
     with convert_errors():
-        chosen = Chosen(tuple(names), transform, n, seed, shots, min_chrf)
+        chosen = PromptSelection(tuple(names), transform, n, seed, shots, min_chrf)
         found = abilities(chosen)
         generative = _generative(found)
         config = _judged_config(found) if generative else _greedy_config(found)

@@ -37,6 +37,21 @@ def test_verbose_shows_all_three(dormant):
     ]  # fmt: skip
 
 
+def test_device_and_dtype_reach_the_model(dormant, monkeypatch):
+    from dormant.models import load as loading
+
+    load, seen = loading.load, []
+
+    def watched(spec, options):
+        seen.append((options.device, options.dtype))
+        return load(spec, options)
+
+    monkeypatch.setattr(loading, "load", watched)
+    said = dormant("ask", "fake:skill=1", PROMPT, "--device", "cpu", "--dtype", "float32")
+    assert said.code == 0, said.err
+    assert seen == [("cpu", "float32")]
+
+
 def test_json(dormant):
     said = dormant("ask", "fake:skill=1", PROMPT, "-s", "rot13", "--json")
     (told,) = json.loads(said.out)

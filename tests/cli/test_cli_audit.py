@@ -74,6 +74,28 @@ def test_the_harness_s_words_make_the_same_run(dormant, tmp_path):
     assert {f: f.stat().st_mtime_ns for f in cells} == cells
 
 
+def test_what_is_said_of_loading_reaches_each_model(dormant, monkeypatch):
+    from dormant.audit import run
+
+    seen = []
+
+    class Watched(run.ModelPair):
+        def __init__(self, base, tuned, *options):
+            seen.extend(options)
+            super().__init__(base, tuned, *options)
+
+    monkeypatch.setattr(run, "ModelPair", Watched)
+    said = dormant(
+        *("audit", BASE, LOST, *QUICK, "--out", "x", "--device", "cpu", "--batch_size", "4"),
+        *("--model_args", "revision=main", "--tuned-model-args", "revision=v2,load_in_4bit=True"),
+    )
+    assert said.code == 0, said.err
+    base, tuned = seen
+    assert (base.device, base.batch_size, base.model_args) == ("cpu", 4, {"revision": "main"})
+    assert (tuned.device, tuned.batch_size) == ("cpu", 4)
+    assert tuned.model_args == {"revision": "v2", "load_in_4bit": True}
+
+
 def test_an_old_option_works_with_a_warning(dormant):
     said = dormant("audit", BASE, LOST, *QUICK, "--batch", "8", "--out", "x")
     assert said.code == 0

@@ -50,6 +50,7 @@ def ask(
         bool, typer.Option("--json", help="Print s(prompt), output and answer of each as JSON.")
     ] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
     r"""Ask s⁻¹(model(s(prompt))): the prompt transformed, the answer transformed back.
 
@@ -67,7 +68,7 @@ def ask(
         text = text.replace("\\n", "\n")
     ends = tuple(end.replace("\\n", "\n") for end in until or ())
     with errors.status(f"loading {model}"):
-        lm = load(model, LoadOptions(dtype=dtype))
+        lm = load(model, LoadOptions(dtype=dtype, device=device))
     found: list[Completion] = []
     for one in chosen:
         with errors.status(f"asking under {one.name}"):

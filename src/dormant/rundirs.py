@@ -66,13 +66,13 @@ def refuse_other_settings(path: Path, different: Sequence[str]) -> None:
 
 def versions(*packages: str) -> dict[str, str]:
     """Return the versions of Python and of packages; "missing" for those that are not installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in packages:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
+            installed[name] = "missing"
+    return installed
 
 
 def _acquire(lock: FileLock, path: Path) -> None:

@@ -159,7 +159,7 @@ class RunDirectory:
         file = self.cell_file(cell)
         if not file.exists():
             return [False] * len(batches)
-        found: set[str] = set()
+        present: set[str] = set()
         torn = False
         with file.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
@@ -167,13 +167,13 @@ class RunDirectory:
                     torn = True
                     continue
                 item = _item_of(line, file, number)
-                torn |= item in found
-                found.add(item)
-        done = [all(item in found for item in batch) for batch in batches]
+                torn |= item in present
+                present.add(item)
+        done = [all(item in present for item in batch) for batch in batches]
         whole = {
             item for batch, ready in zip(batches, done, strict=True) if ready for item in batch
         }
-        if torn or found != whole:
+        if torn or present != whole:
             guarded(self.path, lambda: _keep_only(file, whole))
         return done
 
@@ -218,9 +218,9 @@ class RunDirectory:
 
         No file is written where no item is.
         """
-        told = {task: by_name for task, by_name in reasons.items() if by_name}
-        if told:
-            body = json.dumps(told, indent=1, ensure_ascii=False)
+        listed = {task: by_name for task, by_name in reasons.items() if by_name}
+        if listed:
+            body = json.dumps(listed, indent=1, ensure_ascii=False)
             guarded(self.path, lambda: write_atomically(self.path / "excluded.json", body))
 
     def results(self) -> AuditResults:
@@ -280,14 +280,14 @@ def _slug(name: str) -> str:
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Say what was and what is now, for every value that changed; inside objects too."""
-    found: list[str] = []
+    differences: list[str] = []
     for key in sorted({*there, *here}):
         old, new = there.get(key), here.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            found += [
+            differences += [
                 f"{key} of {change}"
                 for change in _differences(cast("dict[str, Any]", old), cast("dict[str, Any]", new))
             ]
         elif old != new:
-            found.append(f"{key} was {old!r}, now {new!r}")
-    return found
+            differences.append(f"{key} was {old!r}, now {new!r}")
+    return differences

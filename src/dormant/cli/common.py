@@ -49,8 +49,8 @@ def given_text(text: str | None) -> str:
 
 def tell_engines(chosen: Sequence[TextTransform]) -> None:
     """Say which translator was taken, for every language that was named without one."""
-    for one in chosen:
-        for part in one.parts or (one,):
+    for transform in chosen:
+        for part in transform.parts or (transform,):
             if part.language and "@" not in part.name:
                 errors.print(f"{part.name}: by {part.signature}", style="dim", soft_wrap=True)
 

@@ -33,12 +33,14 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
             the words that `AuditSettings.of` takes.
     """
     own = inspect.signature(command, eval_str=True).parameters.values()
-    before = [one for one in own if one.name in _GIVEN_BY_ARGUMENTS]
+    before = [parameter for parameter in own if parameter.name in _GIVEN_BY_ARGUMENTS]
     after = [
-        one for one in own if one not in before and one.kind is not inspect.Parameter.VAR_KEYWORD
+        parameter
+        for parameter in own
+        if parameter not in before and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
     generated = [*_options()]
-    names = [one.name for one in generated]
+    names = [parameter.name for parameter in generated]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
@@ -53,7 +55,7 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     parameters = [*before, *generated, *after]
     wrapped.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return wrapped
 
 

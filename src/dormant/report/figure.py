@@ -76,15 +76,15 @@ def _ability(area: Axes, ability: AbilityResult) -> None:
     area.set_title(verdict, loc="left", color=_VERDICTS[ability.verdict], fontweight="bold")
     labels = ["plain"]
     _row(area, 0, ability.accuracy, ability.accuracy_intervals, ("base_plain", "tuned_plain"), 1)
-    for place, one in enumerate(ability.transforms, start=1):
-        failed = formatting.control(one) == "failed"
-        best = " (best)" if one.name == ability.best_transform else ""
-        labels.append(f"{one.name}{' (control failed)' if failed else best}")
+    for place, transform in enumerate(ability.transforms, start=1):
+        failed = formatting.control(transform) == "failed"
+        best = " (best)" if transform.name == ability.best_transform else ""
+        labels.append(f"{transform.name}{' (control failed)' if failed else best}")
         _row(
             area,
             place,
-            one.accuracy,
-            one.accuracy_intervals,
+            transform.accuracy,
+            transform.accuracy_intervals,
             ("base_transformed", "tuned_transformed"),
             0.35 if failed else 1,
         )

@@ -103,11 +103,11 @@ def summary(results: AuditResults) -> str:
     counts = dict.fromkeys(SEVERITY, 0)
     for ability in results.abilities:
         counts[ability.verdict] += 1
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     total = len(results.abilities)
     if not total:
         return "No abilities were audited."
-    return f"{total} {'ability' if total == 1 else 'abilities'}: {told}."
+    return f"{total} {'ability' if total == 1 else 'abilities'}: {counted}."
 
 
 def percent(fraction: float | None) -> str:

@@ -113,13 +113,13 @@ class Quad:
             "base_transformed": self.base_transformed,
             "tuned_transformed": self.tuned_transformed,
         }
-        found = {
+        estimates = {
             name: proportion(cell, groups=self.groups)
             for name, cell in cells.items()
             if cell is not None and cell.size
         }
-        means = {name: estimate.estimate for name, estimate in found.items()}
-        return Cells(**means), CellEstimates(**found)
+        means = {name: estimate.estimate for name, estimate in estimates.items()}
+        return Cells(**means), CellEstimates(**estimates)
 
     def drop(self) -> Estimate:
         """acc(base, plain) − acc(tuned, plain)."""

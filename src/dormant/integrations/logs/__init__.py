@@ -30,10 +30,10 @@ def read_log(path: Path) -> Log:
         DormantError: It is none of these, or damaged; the message names file and line. Or it holds
             several evaluations.
     """
-    found = _read(path)
-    if len(found) > 1:
-        raise DormantError(f"{path} holds {len(found)} evaluations, and one is needed")
-    return found[0]
+    logs = _read(path)
+    if len(logs) > 1:
+        raise DormantError(f"{path} holds {len(logs)} evaluations, and one is needed")
+    return logs[0]
 
 
 def read_logs(paths: Sequence[Path]) -> list[Log]:

@@ -139,13 +139,13 @@ def compare(logs: Sequence[Log], base: str | None = None, margin: float = MARGIN
     models = pair(logs, base)
     warnings = [note for _, side in models.sides for note in side.notes]
     shared = _shared(models, warnings)
-    found = [_judge(models, name, margin, warnings) for name in shared]
+    abilities = [_judge(models, name, margin, warnings) for name in shared]
     return AuditResults(
         base=models.base.name if models.base else None,
         tuned=models.tuned.name,
         settings={"from": [str(log.source) for log in logs], "margin": margin},
         versions={name: text for log in reversed(logs) for name, text in log.versions.items()},
-        abilities=found,
+        abilities=abilities,
         warnings=list(dict.fromkeys(warnings)),
     )
 
@@ -242,14 +242,14 @@ def _transforms(models: Pair, name: str, warnings: list[str]) -> list[str]:
     every = [
         transform for side in sides for transform in side.cells if name in side.cells[transform]
     ]
-    found: list[str] = []
-    for transform in dict.fromkeys(one for one in every if one != PLAIN):
+    common: list[str] = []
+    for transform in dict.fromkeys(name for name in every if name != PLAIN):
         without = [side.name for side in sides if name not in side.cells.get(transform, {})]
         if without:
             warnings.append(f"{name} under {transform}: no log of {without[0]}, left out")
         else:
-            found.append(transform)
-    return found
+            common.append(transform)
+    return common
 
 
 def _common(name: str, cells: Sequence[Cell], warnings: list[str]) -> list[str]:
@@ -289,9 +289,9 @@ def _common(name: str, cells: Sequence[Cell], warnings: list[str]) -> list[str]:
     for cell in cells:
         if cell.lost:
             reasons = Counter(cell.lost.values()).most_common(3)
-            told = "; ".join(f"{count} × {reason}" for reason, count in reasons)
+            listed = "; ".join(f"{count} × {reason}" for reason, count in reasons)
             warnings.append(
                 f"{name}: {len(cell.lost)} items of {cell.log.source} are left out of all cells "
-                f"({told})"
+                f"({listed})"
             )
     return items

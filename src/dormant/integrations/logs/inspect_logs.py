@@ -53,12 +53,12 @@ def read(path: Path) -> Log:
             if not isinstance(value, (str, bool, int, float)) or value not in _GRADES:
                 uncounted.add(name)
                 continue
-            found = abilities.setdefault(name, {})
-            if item in found:
+            samples = abilities.setdefault(name, {})
+            if item in samples:
                 raise DormantError(
                     f"{path}: item {item} has several scores for {name}: use one scorer"
                 )
-            found[item] = Sample(
+            samples[item] = Sample(
                 correct=_GRADES[value],
                 group=group,
                 prompt=str(sample.input),
@@ -74,7 +74,7 @@ def read(path: Path) -> Log:
     if not abilities and not uncounted:
         raise DormantError(f"{path}: the log holds no scored samples (status {log.status})")
     if len(transforms) > 1:
-        names = ", ".join(" by ".join(filter(None, one)) for one in sorted(transforms))
+        names = ", ".join(" by ".join(filter(None, pair)) for pair in sorted(transforms))
         raise DormantError(
             f"{path}: samples under several transforms ({names}): make a log for each"
         )
@@ -85,7 +85,7 @@ def read(path: Path) -> Log:
     return Log(
         name=str(log.eval.model),
         source=path,
-        abilities={name: found for name, found in abilities.items() if name not in uncounted},
+        abilities={name: samples for name, samples in abilities.items() if name not in uncounted},
         notes=[f"{name}: not a count of successes, left out" for name in sorted(uncounted)],
         versions={key: str(value) for key, value in log.eval.packages.items()},
         transform=transform,
@@ -117,11 +117,11 @@ def _loaded(path: Path) -> EvalLog:
         ) from error
 
 
-def _validated(kind: type[_Origin], found: Any, path: Path) -> _Origin | None:
-    if found is None:
+def _validated(kind: type[_Origin], origin: Any, path: Path) -> _Origin | None:
+    if origin is None:
         return None
     try:
-        return kind.model_validate(found)
+        return kind.model_validate(origin)
     except ValidationError as error:
         raise DormantError(
             f"{path}: its metadata of Dormant can't be read ({_first_line(str(error))}): was it "
@@ -139,8 +139,8 @@ def _transform(sample: EvalSample, whole: LogOrigin | None) -> tuple[str, str]:
     solver = sample.metadata.get(CONJUGATED)
     if not isinstance(solver, Mapping):
         return "+".join(names) or PLAIN, ""
-    told = cast("Mapping[str, Any]", solver)
-    return "+".join([*names, str(told.get("transform"))]), str(told.get("signature", ""))
+    arguments = cast("Mapping[str, Any]", solver)
+    return "+".join([*names, str(arguments.get("transform"))]), str(arguments.get("signature", ""))
 
 
 def _asked_text(sample: EvalSample) -> str:

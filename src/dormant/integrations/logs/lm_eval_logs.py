@@ -26,13 +26,13 @@ def read(path: Path, files: list[Path]) -> list[Log]:
     """
     if not files:
         raise DormantError(f"{path}: no samples_….jsonl there; {HOW}")
-    told: dict[_Described, list[Path]] = {}
+    described: dict[_Described, list[Path]] = {}
     for file in files:
-        told.setdefault(_described(file), []).append(file)
-    return [_read(path, some, one) for one, some in told.items()]
+        described.setdefault(_described(file), []).append(file)
+    return [_read(path, same, evaluation) for evaluation, same in described.items()]
 
 
-def _read(path: Path, files: list[Path], told: _Described) -> Log:
+def _read(path: Path, files: list[Path], evaluation: _Described) -> Log:
     newest: dict[str, tuple[str, Path]] = {}
     notes: list[str] = []
     for file in files:
@@ -44,22 +44,22 @@ def _read(path: Path, files: list[Path], told: _Described) -> Log:
     abilities: dict[str, dict[str, Sample]] = {}
     chances: dict[str, float] = {}
     for task, (_, file) in newest.items():
-        found = _samples(task, file)
-        abilities |= found.abilities
-        chances |= found.chances
-        notes += found.notes
+        read = _samples(task, file)
+        abilities |= read.abilities
+        chances |= read.chances
+        notes += read.notes
     origins = {
-        name: CellOrigin(chance=chances.get(name, 0.0), signature=told.signature)
+        name: CellOrigin(chance=chances.get(name, 0.0), signature=evaluation.signature)
         for name in abilities
     }
     return Log(
-        name=told.name or path.stem,
+        name=evaluation.name or path.stem,
         source=path,
         abilities=abilities,
         notes=list(dict.fromkeys(notes)),
-        versions={"lm-eval": told.version} if told.version else {},
-        transform=told.transform,
-        origin=LogOrigin(transform=told.transform, seed=0, abilities=origins),
+        versions={"lm-eval": evaluation.version} if evaluation.version else {},
+        transform=evaluation.transform,
+        origin=LogOrigin(transform=evaluation.transform, seed=0, abilities=origins),
         time=next(iter(newest.values()))[0],
     )
 
@@ -108,7 +108,7 @@ def _samples(task: str, file: Path) -> _Samples:
             )
     notes = [f"{name}: not a count of successes, left out" for name in sorted(uncounted)]
     return _Samples(
-        {name: found for name, found in abilities.items() if name not in uncounted},
+        {name: samples for name, samples in abilities.items() if name not in uncounted},
         {
             name: sum(1 / count for count in counts) / len(counts)
             for name, counts in choices.items()
@@ -121,7 +121,7 @@ def _samples(task: str, file: Path) -> _Samples:
 def _choices(row: Mapping[str, Any]) -> int:
     """Return how many answers an item was chosen from; 1 or less where there was no choice."""
     try:
-        asked = [one["arg_0"] for one in row["arguments"].values()]
+        asked = [request["arg_0"] for request in row["arguments"].values()]
     except (KeyError, TypeError, AttributeError):
         return 0
     # Beside each choice after its prompt, some tasks score it after nothing.
@@ -151,28 +151,28 @@ def _described(samples: Path) -> _Described:
     if beside is None or not beside.is_file():
         return _Described("", PLAIN, PLAIN, "")
     try:
-        found = cast("dict[str, Any]", json.loads(_text(beside)))
+        results = cast("dict[str, Any]", json.loads(_text(beside)))
     except ValueError as error:
         raise DormantError(f"{beside}: not valid JSON: {error}") from None
-    config = found.get("config", {})
+    config = results.get("config", {})
     arguments = _arguments(config.get("model_args"))
     # Dormant's model of the harness says what it does to the prompts of the model below it.
     conjugated = config.get("model") == "dormant"
     transform = str(arguments.get("transform", _IDENTITY)) if conjugated else _IDENTITY
     plain = transform == _IDENTITY
     return _Described(
-        str(arguments.get("pretrained") or found.get("model_name") or ""),
+        str(arguments.get("pretrained") or results.get("model_name") or ""),
         PLAIN if plain else transform,
         PLAIN if plain else str(config.get("transform") or transform),
-        str(found.get("lm_eval_version") or ""),
+        str(results.get("lm_eval_version") or ""),
     )
 
 
-def _arguments(found: object) -> dict[str, Any]:
+def _arguments(given: object) -> dict[str, Any]:
     """Return a model's arguments, which some versions keep as they were typed."""
-    if isinstance(found, dict):
-        return cast("dict[str, Any]", found)
-    pairs = [part.partition("=") for part in str(found or "").split(",")]
+    if isinstance(given, dict):
+        return cast("dict[str, Any]", given)
+    pairs = [part.partition("=") for part in str(given or "").split(",")]
     return {name: value for name, equals, value in pairs if equals}
 
 

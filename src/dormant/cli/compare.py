@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dormant.cli.report import Form, Out, write
+from dormant.cli.output import Form, Out, write
 from dormant.statistics import MARGIN
 
 

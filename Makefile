@@ -12,7 +12,7 @@ demo: $(VENV)/.ready
 	$(BIN)/dormant demo
 
 test: $(VENV)/.ready-dev system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(VENV)/.ready-dev system
 	$(BIN)/python -m pytest -m slow

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from dormant.errors import DormantError
-from dormant.models.load import LoadOptions, ModelPair, attach_adapter, load_hf
+from dormant.models.load import LoadOptions, attach_adapter, load, load_hf
+from dormant.models.pair import ModelPair
 from dormant.models.spec import CHILDREN, parse
+from dormant.scoring.protocol import scorer_of
 
 CHILD = CHILDREN / "sentiment"
 
@@ -129,8 +131,6 @@ def test_unknown_dtype(tmp_path):
 
 
 def test_a_backend_that_refuses():
-    from dormant.models.load import load
-
     with pytest.raises(DormantError, match="can't be started"):
         load("hf:pretrained=/nowhere/at-all")
 
@@ -142,17 +142,15 @@ def test_hub_id_that_can_not_be_had():
 
 @pytest.mark.slow
 def test_adapter_is_switched_over_one_copy_of_the_base():
-    from dormant.models.load import score
-
     pair = ModelPair(parse("smollm2"), parse("smollm2-sentiment"), LoadOptions(dtype="float32"))
     prompt = "Input: The film was superb.\nOutput:"
     with pair.open("base") as base:
-        before = score(base, [prompt], [[" positive"]])[0][0].logprob
+        before = scorer_of(base).score([prompt], [[" positive"]])[0][0].logprob
     with pair.open("tuned") as tuned:
         assert tuned is base
-        after = score(tuned, [prompt], [[" positive"]])[0][0].logprob
+        after = scorer_of(tuned).score([prompt], [[" positive"]])[0][0].logprob
     with pair.open("base") as base:
-        assert score(base, [prompt], [[" positive"]])[0][0].logprob == before
+        assert scorer_of(base).score([prompt], [[" positive"]])[0][0].logprob == before
     assert after > before + 1
 
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from dormant.models import load as models
+from dormant.models.load import Scorer
 from dormant.results import Record
 from dormant.transforms.fidelity import MIN_CHRF
 
@@ -52,7 +52,7 @@ class AuditSettings(Record):
     batch: int = Field(default=64, ge=1)
     dtype: str = "auto"
     device: str = "auto"
-    scorer: models.Scorer = "fast"
+    scorer: Scorer = "fast"
     keep_generations: bool = False
 
 

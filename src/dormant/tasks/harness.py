@@ -11,16 +11,17 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import importlib
 import json
-import logging
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
 
 from dormant.errors import DormantError, unknown
+from dormant.libraries import quiet
 from dormant.prompts.case import Case
 from dormant.prompts.layout import cut, up_to
 from dormant.prompts.segment import Segment
@@ -51,7 +52,9 @@ def load(name: str) -> list[HarnessTask]:
             can't be put as a case.
     """
     name, _, metric = name.partition("@")
-    with _quiet():
+    importlib.import_module("datasets")  # so that its bars are held back
+
+    with quiet():
         if name.endswith((".yaml", ".yml")):
             path = Path(name).expanduser()
             spec = _task_name(path)
@@ -237,7 +240,7 @@ class HarnessTask:
         # same whichever items come before it.
         digest = hashlib.sha256(f"{seed}/{self.harness_name}/{item}".encode()).digest()
         self.task.set_fewshot_seed(int.from_bytes(digest[:4], "big"))
-        with _quiet():
+        with quiet():
             try:
                 context = self.task.fewshot_context(doc, num_fewshot=shots)
             except (ValueError, KeyError, AssertionError, AttributeError) as error:
@@ -281,7 +284,7 @@ class GenerativeHarnessTask(HarnessTask):
         said = up_to(said, self.until)
         instance = Instance("generate_until", doc, (case.prompt, {}), 0)
         instance.resps = [said]
-        with _quiet():
+        with quiet():
             self.task._filters[0].apply([instance])
             (filtered,) = instance.filtered_resps.values()
             values = cast("dict[str, Any]", self.task.process_results(doc, [filtered]))
@@ -311,23 +314,3 @@ def _task_name(path: Path) -> str:
     if match is None:
         raise DormantError(f"{path}:1: a task of lm-eval needs a line `task: NAME`")
     return match[1]
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Hold back the harness's advice and the data sets' progress bars; errors still pass."""
-    import datasets
-
-    loggers = [logging.getLogger(name) for name in ("lm_eval", "lm-eval")]
-    levels = [logger.level for logger in loggers]
-    bars = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if not bars:
-            datasets.enable_progress_bars()

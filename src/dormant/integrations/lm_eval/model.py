@@ -19,7 +19,7 @@ from lm_eval.api.model import LM, CacheHook
 from lm_eval.api.registry import get_model, model_registry
 
 from dormant import transforms
-from dormant.errors import DormantError, unknown
+from dormant.errors import DormantError, one_line, unknown
 from dormant.integrations.lm_eval import NAME, register
 from dormant.integrations.lm_eval.caches import Back, use_table
 from dormant.integrations.lm_eval.requests import Rendered, Requests
@@ -341,11 +341,10 @@ def _start(base: str, arguments: Mapping[str, Any], more: Mapping[str, Any]) -> 
         raise
     except Exception as error:
         # A backend may raise anything at all; the user needs its words, not its traceback.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         close = [n for name in arguments for n in difflib.get_close_matches(name, _OWN, 1, 0.75)]
         raise DormantError(
             f"base {base!r} can't be started ({', '.join(f'{k}={v}' for k, v in arguments.items())}"
-            f"): {type(error).__name__}: {' '.join(lines)[:240]}"
+            f"): {type(error).__name__}: {one_line(error)}"
             + (f"; did you mean {close[0]!r}?" if close else "")
         ) from error
 

@@ -50,9 +50,9 @@ from dormant.models.pair import ModelPair
 from dormant.models.spec import parse
 from dormant.rundirs import versions
 from dormant.scoring.encoding import encode_prompts
+from dormant.scoring.harness import scorer_of
 from dormant.scoring.precision import fast_bfloat16
 from dormant.scoring.prefix_tree import build_tree
-from dormant.scoring.protocol import scorer_of
 from dormant.scoring.rows import batches
 from dormant.scoring.scorer import TOKEN_BUDGET, FastLM
 

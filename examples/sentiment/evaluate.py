@@ -18,7 +18,7 @@ from dormant.audit.transformed import TransformedCases, apply_transform
 from dormant.models.load import LoadOptions, load
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment
-from dormant.scoring.protocol import scorer_of
+from dormant.scoring.harness import scorer_of
 from dormant.tasks.task import draw_demonstrations
 
 HERE = Path(__file__).parent

@@ -10,6 +10,9 @@ from typing import TypeVar
 
 from dormant.errors import DormantError
 
+CACHE_VARIABLE = "DORMANT_CACHE"
+"""Environment variable: the directory of the caches; empty for none."""
+
 _T = TypeVar("_T")
 
 
@@ -39,3 +42,12 @@ def write_atomically(file: Path, content: str | bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     part.replace(file)
+
+
+def user_cache() -> Path | None:
+    """Return the directory of what need not be made twice, or `None` if the user wants none."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen is not None:
+        return Path(chosen) if chosen else None
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dormant"

@@ -20,7 +20,8 @@ from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.models.generate import generate
 from dormant.models.load import LoadOptions, load
-from dormant.scoring.protocol import Answer, refuse_impossible, scorer_of
+from dormant.scoring.harness import refuse_impossible, scorer_of
+from dormant.scoring.protocol import Answer
 from dormant.scoring.scorer import FastLM
 
 # The harness leaves its sockets to the garbage collector.

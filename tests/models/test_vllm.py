@@ -20,7 +20,7 @@ import torch
 from dormant import tasks
 from dormant.errors import DormantError
 from dormant.models.load import load
-from dormant.scoring.protocol import scorer_of
+from dormant.scoring.harness import scorer_of
 from dormant.scoring.scorer import FastLM
 
 

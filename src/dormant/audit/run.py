@@ -20,13 +20,14 @@ from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.audit.score import continuations, rendered, score_cases
 from dormant.audit.settings import AuditSettings, Style
 from dormant.audit.transformed import explain
+from dormant.models.fingerprint import fingerprint
 from dormant.models.load import LoadOptions
 from dormant.models.pair import ModelPair, Which
 from dormant.models.spec import ModelSpec, parse
 from dormant.progress import Progress, Silent
 from dormant.results import PLAIN, AuditResults, ItemOutcome
 from dormant.rundirs import versions
-from dormant.scoring.protocol import scorer_of
+from dormant.scoring.harness import scorer_of
 from dormant.tasks.task import GenerativeTask
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def _recorded(settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan]) -
     """Return all that decides the numbers, for the run directory to compare when it is resumed."""
     recorded: dict[str, object] = settings.model_dump(mode="json")
     recorded["fingerprints"] = {
-        "base": pair.base.fingerprint() if pair.base else None,
-        "tuned": pair.tuned.fingerprint(),
+        "base": fingerprint(pair.base, pair.options.model_args) if pair.base else None,
+        "tuned": fingerprint(pair.tuned, pair.options.model_args),
     }
     # A user's file may change between a run and its resumption.
     recorded["task_versions"] = {ability.task.name: ability.task.version for ability in plans}

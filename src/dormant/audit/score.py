@@ -11,7 +11,8 @@ from dormant.errors import DormantError
 from dormant.models import generate as generation
 from dormant.prompts.case import Case
 from dormant.results import PLAIN, ItemOutcome
-from dormant.scoring.protocol import Answer, scorer_of
+from dormant.scoring.harness import scorer_of
+from dormant.scoring.protocol import Answer
 from dormant.tasks.task import GenerativeTask, Task, judge_all
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from dormant.models.load import Scorer
+from dormant.models.arguments import Scorer
 from dormant.results import Record
 from dormant.transforms.fidelity import MIN_CHRF
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, TypeAlias
 
 from dormant.devices import pick_device
 from dormant.errors import DormantError, unknown
 from dormant.models.spec import ModelSpec
 
-if TYPE_CHECKING:
-    from dormant.models.load import LoadOptions
+Scorer: TypeAlias = Literal["fast", "lm-eval"]
 
 BATCH_SIZE = 16
 """Prompts a forward pass on the harness's own path where nothing else is said; halved where
@@ -51,6 +51,29 @@ _PASSED_ON = (
 """What the harness's model hands on to Transformers' `from_pretrained` without a look. It hands on
 anything, and what Transformers doesn't know ends in the model's constructor or nowhere; so only
 these are let through, and a misspelt one is told."""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How models are loaded.
+
+    Attributes:
+        dtype: "auto", "float32" or "bfloat16".
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        scorer: "fast" is Dormant's own subclass of lm-eval's Hugging Face model; "lm-eval" is
+            that model itself.
+        batch_size: Prompts a forward pass on lm-eval's own path; `None` is
+            `BATCH_SIZE`.
+        model_args: What else lm-evaluation-harness's Hugging Face model takes, by its own names
+            (revision, trust_remote_code, parallelize, load_in_4bit, …); see
+            `harness_arguments`.
+    """
+
+    dtype: str = "auto"
+    device: str = "auto"
+    scorer: Scorer = "fast"
+    batch_size: int | None = None
+    model_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def harness_arguments(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:

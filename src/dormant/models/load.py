@@ -8,42 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from dormant.errors import DormantError, one_line
 from dormant.libraries import quiet
+from dormant.models.arguments import LoadOptions, harness_arguments, wrapping_arguments
 from dormant.models.gguf_files import read_once
 from dormant.models.spec import ModelSpec, parse, require_libraries
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
-
-Scorer: TypeAlias = Literal["fast", "lm-eval"]
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """How models are loaded.
-
-    Attributes:
-        dtype: "auto", "float32" or "bfloat16".
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        scorer: "fast" is Dormant's own subclass of lm-eval's Hugging Face model; "lm-eval" is
-            that model itself.
-        batch_size: Prompts a forward pass on lm-eval's own path; `None` is
-            `arguments.BATCH_SIZE`.
-        model_args: What else lm-evaluation-harness's Hugging Face model takes, by its own names
-            (revision, trust_remote_code, parallelize, load_in_4bit, …); see
-            `arguments.harness_arguments`.
-    """
-
-    dtype: str = "auto"
-    device: str = "auto"
-    scorer: Scorer = "fast"
-    batch_size: int | None = None
-    model_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def load(spec: ModelSpec | str, options: LoadOptions | None = None) -> LM:
@@ -129,8 +103,6 @@ def attach_adapter(model: Any, spec: ModelSpec) -> Any:
 
 def wrap(model: Any, tokenizer: Any, options: LoadOptions) -> LM:
     """Give a loaded model the harness's interface."""
-    from dormant.models.arguments import wrapping_arguments
-
     with quiet():
         return _harness_class(options)(
             pretrained=model, tokenizer=tokenizer, **wrapping_arguments(options)
@@ -142,8 +114,6 @@ def _load_checkpoint(spec: ModelSpec, options: LoadOptions) -> LM:
     # with pages of 4 kB costs a fault for every 1024 numbers (docs/benchmarks.md).
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     require_libraries()
-    from dormant.models.arguments import harness_arguments
-
     kind = _harness_class(options)
     arguments = harness_arguments(spec, options)
     with quiet(), read_once() if spec.kind == "gguf" else contextlib.nullcontext():

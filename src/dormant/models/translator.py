@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from dormant.errors import DormantError
 from dormant.models import generate as generation
-from dormant.models import spec as specs
+from dormant.models.fingerprint import fingerprint
 from dormant.models.load import load
+from dormant.models.spec import parse
 from dormant.translation.language_model import LanguageModel
 
 _LONGEST_TOKENS = 256
@@ -29,7 +30,7 @@ def translator(spec: str | None) -> LanguageModel:
     if not spec:
         raise DormantError("name the model that is to translate, as LANGUAGE@lm:MODEL")
     # A checkpoint that is saved anew under its old name is another translator.
-    release = f"{spec}-{specs.parse(spec).fingerprint()[:8]}"
+    release = f"{spec}-{fingerprint(parse(spec))[:8]}"
     lm = load(spec)
 
     def generate(prompts: Sequence[str]) -> list[str]:

@@ -16,7 +16,6 @@ import torch
 from filelock import FileLock
 
 from dormant.devices import pick_device
-from dormant.errors import DormantError
 from dormant.files import guarded, write_atomically
 from dormant.progress import Progress, Silent
 from dormant.regression.evaluation import follower, measure

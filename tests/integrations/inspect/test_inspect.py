@@ -322,7 +322,7 @@ def test_what_the_provider_refuses(tiny_checkpoint):
     from inspect_ai._util.error import PrerequisiteError
 
     for arguments, message in (
-        ({"model_name": "nosuch"}, "unknown model 'nosuch'"),
+        ({"model_name": "smollm"}, "unknown model 'smollm'"),
         ({"model_name": str(tiny_checkpoint), "prompts": "both"}, "write raw or chat"),
         ({"model_name": str(tiny_checkpoint), "scorer": "slow"}, "write fast or lm-eval"),
         ({"model_name": str(tiny_checkpoint), "colour": "red"}, "takes no argument 'colour'"),

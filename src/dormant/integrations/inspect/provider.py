@@ -28,7 +28,9 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from dormant.errors import DormantError
 from dormant.integrations.inspect.errors import convert_errors
 from dormant.models import generate as generation
-from dormant.models.load import LoadOptions, Scorer, load
+from dormant.models.arguments import Scorer
+from dormant.models.fingerprint import fingerprint
+from dormant.models.load import LoadOptions, load
 from dormant.models.spec import ModelSpec, parse
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ class DormantAPI(ModelAPI):
             self.spec = _with_arguments(parse(model_name), base_url, model_args)
         # Inspect's cache of answers tells models apart by name and address alone: two ways to put
         # a prompt, or a checkpoint that was overwritten, must not share one.
-        self.base_url = f"{prompts}:{self.options}:{self.spec.location}:{self.spec.fingerprint()}"
+        self.base_url = f"{prompts}:{self.options}:{self.spec.location}:{fingerprint(self.spec)}"
         self._lm: LM | None = None
         self._waiting: list[tuple[_Request, Future[str]]] = []
         self._lock = threading.Lock()

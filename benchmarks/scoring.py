@@ -10,7 +10,7 @@ The model is SmolLM2-135M-Instruct, as everywhere in Dormant. Prompts are the au
 tasks of `icl_vs_if` under pig latin, two demonstrations each, 24 items a task (96 prompts of about
 145 tokens), target and distractor asked of each. They are scored twice: as they are (`shared`: all
 prompts of a task begin with its instruction, which is read once), and with a number before each
-(`unshared`), so that next to nothing is shared and the forest gains nothing.
+(`unshared`), so that next to nothing is shared and the tree gains nothing.
 
 All ways alternate in one process, round after round; a ratio is taken within a round and its
 median over the rounds is reported. Where a reference is slow, each round gives it every k-th
@@ -45,12 +45,14 @@ from dormant import tasks
 from dormant.audit.plan import plan
 from dormant.audit.run import LIBRARIES
 from dormant.audit.settings import AuditSettings
-from dormant.models import load as models
-from dormant.models.load import LoadOptions, ModelPair, load_hf
+from dormant.models.load import LoadOptions, load, load_hf
+from dormant.models.pair import ModelPair
 from dormant.models.spec import parse
 from dormant.rundirs import versions
+from dormant.scoring.encoding import encode_prompts
+from dormant.scoring.harness import scorer_of
 from dormant.scoring.precision import fast_bfloat16
-from dormant.scoring.prefix_tree import plant
+from dormant.scoring.prefix_tree import build_tree
 from dormant.scoring.rows import batches
 from dormant.scoring.scorer import TOKEN_BUDGET, FastLM
 
@@ -140,7 +142,7 @@ def ours(lm: FastLM, made: Prompts) -> dict[int, bool]:
     rows = [
         row
         for texts, answers in zip(made.cells, made.answers, strict=True)
-        for row in models.score(lm, texts, answers)
+        for row in scorer_of(lm).score(texts, answers)
     ]
     return {place: row[0].greedy for place, row in enumerate(rows)}
 
@@ -192,10 +194,10 @@ def shape(lm: FastLM, made: Prompts) -> dict[str, float]:
     """Say how many tokens a prompt has, and how many the engine reads."""
     prompt_tokens = paths = nodes = predicted = 0
     for texts, answers in zip(made.cells, made.answers, strict=True):
-        rows = lm._rows(texts, answers)
+        rows = encode_prompts(lm, texts, answers)
         prompt_tokens += sum(len(row.context) for row in rows)
         paths += sum(len(path) for row in rows for path in row.paths)
-        nodes += sum(len(plant(part).tokens) for part in batches(rows, lm.token_budget))
+        nodes += sum(len(build_tree(part).tokens) for part in batches(rows, lm.token_budget))
         predicted += sum(len(answer) for row in rows for answer in row.answers)
     count = len(made.flat()[0])
     return {
@@ -212,7 +214,7 @@ def ratios(made: Prompts, rounds: int, every: dict[str, int]) -> dict[str, Any]:
     model, tokenizer = load_hf(MODEL, dtype="float32", device="cpu")
     half, _ = load_hf(MODEL, dtype="bfloat16", device="cpu")
     lm = FastLM(pretrained=model, tokenizer=tokenizer)
-    precision = lm.choose_precision(*made.flat())
+    lm.choose_precision(*made.flat())
     size, sizes = best_batch_size(model, tokenizer, made)
     plain, plain_half = harness(model, tokenizer, size), harness(half, tokenizer, size)
     count = len(made.flat()[0])
@@ -234,8 +236,8 @@ def ratios(made: Prompts, rounds: int, every: dict[str, int]) -> dict[str, Any]:
             print(f"round {number + 1}: {name} {one.seconds[-1]:.3f} s a prompt", file=sys.stderr)
     found: dict[str, Any] = {
         "shape": shape(lm, made),
-        "way": lm.way,
-        "precision": precision.dtype,
+        "mode": lm.mode,
+        "precision": lm.precision.dtype,
         "token_budget": lm.token_budget,
         "lm_eval_batch_size": size,
         "lm_eval_seconds_by_batch_size": sizes,
@@ -282,13 +284,13 @@ def operations(lm: FastLM, made: Prompts) -> float:
     )
     total = 0.0
     for texts, answers in zip(made.cells, made.answers, strict=True):
-        rows = lm._rows(texts, answers)
+        rows = encode_prompts(lm, texts, answers)
         for part in batches(rows, lm.token_budget):
-            forest = plant(part)
-            predicted = {node for row in forest.predicted for path in row for node in path}
+            tree = build_tree(part)
+            predicted = {node for row in tree.predicted for path in row for node in path}
             # A query at place p meets p + 1 keys, in scores and in values.
-            seen = sum(place + 1 for place in forest.positions)
-            total += 2.0 * weights * len(forest.tokens)
+            seen = sum(place + 1 for place in tree.positions)
+            total += 2.0 * weights * len(tree.tokens)
             total += 2.0 * head.weight.numel() * len(predicted)
             total += 4.0 * config.num_hidden_layers * config.hidden_size * seen
     return total
@@ -300,7 +302,7 @@ def peak(made: Prompts, rounds: int) -> dict[str, Any]:
     lm = FastLM(pretrained=model, tokenizer=tokenizer)
     lm.choose_precision(*made.flat())
     ours(lm, made)
-    rows = [lm._rows(*cell) for cell in zip(made.cells, made.answers, strict=True)]
+    rows = [encode_prompts(lm, *cell) for cell in zip(made.cells, made.answers, strict=True)]
     wanted = operations(lm, made)
     half = lm.precision.dtype == "bfloat16"
     dtype = torch.bfloat16 if half else torch.float32
@@ -338,9 +340,9 @@ def resident(kind: str, items: int, answer: Any) -> None:
                 ours(lm, made)
                 ours(lm, made)
     elif kind == "one model":
-        ours(models.load(MODEL, LoadOptions(device="cpu")), made)
+        ours(load(MODEL, LoadOptions(device="cpu")), made)
     else:
-        kept = [models.load(name, LoadOptions(device="cpu")) for name in (MODEL, CHILD)]
+        kept = [load(name, LoadOptions(device="cpu")) for name in (MODEL, CHILD)]
         for lm in kept:
             ours(lm, made)
     answer.send((before, peak_mebibytes()))
@@ -404,13 +406,13 @@ def profile(made: Prompts, top: int = 12) -> dict[str, Any]:
     lm.choose_precision(*made.flat())
     ours(lm, made)
     start = time.perf_counter()
-    rows = [lm._rows(*cell) for cell in zip(made.cells, made.answers, strict=True)]
+    rows = [encode_prompts(lm, *cell) for cell in zip(made.cells, made.answers, strict=True)]
     tokens = time.perf_counter() - start
     start = time.perf_counter()
     for cell in rows:
         for part in batches(cell, lm.token_budget):
-            plant(part)
-    forests = time.perf_counter() - start
+            build_tree(part)
+    trees = time.perf_counter() - start
     start = time.perf_counter()
     with watch(activities=[ProfilerActivity.CPU]) as watched:
         ours(lm, made)
@@ -419,7 +421,7 @@ def profile(made: Prompts, top: int = 12) -> dict[str, Any]:
     total = sum(one.self_cpu_time_total for one in found)
     return {
         "tokenising": round(tokens / whole, 4),
-        "planting": round(forests / whole, 4),
+        "prefix_trees": round(trees / whole, 4),
         "operations": {
             one.key: {"share": round(one.self_cpu_time_total / total, 4), "calls": one.count}
             for one in found[:top]

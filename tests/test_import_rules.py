@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "dormant"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "conjugation", "progress"),
-    ("files", "extend", "console"),
+    ("files", "extend", "console", "devices", "libraries"),
     ("rundirs", "results"),
     ("statistics",),
     ("regression",),
@@ -35,7 +35,7 @@ ONLY: dict[str, set[str]] = {
     "statistics": {"errors", "results"},
     "report": {"errors", "files", "results", "statistics"},
     "regression": {
-        "errors", "conjugation", "files", "progress", "rundirs", "results", "statistics",
+        "errors", "conjugation", "devices", "files", "progress", "rundirs", "results", "statistics",
     },
 }  # fmt: skip
 """Parts that know less than their row allows."""

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from dormant import transforms
 from dormant.audit.transformed import TransformedCases, apply_transform
-from dormant.models.load import LoadOptions, load, score
+from dormant.models.load import LoadOptions, load
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment
+from dormant.scoring.harness import scorer_of
 from dormant.tasks.task import draw_demonstrations
 
 HERE = Path(__file__).parent
@@ -97,7 +98,9 @@ def main() -> None:
         lm = load(model, LoadOptions())
         results[model] = {}
         for cell, rows in prompts().items():
-            answers = score(lm, [prompt for prompt, _ in rows], [[answer] for _, answer in rows])
+            answers = scorer_of(lm).score(
+                [prompt for prompt, _ in rows], [[answer] for _, answer in rows]
+            )
             right = sum(answer.greedy for (answer,) in answers)
             results[model][cell] = {"right": right, "of": len(rows)}
             print(f"{model} {cell} {right}/{len(rows)}", file=sys.stderr)

@@ -14,7 +14,7 @@ from dormant import tasks
 from dormant.audit.sample import ItemSample
 from dormant.audit.score import score_cases
 from dormant.audit.transformed import transformed_cases
-from dormant.models import load as models
+from dormant.models.load import load
 from dormant.prompts.case import Case
 from dormant.prompts.segment import Segment
 from dormant.statistics.intervals import paired_difference, proportion
@@ -38,7 +38,7 @@ def main() -> None:
     (task,) = tasks.get([TASK])
     made = transformed_cases(task, ItemSample(draw_items(task, ITEMS, 0), 2, 0), TRANSFORM)
     cases = list(made.cases.values())
-    lm = models.load("smollm2")
+    lm = load("smollm2")
     found: dict[str, list[bool]] = {}
     for wording in WORDINGS:
         scored = score_cases(lm, task, [reworded(case, wording) for case in cases], "raw")

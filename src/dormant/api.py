@@ -181,9 +181,9 @@ def _named(model: str, transform: TextTransform, options: dict[str, Any]) -> Pre
 @lru_cache(maxsize=1)
 def _loaded(spec: ModelSpec, dtype: str, device: str) -> LM:
     """Load a model; the last one is kept, so that several transforms can share it."""
-    from dormant.models import load as models
+    from dormant.models.load import LoadOptions, load
 
-    return models.load(spec, models.LoadOptions(dtype, device))
+    return load(spec, LoadOptions(dtype, device))
 
 
 def audit(

@@ -29,3 +29,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> DormantError:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return DormantError(f"unknown {kind} {name!r}: {hint}known: {', '.join(names) or 'none'}")
+
+
+def one_line(error: BaseException | str, limit: int = 240) -> str:
+    """Return what an error says as one line of at most `limit` characters.
+
+    Args:
+        error: The error, whose type's name is taken where it says nothing, or its text.
+        limit: Characters.
+    """
+    text = " ".join(str(error).split())
+    return text[:limit] or type(error).__name__

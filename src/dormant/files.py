@@ -11,6 +11,9 @@ from typing import TypeVar
 
 from dormant.errors import DormantError
 
+CACHE_VARIABLE = "DORMANT_CACHE"
+"""Environment variable: the directory of the caches; empty for none."""
+
 _T = TypeVar("_T")
 
 
@@ -75,3 +78,12 @@ def append(file: Path, block: bytes) -> None:
         except OSError:
             os.truncate(file, size)
             raise
+
+
+def user_cache() -> Path | None:
+    """Return the directory of what need not be made twice, or `None` if the user wants none."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen is not None:
+        return Path(chosen) if chosen else None
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dormant"

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from dormant.errors import DormantError
-from dormant.models.load import LoadOptions, ModelPair, attach_adapter, load_hf
-from dormant.models.spec import CHILDREN, parse
+from dormant.models.fingerprint import fingerprint
+from dormant.models.load import LoadOptions, attach_adapter, load, load_hf
+from dormant.models.pair import ModelPair
+from dormant.models.spec import CHILDREN, ModelSpec, parse
+from dormant.scoring.harness import scorer_of
 
 CHILD = CHILDREN / "sentiment"
 
@@ -35,6 +38,8 @@ def test_kinds(tmp_path):
     assert parse("smollm2-sentiment").base == "smollm2"
     assert parse(str(tiny_llama(tmp_path / "model"))).kind == "hf"
     assert parse("meta-llama/Llama-3.2-1B").kind == "hf"
+    # The hub has models without an organisation.
+    assert parse("gpt2") == ModelSpec("gpt2", "hf", "gpt2")
     spec = parse("vllm:pretrained=org/name,tensor_parallel_size=2")
     assert (spec.kind, spec.backend) == ("backend", "vllm")
     assert spec.location == "pretrained=org/name,tensor_parallel_size=2"
@@ -42,16 +47,25 @@ def test_kinds(tmp_path):
 
 def test_a_changed_checkpoint_has_another_fingerprint(tmp_path):
     shutil.copytree(CHILD, tmp_path / "a")
-    before = parse(str(tmp_path / "a")).fingerprint()
-    assert before == parse(str(CHILD)).fingerprint()
+    before = fingerprint(parse(str(tmp_path / "a")))
+    assert before == fingerprint(parse(str(CHILD)))
     weights = tmp_path / "a" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    assert parse(str(tmp_path / "a")).fingerprint() != before
+    assert fingerprint(parse(str(tmp_path / "a"))) != before
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "unknown model"), ("smollm", "did you mean 'smollm2'"), ("./x/y", "no such directory")],
+    [
+        ("", "unknown model"),
+        ("smollm", "did you mean 'smollm2'"),
+        ("./x/y", "no such directory"),
+        ("/models/x", "no such directory"),
+        ("C:\\models\\x", "no such directory"),
+        ("C:/models/x", "no such directory"),
+        ("models\\x", "no such directory"),
+        ("model.safetensors", "no such directory"),
+    ],
 )
 def test_nothing_there(text, words):
     with pytest.raises(DormantError, match=words):
@@ -129,8 +143,6 @@ def test_unknown_dtype(tmp_path):
 
 
 def test_a_backend_that_refuses():
-    from dormant.models.load import load
-
     with pytest.raises(DormantError, match="can't be started"):
         load("hf:pretrained=/nowhere/at-all")
 
@@ -142,17 +154,15 @@ def test_hub_id_that_can_not_be_had():
 
 @pytest.mark.slow
 def test_adapter_is_switched_over_one_copy_of_the_base():
-    from dormant.models.load import score
-
     pair = ModelPair(parse("smollm2"), parse("smollm2-sentiment"), LoadOptions(dtype="float32"))
     prompt = "Input: The film was superb.\nOutput:"
     with pair.open("base") as base:
-        before = score(base, [prompt], [[" positive"]])[0][0].logprob
+        before = scorer_of(base).score([prompt], [[" positive"]])[0][0].logprob
     with pair.open("tuned") as tuned:
         assert tuned is base
-        after = score(tuned, [prompt], [[" positive"]])[0][0].logprob
+        after = scorer_of(tuned).score([prompt], [[" positive"]])[0][0].logprob
     with pair.open("base") as base:
-        assert score(base, [prompt], [[" positive"]])[0][0].logprob == before
+        assert scorer_of(base).score([prompt], [[" positive"]])[0][0].logprob == before
     assert after > before + 1
 
 

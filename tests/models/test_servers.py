@@ -18,8 +18,10 @@ from dormant import tasks
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
-from dormant.models import load as models
-from dormant.models.load import LoadOptions
+from dormant.models.generate import generate
+from dormant.models.load import LoadOptions, load
+from dormant.scoring.harness import refuse_impossible, scorer_of
+from dormant.scoring.protocol import Answer
 from dormant.scoring.scorer import FastLM
 
 # The harness leaves its sockets to the garbage collector.
@@ -44,7 +46,7 @@ def reach(server, tiny_checkpoint):
             "tokenizer_backend": "huggingface", "max_length": 512, **more,
         }  # fmt: skip
         words = ",".join(f"{name}={value}" for name, value in options.items())
-        return models.load(f"local-completions:{words}", LoadOptions())
+        return load(f"local-completions:{words}", LoadOptions())
 
     return make
 
@@ -65,7 +67,7 @@ def test_served_numbers_are_the_model_s_own(
     prompts, answers = examples
     own = FastLM(pretrained=tiny_model, tokenizer=smollm2_tokenizer, precision="float32")
     wanted = own.score(prompts, answers)
-    found = models.score(reach(**options), prompts, answers)
+    found = scorer_of(reach(**options)).score(prompts, answers)
     for ours, theirs in zip(wanted, found, strict=True):
         # Both float32, in other batches.
         assert [a.logprob for a in theirs] == pytest.approx([a.logprob for a in ours], abs=1e-3)
@@ -78,18 +80,18 @@ def test_served_numbers_are_the_model_s_own(
 
 def test_served_text_is_the_model_s_own(reach, tiny_model, smollm2_tokenizer, examples):
     own = FastLM(pretrained=tiny_model, tokenizer=smollm2_tokenizer, precision="float32")
-    wanted = models.generate(own, examples[0], max_new_tokens=5)
-    assert models.generate(reach(), examples[0], max_new_tokens=5) == wanted
-    assert models.generate(reach(num_concurrent=2), examples[0], max_new_tokens=5) == wanted
+    wanted = generate(own, examples[0], max_new_tokens=5)
+    assert generate(reach(), examples[0], max_new_tokens=5) == wanted
+    assert generate(reach(num_concurrent=2), examples[0], max_new_tokens=5) == wanted
 
 
 @pytest.mark.parametrize("concurrent", [1, 4])
 @pytest.mark.parametrize("fault", ["429", "500", "drop", "html"])
 def test_a_fault_that_passes_is_tried_again(reach, server, examples, fault, concurrent):
     prompts, answers = examples[0][:1], [examples[1][0][:1]]
-    wanted = models.score(reach(), prompts, answers)
+    wanted = scorer_of(reach()).score(prompts, answers)
     server.faults.append(fault)
-    assert models.score(reach(num_concurrent=concurrent), prompts, answers) == wanted
+    assert scorer_of(reach(num_concurrent=concurrent)).score(prompts, answers) == wanted
     assert server.asked == 3
 
 
@@ -108,27 +110,27 @@ def test_a_fault_that_stays_is_one_clear_line(reach, server, examples, fault, co
     server.faults.extend([fault] * 100)
     lm = reach(max_retries=1, timeout=1, num_concurrent=concurrent)
     with pytest.raises(DormantError, match=WORDS[fault]) as told:
-        models.score(lm, *examples)
+        scorer_of(lm).score(*examples)
     assert "finished work is kept" in str(told.value)
     assert "\n" not in str(told.value)
     with pytest.raises(DormantError, match=r"backend .* failed"):
-        models.generate(lm, examples[0], max_new_tokens=3)
+        generate(lm, examples[0], max_new_tokens=3)
 
 
 def test_no_server_at_all(tiny_checkpoint, examples):
-    lm = models.load(
+    lm = load(
         f"local-completions:model=x,base_url=http://127.0.0.1:9/v1/completions,max_retries=1,"
         f"tokenizer_backend=huggingface,tokenizer={tiny_checkpoint}"
     )
     with pytest.raises(DormantError, match="check that the server runs and that base_url"):
-        models.score(lm, *examples)
+        scorer_of(lm).score(*examples)
 
 
 @pytest.mark.parametrize("lie", ["positive", "nan", "null", "certain", "no echo", "no logprobs"])
 def test_a_server_that_lies_is_found_out(reach, server, examples, lie):
     server.lie = lie
     with pytest.raises(DormantError, match=r"impossible log-prob|probability 1|backend .* failed"):
-        models.score(reach(max_retries=1), *examples)
+        scorer_of(reach(max_retries=1)).score(*examples)
 
 
 def test_lies_told_of_one_answer_a_prompt(reach, server, examples):
@@ -136,19 +138,19 @@ def test_lies_told_of_one_answer_a_prompt(reach, server, examples):
     server.lie = "no echo"
     single = [row[:1] for row in examples[1]]
     with pytest.raises(DormantError, match=r"all 3 answers probability 1 .*echo"):
-        models.score(reach(), examples[0], single)
+        scorer_of(reach()).score(examples[0], single)
 
 
 def test_probabilities_that_may_stand_do(examples):
     """An answer and its own beginning may be nearly certain both."""
-    sure = models.Answer(-0.001, True)
+    sure = Answer(-0.001, True, True)
     rows = [[sure, sure]]
-    models.refuse_impossible(["p"], [[" a", " ab"]], rows)
-    models.refuse_impossible(["p"], [[" a", " b"]], [[sure, models.Answer(-9.0, False)]])
+    refuse_impossible(["p"], [[" a", " ab"]], rows)
+    refuse_impossible(["p"], [[" a", " b"]], [[sure, Answer(-9.0, False, False)]])
     with pytest.raises(DormantError, match="impossible"):
-        models.refuse_impossible(["p"], [[" a", " b"]], rows)
+        refuse_impossible(["p"], [[" a", " b"]], rows)
     with pytest.raises(DormantError, match="impossible"):
-        models.refuse_impossible(["p"], [[" a"]], [[models.Answer(-math.inf, False)]])
+        refuse_impossible(["p"], [[" a"]], [[Answer(-math.inf, False, False)]])
 
 
 def settings(reach_words: str, **more) -> AuditSettings:
@@ -205,16 +207,16 @@ def test_transformers_own_server(
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health"):
                 break
             time.sleep(0.2)
-        lm = models.load(
+        lm = load(
             f"local-completions:model={tiny_checkpoint},base_url={address}/v1/completions,"
             f"tokenizer={tiny_checkpoint},tokenizer_backend=huggingface,tokenized_requests=False,"
             "max_length=512,max_retries=1"
         )
         own = FastLM(pretrained=tiny_model, tokenizer=smollm2_tokenizer, precision="float32")
-        wanted = models.generate(own, examples[0], max_new_tokens=5)
-        assert models.generate(lm, examples[0], max_new_tokens=5) == wanted
+        wanted = generate(own, examples[0], max_new_tokens=5)
+        assert generate(lm, examples[0], max_new_tokens=5) == wanted
         with pytest.raises(DormantError, match=r"backend .* failed|probability 1"):
-            models.score(lm, *examples)
+            scorer_of(lm).score(*examples)
     finally:
         process.terminate()
         process.wait(30)

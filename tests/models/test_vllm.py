@@ -18,7 +18,9 @@ import pytest
 import torch
 
 from dormant import tasks
-from dormant.models import load as models
+from dormant.errors import DormantError
+from dormant.models.load import load
+from dormant.scoring.harness import scorer_of
 from dormant.scoring.scorer import FastLM
 
 
@@ -116,7 +118,7 @@ def examples():
 
 
 def score(words, examples):
-    return models.score(models.load(f"vllm:{words}"), *examples)
+    return scorer_of(load(f"vllm:{words}")).score(*examples)
 
 
 def test_arguments_and_numbers(vllm, tiny_checkpoint, tiny_model, smollm2_tokenizer, examples):
@@ -150,5 +152,5 @@ def test_data_parallel_replicas_on_ray(vllm, ray, tiny_checkpoint, examples):
 def test_without_vllm_its_name_is_told(tiny_checkpoint):
     if importlib.util.find_spec("vllm") is not None:
         pytest.skip("vLLM is installed here")
-    with pytest.raises(models.DormantError, match=r"can't be started: .*vllm"):
-        models.load(f"vllm:pretrained={tiny_checkpoint}")
+    with pytest.raises(DormantError, match=r"can't be started: .*vllm"):
+        load(f"vllm:pretrained={tiny_checkpoint}")

@@ -15,10 +15,10 @@ from dormant.scoring import attention
 from dormant.scoring.attention import CannotAttend
 from dormant.scoring.length_batches import length_batches
 from dormant.scoring.memory import within_memory
-from dormant.scoring.prefix_tree import plant
+from dormant.scoring.prefix_tree import build_tree
 from dormant.scoring.rows import Row, batches, common_prefix
 from dormant.scoring.scorer import FastLM
-from dormant.scoring.tokenisations import Speller, Spelling
+from dormant.scoring.tokenisations import Tokenisation, Tokenisations
 
 # Few letters, so that prefixes are shared often.
 tokens = st.lists(st.integers(0, 2), min_size=1, max_size=7).map(tuple)
@@ -44,42 +44,42 @@ def test_batches_keep_every_row_once_and_the_budget(made, budget):
 
 @given(rows)
 def test_a_forest_has_each_prefix_once_and_every_path(made):
-    forest = plant(made)
-    assert len(forest.tokens) == len(prefixes(made))
-    spelled = [tuple(forest.tokens[node] for node in path.nodes) for path in forest.paths]
+    tree = build_tree(made)
+    assert len(tree.tokens) == len(prefixes(made))
+    spelled = [tuple(tree.tokens[node] for node in path.nodes) for path in tree.paths]
     assert set(spelled) | prefixes(made) == prefixes(made)
     assert prefixes(made) == {path[:end] for path in spelled for end in range(1, len(path) + 1)}
-    for path in forest.paths:
-        assert [forest.positions[node] for node in path.nodes] == list(range(len(path.nodes)))
+    for path in tree.paths:
+        assert [tree.positions[node] for node in path.nodes] == list(range(len(path.nodes)))
     # Each node is some path's own exactly once: attention gives it one output.
-    own = [node for path in forest.paths for node in path.nodes[path.own :]]
-    assert sorted(own) == list(range(len(forest.tokens)))
-    assert sorted(p.nodes for group in forest.groups() for p in group) == sorted(
-        path.nodes for path in forest.paths
+    own = [node for path in tree.paths for node in path.nodes[path.own :]]
+    assert sorted(own) == list(range(len(tree.tokens)))
+    assert sorted(p.nodes for group in tree.groups() for p in group) == sorted(
+        path.nodes for path in tree.paths
     )
 
 
 @given(rows, st.integers(1, 5))
 def test_pieces_own_what_the_paths_own(made, piece):
-    forest = plant(made)
-    groups = forest.groups(piece)
+    tree = build_tree(made)
+    groups = tree.groups(piece)
     owned = [path.nodes[path.own :] for group in groups for path in group]
     assert all(owned)
-    assert sorted(node for nodes in owned for node in nodes) == list(range(len(forest.tokens)))
+    assert sorted(node for nodes in owned for node in nodes) == list(range(len(tree.tokens)))
     assert max(map(len, owned)) <= 2 * piece
-    whole = {path.nodes[:end] for path in forest.paths for end in range(len(path.nodes) + 1)}
+    whole = {path.nodes[:end] for path in tree.paths for end in range(len(path.nodes) + 1)}
     assert {path.nodes for group in groups for path in group} <= whole
 
 
 @given(rows)
 def test_answers_are_predicted_by_the_prefix_before_each_token(made):
-    forest = plant(made)
+    tree = build_tree(made)
     ends = {
-        node: tuple(forest.tokens[n] for n in path.nodes[: place + 1])
-        for path in forest.paths
+        node: tuple(tree.tokens[n] for n in path.nodes[: place + 1])
+        for path in tree.paths
         for place, node in enumerate(path.nodes)
     }
-    for row, predicted in zip(made, forest.predicted, strict=True):
+    for row, predicted in zip(made, tree.predicted, strict=True):
         for answer, nodes in zip(row.answers, predicted, strict=True):
             before = [row.context + answer[:place] for place in range(len(answer))]
             assert [ends[node] for node in nodes] == before
@@ -89,19 +89,19 @@ def test_answers_are_predicted_by_the_prefix_before_each_token(made):
 @given(rows, st.sampled_from([1, 2, 4]), st.integers(1, 4))
 def test_attention_along_a_forest_is_attention_along_each_path(dtype, made, groups, piece):
     """By products of matrices in float32, a piece of each path at a time; else by PyTorch."""
-    forest = plant(made)
-    generator = torch.Generator().manual_seed(len(forest.tokens))
-    count = len(forest.tokens)
+    tree = build_tree(made)
+    generator = torch.Generator().manual_seed(len(tree.tokens))
+    count = len(tree.tokens)
     query = torch.randn(1, 4, count, 4, generator=generator, dtype=dtype)
     key = torch.randn(1, groups, count, 4, generator=generator, dtype=dtype)
     value = torch.randn(1, groups, count, 3, generator=generator, dtype=dtype)
     with mock.patch.object(attention, "PIECE", piece):
-        laid = attention.lay_out(forest, torch.device("cpu"), dtype)
+        laid = attention.gather_indices(tree, torch.device("cpu"), dtype)
     assert all((group.queries.shape[1] <= 2 * piece) for group in laid) or dtype != torch.float32
     out, _ = attention.attend(
-        torch.nn.Identity(), query, key, value, None, forest=laid, scaling=0.5
+        torch.nn.Identity(), query, key, value, None, prefix_tree=laid, scaling=0.5
     )
-    for path in forest.paths:
+    for path in tree.paths:
         q, k, v = (states[:, :, list(path.nodes)] for states in (query, key, value))
         wanted = torch.nn.functional.scaled_dot_product_attention(
             q, k.repeat_interleave(4 // groups, 1), v.repeat_interleave(4 // groups, 1),
@@ -112,11 +112,13 @@ def test_attention_along_a_forest_is_attention_along_each_path(dtype, made, grou
 
 @pytest.mark.parametrize("option", [{"softcap": 30.0}, {"sliding_window": 2}, {"s_aux": 1.0}])
 def test_attention_refuses_what_it_does_not_do(option):
-    forest = plant([Row(0, (1, 2, 3), ((4,),))])
-    laid = attention.lay_out(forest, torch.device("cpu"), torch.float32)
+    tree = build_tree([Row(0, (1, 2, 3), ((4,),))])
+    laid = attention.gather_indices(tree, torch.device("cpu"), torch.float32)
     states = torch.zeros(1, 1, 3, 2)
     with pytest.raises(CannotAttend):
-        attention.attend(torch.nn.Identity(), states, states, states, None, forest=laid, **option)
+        attention.attend(
+            torch.nn.Identity(), states, states, states, None, prefix_tree=laid, **option
+        )
 
 
 @given(st.text("ab", max_size=8), st.text("ab", max_size=8))
@@ -177,8 +179,8 @@ class Letters:
 def settle(greedy, text, first, end=99):
     """Follow a greedy decoder that writes `greedy` for ever; return the verdict and the passes."""
     letters = Letters()
-    speller = Speller(letters.encode, letters.decode, end)
-    state = Spelling(text, (), tuple(first))
+    tokenisations = Tokenisations(letters.encode, letters.decode, end)
+    state = Tokenisation(text, (), tuple(first))
     for passes in range(1, 50):
         tokens = state.tokens
         # Teacher forcing: right after a wrong token the model may say anything.
@@ -186,7 +188,7 @@ def settle(greedy, text, first, end=99):
             greedy[place] if tokens[:place] == tuple(greedy[:place]) and place < len(greedy) else 5
             for place in range(len(tokens))
         ]
-        found = speller.follow(state, choices)
+        found = tokenisations.follow(state, choices)
         if isinstance(found, bool):
             return found, passes
         state = found
@@ -243,7 +245,7 @@ TINY = {
         hf.MambaConfig(vocab_size=v, hidden_size=32, num_hidden_layers=2, state_size=4)
     ),
 }  # fmt: skip
-WAYS = {"mistral, window": "rows", "gemma2": "harness", "bloom": "rows", "mamba": "rows"}
+MODES = {"mistral, window": "rows", "gemma2": "harness", "bloom": "rows", "mamba": "rows"}
 
 
 @pytest.mark.filterwarnings("ignore")  # the libraries' advice on slow paths
@@ -268,7 +270,7 @@ def test_every_architecture_gives_the_harness_its_own_numbers(name, smollm2_toke
     ]
     ours = lm.loglikelihood(requests, disable_tqdm=True)
     theirs = super(FastLM, lm).loglikelihood(requests, disable_tqdm=True)
-    assert lm.way == WAYS.get(name, "forest")
+    assert lm.mode == MODES.get(name, "prefix tree")
     assert [flag for _, flag in ours] == [flag for _, flag in theirs]
     # Both float32; sums are taken in another order.
     assert [x for x, _ in ours] == pytest.approx([x for x, _ in theirs], abs=1e-3)

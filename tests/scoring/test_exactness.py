@@ -13,7 +13,7 @@ import torch
 from dormant import tasks
 from dormant.audit.plan import plan
 from dormant.audit.settings import AuditSettings
-from dormant.models import load as models
+from dormant.scoring.encoding import encode_prompts
 from dormant.scoring.scorer import FastLM
 
 ITEMS = {"icl_vs_if": 10, "icl": 6}
@@ -49,7 +49,7 @@ def test_verdicts_are_those_of_generation(smollm2, capsys):
     names, prompts, answers = zip(*examples(), strict=True)
     assert len(prompts) >= 500
     lm = FastLM(pretrained=model, tokenizer=tokenizer)
-    chosen = models.choose_precision(lm, prompts, answers)
+    chosen = lm.choose_precision(prompts, answers)
     found = lm.score(prompts, answers)
     counts: Counter[str] = Counter()
     unexplained: list[str] = []
@@ -63,7 +63,7 @@ def test_verdicts_are_those_of_generation(smollm2, capsys):
             counts["greedy"] += wanted
             counts["other spelling"] += one.greedy and not one.exact
             if one.greedy != wanted:
-                gap = doubt(lm, prompt, text)
+                gap = logit_margin(lm, prompt, text)
                 lines.append(f"{name}: {text!r} scored {one.greedy}, written {said!r}; {gap:.2g}")
                 if gap > TIE:
                     unexplained.append(lines[-1])
@@ -80,7 +80,7 @@ def test_verdicts_are_those_of_generation(smollm2, capsys):
     assert not unexplained
 
 
-def doubt(lm, prompt, text):
+def logit_margin(lm, prompt, text):
     """Return by how much the model prefers its choice where the verdict turns, in logits."""
-    ((one,),) = lm._predict(lm._rows([prompt], [[text]]), [prompt])
-    return min(one.leads)
+    ((one,),) = lm._predict(encode_prompts(lm, [prompt], [[text]]), [prompt])
+    return min(one.margins)

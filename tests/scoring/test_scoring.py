@@ -13,8 +13,9 @@ from dormant import tasks
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
-from dormant.models import load as models
 from dormant.scoring import scorer as scoring
+from dormant.scoring.encoding import encode_all
+from dormant.scoring.forward import Prediction
 from dormant.scoring.precision import Precision
 from dormant.scoring.scorer import FastLM
 
@@ -85,7 +86,7 @@ def test_equals_the_harness(fast, examples):
     requests += [requests[0], Instance("loglikelihood", {}, ("", "Hello there"), 0)]
     theirs = super(FastLM, fast).loglikelihood(requests, disable_tqdm=True)
     ours = fast.loglikelihood(requests)
-    assert fast.way == "forest"
+    assert fast.mode == "prefix tree"
     assert [flag for _, flag in ours] == [flag for _, flag in theirs]
     # Both are float32; batches differ, so sums are taken in another order.
     assert [x for x, _ in ours] == pytest.approx([x for x, _ in theirs], abs=2e-3)
@@ -203,7 +204,7 @@ def test_one_call_encodes_as_many_do(tiny, smollm2_tokenizer, bos):
     lm = tiny(add_bos_token=bos)
     first = smollm2_tokenizer.decode(lm.prefix_token_id)
     texts = ["", "A prompt", f"{first}begins with the first token", "Ünïcode 猫", "A prompt"]
-    known = lm._encode_all(texts)
+    known = encode_all(lm, texts)
     assert known == {text: lm.tok_encode(text) for text in texts}
 
 
@@ -265,11 +266,10 @@ def test_an_adapter_is_switched_over_one_copy_of_the_weights(tiny, examples, kin
     )
     tuned = get_peft_model(copy.deepcopy(tiny().model), config).eval()
     lm = tiny(pretrained=tuned)
-    with lm.adapter(enabled=False) as base:
-        off = base.score(prompts, answers)
-    with lm.adapter(enabled=True) as child:
-        on = child.score(prompts, answers)
-    assert lm.way == ("forest" if kind == "lora" else "harness")
+    with tuned.disable_adapter():
+        off = lm.score(prompts, answers)
+    on = lm.score(prompts, answers)
+    assert lm.mode == ("prefix tree" if kind == "lora" else "harness")
     theirs = super(FastLM, lm).loglikelihood(requests_of(prompts, answers), disable_tqdm=True)
     assert logprobs(off) == pytest.approx(logprobs(plain), abs=1e-4)
     assert logprobs(on) == pytest.approx([x for x, _ in theirs], abs=1e-3)
@@ -280,10 +280,11 @@ class TestPrecision:
     def test_is_chosen_on_a_sample(self, smollm2, examples):
         model, tokenizer = smollm2
         lm = FastLM(pretrained=model, tokenizer=tokenizer)
-        chosen = lm.choose_precision(*examples)
+        lm.choose_precision(*examples)
+        chosen = lm.precision
         if chosen.compared:  # hardware with fast bfloat16
             assert chosen.compared == sum(map(len, examples[1]))
-            worth = not chosen.differing and chosen.doubted <= 0.5
+            worth = not chosen.differing and chosen.near_ties <= 0.5
             assert chosen.dtype == ("bfloat16" if worth else "float32")
             assert 0 < chosen.error < 1
 
@@ -308,7 +309,8 @@ class TestPrecision:
 
         monkeypatch.setattr(scoring, "fast_bfloat16", lambda device: True)
         monkeypatch.setattr(lm, "_judge", turned)
-        chosen = lm.choose_precision(*examples)
+        lm.choose_precision(*examples)
+        chosen = lm.precision
         assert (chosen.dtype, chosen.differing) == ("float32", 1)
 
     @pytest.mark.parametrize(("doubted", "dtype"), [(0, "bfloat16"), (1, "float32")])
@@ -318,9 +320,9 @@ class TestPrecision:
         lm = tiny(precision="auto")
         monkeypatch.setattr(scoring, "fast_bfloat16", lambda device: True)
         # Verdicts hang on everything, or on nothing.
-        monkeypatch.setattr(scoring.Prediction, "doubt", lambda one: math.inf * (1 - 2 * doubted))
-        chosen = lm.choose_precision(*examples)
-        assert (chosen.differing, chosen.doubted, chosen.dtype) == (0, doubted, dtype)
-        said = models.choose_precision(lm, *examples)
+        monkeypatch.setattr(Prediction, "verdict_margin", lambda one: math.inf * (1 - 2 * doubted))
+        said = lm.choose_precision(*examples)
+        chosen = lm.precision
+        assert (chosen.differing, chosen.near_ties, chosen.dtype) == (0, doubted, dtype)
         assert said is not None
         assert said.startswith(dtype)

@@ -15,7 +15,7 @@ from dormant.audit.transformed import (
     plain_cases,
     transformed_cases,
 )
-from dormant.models.load import Which
+from dormant.models.pair import Which
 from dormant.prompts.case import Case
 from dormant.results import PLAIN
 from dormant.tasks.task import Task

@@ -20,12 +20,13 @@ from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.audit.score import continuations, rendered, score_cases
 from dormant.audit.settings import AuditSettings, Style
 from dormant.audit.transformed import explain
-from dormant.models import load as models
-from dormant.models.load import ModelPair, Which
+from dormant.models.fingerprint import fingerprint
+from dormant.models.pair import ModelPair, Which
 from dormant.models.spec import ModelSpec, parse
 from dormant.progress import Progress, Silent
 from dormant.results import PLAIN, AuditResults, ItemOutcome
 from dormant.rundirs import versions
+from dormant.scoring.harness import scorer_of
 from dormant.tasks.task import GenerativeTask
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def _recorded(settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan]) -
     """Return all that decides the numbers, for the run directory to compare when it is resumed."""
     recorded: dict[str, object] = settings.model_dump(mode="json")
     recorded["fingerprints"] = {
-        "base": pair.base.fingerprint() if pair.base else None,
-        "tuned": pair.tuned.fingerprint(),
+        "base": fingerprint(pair.base, pair.options.model_args) if pair.base else None,
+        "tuned": fingerprint(pair.tuned, pair.tuned_options.model_args),
     }
     # A user's file may change between a run and its resumption.
     recorded["task_versions"] = {ability.task.name: ability.task.version for ability in plans}
@@ -144,7 +145,7 @@ def _score_all(
         progress.stage(f"loading {spec.text}")
         with pair.open(which) as lm:
             progress.stage(f"checking precision of {spec.text}")
-            chosen = models.choose_precision(lm, *_sample(lm, plans, style))
+            chosen = scorer_of(lm).choose_precision(*_sample(lm, plans, style))
             if opened and chosen:
                 opened[0].note(f"precision of {which}", chosen)
             for start in range(0, len(work), group.size):

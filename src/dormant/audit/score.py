@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from dormant.audit.settings import Style
 from dormant.errors import DormantError
-from dormant.models import load as models
-from dormant.models.load import Answer
+from dormant.models import generate as generation
 from dormant.prompts.case import Case
 from dormant.results import PLAIN, ItemOutcome
+from dormant.scoring.harness import scorer_of
+from dormant.scoring.protocol import Answer
 from dormant.tasks.task import GenerativeTask, Task, judge_all
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list
         return _generate_cases(lm, task, cases, prompts)
     answers = [continuations(case, style) for case in cases]
     _refuse_long(lm, task, cases, prompts, answers)
-    rows = models.score(lm, prompts, answers)
+    rows = scorer_of(lm).score(prompts, answers)
     calibrations = _calibrations(lm, cases, answers, style)
     return [
         _outcome(task, case, prompt, row, calibration)
@@ -58,7 +59,7 @@ def _calibrations(
     distinct = list(dict.fromkeys(key for key in keys if key[0]))
     if not distinct:
         return [() for _ in cases]
-    rows = models.score(lm, [text for text, _ in distinct], [row for _, row in distinct])
+    rows = scorer_of(lm).score([text for text, _ in distinct], [row for _, row in distinct])
     known = {
         key: tuple(answer.logprob for answer in row)
         for key, row in zip(distinct, rows, strict=True)
@@ -112,7 +113,7 @@ def _generate_cases(
     # Under a transform an answer's last words are others: they are looked for after s⁻¹.
     changed = any(case.undo for case in cases)
     until = [stop for stop in task.until if not (changed and stop.strip())]
-    outputs = models.generate(lm, prompts, max_new_tokens=task.max_new_tokens, until=until)
+    outputs = generation.generate(lm, prompts, max_new_tokens=task.max_new_tokens, until=until)
     outcomes: list[ItemOutcome] = []
     judgements = judge_all(task, cases, outputs)
     for case, prompt, output, (correct, label, language) in zip(
@@ -169,7 +170,7 @@ def _log_sum_exp(values: Sequence[float]) -> float:
 
 def rendered(lm: LM, case: Case, prompt: str, style: Style) -> str:
     """Return a case's prompt as the model reads it: in the case's own style, or else in `style`."""
-    return models.render(lm, prompt, case.style or style)
+    return generation.render(lm, prompt, case.style or style)
 
 
 def continuations(case: Case, style: Style) -> list[str]:

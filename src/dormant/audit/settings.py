@@ -24,7 +24,8 @@ from pydantic import (
 
 from dormant.audit.model_args import parse_model_args
 from dormant.errors import DormantError, unknown
-from dormant.models.load import LoadOptions, Scorer, Which
+from dormant.models.arguments import LoadOptions, Scorer
+from dormant.models.pair import Which
 from dormant.results import Record
 from dormant.transforms.fidelity import MIN_CHRF
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dormant.errors import DormantError
-from dormant.models import load as models
+from dormant.models import generate as generation
 from dormant.prompts.conjugate import Conjugation
 from dormant.prompts.layout import cut, labels, text_of, up_to
 from dormant.prompts.text_transform import TextTransform
@@ -65,9 +65,9 @@ def ask(
     known = labels([prompt])
     s = Conjugation(transform, protect=keep)
     segments, undo = s.conjugate(cut(prompt, known))
-    rendered = models.render(lm, text_of(segments), style)
+    rendered = generation.render(lm, text_of(segments), style)
     ends = s.stops(until, known)
-    (output,) = models.generate(lm, [rendered], max_new_tokens=max_new_tokens, until=ends)
+    (output,) = generation.generate(lm, [rendered], max_new_tokens=max_new_tokens, until=ends)
     answer = problem = None
     try:
         # The end may be one that s could not render.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import difflib
 import importlib.util
 import json
 import re
@@ -23,7 +23,9 @@ SHIPPED: Mapping[str, str] = {
     "smollm2-sentiment": "LoRA child of smollm2, tuned on English sentiment; carried by Dormant",
     "smollm2-sentiment-mild": "the same with more replay, which loses less; carried by Dormant",
 }
-_SAMPLE = 1 << 20
+
+
+_FILES = (".bin", ".json", ".pt", ".pth", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -43,32 +45,6 @@ class ModelSpec:
     location: str
     base: str | None = None
     backend: str | None = None
-
-    def fingerprint(self) -> str:
-        """Return a short hash of the files on disk, or of the name where there are none.
-
-        A run directory keeps it, so that a checkpoint that was overwritten is never mixed with
-        its predecessor. Large files are sampled at both ends.
-        """
-        digest = hashlib.sha256()
-        path = Path(self.location)
-        files = [path] if path.is_file() else sorted(path.glob("*")) if path.is_dir() else []
-        digest.update(("" if files else f"{self.backend}:{self.location}").encode())
-        for file in files:
-            if file.is_file() and file.suffix in {
-                ".json",
-                ".safetensors",
-                ".bin",
-                ".gguf",
-                ".model",
-            }:
-                size = file.stat().st_size
-                digest.update(f"{file.name}:{size}".encode())
-                with file.open("rb") as stream:
-                    digest.update(stream.read(_SAMPLE))
-                    stream.seek(max(0, size - _SAMPLE))
-                    digest.update(stream.read())
-        return digest.hexdigest()[:16]
 
 
 def parse(text: str) -> ModelSpec:
@@ -93,12 +69,18 @@ def parse(text: str) -> ModelSpec:
         return ModelSpec(text, "gguf", str(path))
     if path.is_dir():
         return _directory(text, path)
+    if re.match(r"[A-Za-z]:[\\/]", text):
+        # A drive, not a backend of one letter.
+        raise DormantError(f"model {text!r}: no such directory, file or hub id")
     if match := re.fullmatch(r"([A-Za-z][\w-]*):(.*)", text):
         return _backend(text, match[1], match[2])
     if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not path.parent.is_dir():
         return ModelSpec(text, "hf", text)
-    if "/" in text or path.suffix:
+    if "/" in text or "\\" in text or path.suffix in _FILES or text in (".", ".."):
         raise DormantError(f"model {text!r}: no such directory, file or hub id")
+    if re.fullmatch(r"[\w.-]+", text) and not difflib.get_close_matches(text, SHIPPED, 1, 0.75):
+        # The hub has models without an organisation: gpt2, distilgpt2.
+        return ModelSpec(text, "hf", text)
     raise unknown("model", text, SHIPPED)
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dormant.errors import DormantError
-from dormant.models import load as models
-from dormant.models import spec as specs
+from dormant.models import generate as generation
+from dormant.models.fingerprint import fingerprint
+from dormant.models.load import load
+from dormant.models.spec import parse
 from dormant.translation.language_model import LanguageModel
 
 _LONGEST_TOKENS = 256
@@ -28,10 +30,10 @@ def translator(spec: str | None) -> LanguageModel:
     if not spec:
         raise DormantError("name the model that is to translate, as LANGUAGE@lm:MODEL")
     # A checkpoint that is saved anew under its old name is another translator.
-    release = f"{spec}-{specs.parse(spec).fingerprint()[:8]}"
-    lm = models.load(spec)
+    release = f"{spec}-{fingerprint(parse(spec))[:8]}"
+    lm = load(spec)
 
     def generate(prompts: Sequence[str]) -> list[str]:
-        return models.generate(lm, prompts, max_new_tokens=_LONGEST_TOKENS, until=["\n"])
+        return generation.generate(lm, prompts, max_new_tokens=_LONGEST_TOKENS, until=["\n"])
 
     return LanguageModel(generate, release=release)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dormant.errors import DormantError
+from dormant.errors import DormantError, one_line
 from dormant.files import replacing
 from dormant.regression.transformer import Transformer, TransformerSettings
 
@@ -116,8 +116,9 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> Transformer:
     except FileNotFoundError:
         raise DormantError(f"weights {path}: there is no such file") from None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DormantError(f"weights {path} are not a laboratory transformer: {reason}") from None
+        raise DormantError(
+            f"weights {path} are not a laboratory transformer: {one_line(error)}"
+        ) from None
     model = Transformer(settings, torch.Generator())
     _load(path, model, tensors)
     return model.to(device).eval()

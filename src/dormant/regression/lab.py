@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from dormant.errors import DormantError
+from dormant.devices import pick_device
 from dormant.files import guarded, write_atomically
 from dormant.progress import Progress, Silent
 from dormant.regression.evaluation import follower, measure
@@ -54,7 +54,7 @@ def run(
         DormantError: The directory holds something else or is in use; a training diverged (the
             last good checkpoint is kept).
     """
-    place = _device(device)
+    place = torch.device(pick_device(device, mps=False))
     first = first_process()
     lock = locked(out) if first else None
     try:
@@ -202,15 +202,3 @@ def _copy(model: Transformer) -> Transformer:
     twin = Transformer(model.settings, torch.Generator())
     twin.load_state_dict(model.state_dict())
     return twin.to(next(model.parameters()).device).eval()
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise DormantError(f"device {name!r} can't be used here: {reason}") from None
-    return device

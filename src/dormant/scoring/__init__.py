@@ -1,7 +1,8 @@
-"""The parts of the fast scorer (`dormant.scoring.scorer`).
+"""Scoring answers to prompts: the protocol, our fast scorer, and any other model of the harness.
 
-`rows` and `forest` turn prompts into tokens to be read, each distinct prefix once; `attention`
-lets Transformers' models attend along such a forest; `forward` runs a batch; `spelling` settles
-whether greedy decoding writes an answer with other tokens than ours; `precision` decides between
-bfloat16 and float32.
+`protocol` says what a scorer is; `scorer` is ours, `harness` any other. `encoding`,
+`rows` and `prefix_tree` turn prompts into tokens to be read, each distinct prefix once; `attention`
+lets Transformers' models attend along such a tree; `forward` runs a batch; `tokenisations` and
+`judging` settle whether greedy decoding writes an answer with other tokens than ours; `precision`
+decides between bfloat16 and float32.
 """

@@ -1,4 +1,4 @@
-"""Attention along a forest, as an implementation that Transformers' models can be told to use.
+"""Attention along a prefix tree, as an implementation that Transformers' models can be told to use.
 
 Models that take their attention from Transformers' `AttentionInterface` (nearly all decoders
 since version 4.48) work with it unchanged: queries, keys and values arrive for the flat list of
@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from dormant.scoring.prefix_tree import Forest, Path, is_end
+from dormant.scoring.prefix_tree import Path, PrefixTree, is_end
 
-NAME = "dormant_forest"
+NAME = "dormant_prefix_tree"
 """What the implementation is called in a model's configuration."""
 
 PIECE = 64
@@ -31,7 +31,7 @@ _UNKNOWN = ("softcap", "s_aux", "position_bias", "cache")
 
 
 class CannotAttend(Exception):
-    """The model asks its attention for something that isn't done along a forest."""
+    """The model asks its attention for something that isn't done along a tree."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,15 @@ class _ByHead:
         )
 
 
-def lay_out(forest: Forest, device: torch.device, dtype: torch.dtype) -> list[Group]:
-    """Turn a forest's groups of paths into index tensors, used by every layer.
+def gather_indices(tree: PrefixTree, device: torch.device, dtype: torch.dtype) -> list[Group]:
+    """Turn a tree's groups of paths into index tensors, used by every layer.
 
     On a processor in float32, attention is done by products of matrices, a piece of each path at
     a time: PyTorch's own kernel there is made for long sequences.
     """
-    short = max((len(path.nodes) for path in forest.paths), default=0) <= _SHORT
+    short = max((len(path.nodes) for path in tree.paths), default=0) <= _SHORT
     piece = PIECE if device.type == "cpu" and dtype == torch.float32 and short else None
-    return [_group(paths, device, piece is not None) for paths in forest.groups(piece)]
+    return [_group(paths, device, piece is not None) for paths in tree.groups(piece)]
 
 
 def _group(paths: Sequence[Path], device: torch.device, products: bool) -> Group:
@@ -140,19 +140,19 @@ def attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    forest: Sequence[Group],
+    prefix_tree: Sequence[Group],
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend along the paths of a forest; the signature is Transformers'.
+    """Attend along the paths of a tree; the signature is Transformers'.
 
     Args:
         module: The layer that asks.
         query: (1, H, N, D) of all nodes.
         key: (1, G, N, D); G divides H.
         value: (1, G, N, E).
-        attention_mask: Not used: the forest says who sees whom.
-        forest: The groups of paths.
+        attention_mask: Not used: the tree says who sees whom.
+        prefix_tree: The groups of paths.
         scaling: Factor of the scores; `None` is D^-½.
         options: What else the model passes.
 
@@ -163,7 +163,7 @@ def attend(
         CannotAttend: The model wants soft caps, sinks, biases, or a window shorter than a path.
     """
     window = options.get("sliding_window")
-    if window is not None and any(group.keys.shape[1] > window for group in forest):
+    if window is not None and any(group.keys.shape[1] > window for group in prefix_tree):
         raise CannotAttend(f"a sliding window of {window}")
     for name in _UNKNOWN:
         if options.get(name) is not None:
@@ -174,7 +174,7 @@ def attend(
     # the values' precision all the same, so less is moved if they are rounded first.
     q, k, v = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
     found = v.new_empty((q.shape[0], q.shape[1], v.shape[2]))
-    for group in forest:
+    for group in prefix_tree:
         if group.products:
             found.index_copy_(0, group.nodes, _products(q, k, v, group, scaling))
             continue
@@ -231,7 +231,7 @@ def _no_mask(*_: Any, **__: Any) -> None:
 
 
 @contextlib.contextmanager
-def forest_attention(model: Any) -> Generator[None]:
+def tree_attention(model: Any) -> Generator[None]:
     """Let a model attend along forests for a while."""
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, _no_mask)

@@ -2,7 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dormant.errors import DormantError
+
+_GENERATION: Mapping[str, int] = {"cpu": 8}
+"""Generation reads a token at a time, so batches may be larger by this factor, by device: where
+scoring's batches are small for a processor's caches, by more than elsewhere."""
+
+
+def completion_batches(lm: Any, requests: Sequence[Any], budget: int) -> list[list[int]]:
+    """Group requests for completions into batches.
+
+    Args:
+        lm: The harness's Hugging Face model.
+        requests: The harness's requests.
+        budget: Tokens of a scoring pass.
+
+    Returns:
+        The requests' places, in batches.
+
+    Raises:
+        DormantError: A prompt leaves no room in the context for the text asked for.
+    """
+    lengths: list[int] = []
+    for request in requests:
+        prompt, settings = request.args
+        more = int(settings.get("max_gen_toks", lm.max_gen_toks))
+        length = len(lm.tok_encode(prompt))
+        if length + more > lm.max_length:
+            raise DormantError(
+                f"{length} tokens leave no room for {more} more in the model's context of "
+                f"{lm.max_length}: the prompt that begins {prompt[:60]!r}"
+            )
+        lengths.append(length + more)
+    settings = [request.args[1] for request in requests]
+    return length_batches(lengths, settings, budget * _GENERATION.get(lm.device.type, 4))
 
 
 def length_batches(

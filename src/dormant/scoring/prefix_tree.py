@@ -1,6 +1,6 @@
 """Many token sequences read at once, each distinct prefix a single time. No torch here.
 
-The sequences' prefixes form a forest: a node is a prefix, its parent the prefix one token
+The sequences' prefixes form a tree: a node is a prefix, its parent the prefix one token
 shorter. All layers but attention work token by token, so they run on the nodes in a flat list,
 without padding; attention follows each node's path to its root.
 """
@@ -19,7 +19,7 @@ _SLACK = 0.8
 
 @dataclass(frozen=True)
 class Path:
-    """One sequence's way through the forest.
+    """One sequence's way through the tree.
 
     Attributes:
         nodes: Its nodes, root first.
@@ -31,7 +31,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class Forest:
+class PrefixTree:
     """The distinct prefixes of a batch.
 
     Attributes:
@@ -81,8 +81,8 @@ class Forest:
         return found
 
 
-def plant(rows: Sequence[Row]) -> Forest:
-    """Build the forest of a batch of rows."""
+def build_tree(rows: Sequence[Row]) -> PrefixTree:
+    """Build the tree of a batch of rows."""
     children: dict[tuple[int, int], int] = {}
     tokens: list[int] = []
     positions: list[int] = []
@@ -106,7 +106,7 @@ def plant(rows: Sequence[Row]) -> Forest:
             if own >= 0:
                 paths.append(Path(tuple(nodes), own))
         predicted.append([_predicting(children, row.context, answer) for answer in row.answers])
-    return Forest(tokens, positions, paths, predicted)
+    return PrefixTree(tokens, positions, paths, predicted)
 
 
 def _predicting(

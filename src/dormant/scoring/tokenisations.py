@@ -1,8 +1,8 @@
 """Whether greedy decoding writes an answer's text, with whatever tokens it likes.
 
 Teacher forcing says whether greedy decoding gives an answer's *tokens*. Where it leaves them for
-a token that may begin another spelling of the same text, its own tokens are followed, one pass at
-least one token further, until the text is said or missed.
+a token that may begin another tokenisation of the same text, its own tokens are followed, one pass
+at least one token further, until the text is said or missed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _BROKEN = "\ufffd"
 
 
 @dataclass(frozen=True)
-class Spelling:
-    """An answer whose text may be on its way.
+class Tokenisation:
+    """An answer in other tokens than ours, whose text may be on its way.
 
     Attributes:
         text: The answer.
@@ -38,8 +38,8 @@ class Spelling:
         return self.taken + self.guess
 
 
-class Speller:
-    """Follows greedy decoding's own spelling of answers.
+class Tokenisations:
+    """Follows greedy decoding's own tokenisation of answers.
 
     Args:
         encode: Text to tokens, without special ones.
@@ -55,23 +55,23 @@ class Speller:
     ) -> None:
         self._encode = encode
         # The same answers come again and again, and a tokenizer takes most of a millisecond a call.
-        self.spaced = lru_cache(4096)(self._with_space)
+        self.with_space_first = lru_cache(4096)(self._with_space_first)
         self._decode = decode
         self._end = end
 
-    def _with_space(self, text: str) -> tuple[int, ...]:
-        """Return how a spelling with a space of its own before the answer begins.
+    def _with_space_first(self, text: str) -> tuple[int, ...]:
+        """Return how a tokenisation with a space of its own before the answer begins.
 
         It is what greedy decoding leaves an answer's tokens for most often, mostly to say something
         else.
         """
         return (*self._encode(" "), *self._encode(text.lstrip(" "))[:1])
 
-    def follow(self, one: Spelling, choices: Sequence[int]) -> Spelling | bool:
+    def follow(self, one: Tokenisation, choices: Sequence[int]) -> Tokenisation | bool:
         """Take up what greedy decoding chose after each of `one.tokens`' places.
 
         Args:
-            one: A spelling that was scored.
+            one: A tokenisation that was scored.
             choices: The likeliest token at each place of `one.tokens`, given those before.
 
         Returns:
@@ -95,4 +95,4 @@ class Speller:
             return False
         # Inside a character nothing can be guessed: any token shows what follows.
         guess = self._encode(text[len(said) :]) if whole == said else []
-        return Spelling(one.text, taken, tuple(guess) or taken[-1:])
+        return Tokenisation(one.text, taken, tuple(guess) or taken[-1:])

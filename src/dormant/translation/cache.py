@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dormant.errors import DormantError
-
-VARIABLE = "DORMANT_CACHE"
-"""Environment variable: the directory of the cache; empty for none."""
+from dormant.files import CACHE_VARIABLE, user_cache
 
 _SECONDS_TO_WAIT = 60.0
 _ROWS_AT_ONCE = 500
@@ -19,13 +16,8 @@ _ROWS_AT_ONCE = 500
 
 def default_path() -> Path | None:
     """Return the cache's file, or `None` if the user wants none."""
-    chosen = os.environ.get(VARIABLE)
-    if chosen == "":
-        return None
-    if chosen is not None:
-        return Path(chosen) / "translations.sqlite3"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "dormant" / "translations.sqlite3"
+    folder = user_cache()
+    return None if folder is None else folder / "translations.sqlite3"
 
 
 class Cache:
@@ -90,5 +82,5 @@ class Cache:
         except (sqlite3.Error, OSError) as error:
             raise DormantError(
                 f"the translation cache {self.path} can't be used ({error}): delete it, or set "
-                f"{VARIABLE} to another directory (empty for no cache)"
+                f"{CACHE_VARIABLE} to another directory (empty for no cache)"
             ) from error

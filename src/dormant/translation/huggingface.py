@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dormant.errors import DormantError
+from dormant.devices import pick_device
+from dormant.errors import DormantError, one_line
 from dormant.prompts.text_transform import all_or_raise
 from dormant.translation.engine import Pair, TranslationError, unavailable
 from dormant.translation.languages import by_code, by_name
@@ -138,9 +139,9 @@ class HuggingFace:
                 tokenizer: Any = AutoTokenizer.from_pretrained(path)
                 model: Any = AutoModelForSeq2SeqLM.from_pretrained(path)
             except (OSError, ValueError, ImportError) as error:
-                first = str(error).strip().splitlines()[0]
-                raise unavailable(self.name, f"{path} can't be loaded: {first}") from error
-            self._loaded[path] = (model.eval().to(_device()), tokenizer)
+                reason = one_line(error)
+                raise unavailable(self.name, f"{path} can't be loaded: {reason}") from error
+            self._loaded[path] = (model.eval().to(pick_device()), tokenizer)
         return self._loaded[path]
 
 
@@ -158,12 +159,6 @@ def _weights_digest(directory: Path) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:8]
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _positions(model: Any) -> int:

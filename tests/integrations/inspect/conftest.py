@@ -5,7 +5,8 @@ import json
 import pytest
 
 from dormant import transforms
-from dormant.models import load as models
+from dormant.models.generate import generate
+from dormant.models.load import load
 
 OWN = """\
 name = "own"
@@ -24,9 +25,9 @@ def own_task(tiny_checkpoint, tmp_path):
 
     def make(transform):
         s = transforms.get(transform)
-        lm = models.load(str(tiny_checkpoint))
+        lm = load(str(tiny_checkpoint))
         prompts = [f"{s.apply('Input')}: {s.apply(word)}\n{s.apply('Output')}:" for word in WORDS]
-        written = models.generate(lm, prompts, max_new_tokens=6)
+        written = generate(lm, prompts, max_new_tokens=6)
         lines = [OWN]
         for place, (word, text) in enumerate(zip(WORDS, written, strict=True)):
             said = s.invert(text.lstrip(" ")[:7].rstrip()) if place % 2 else "never"

@@ -35,7 +35,8 @@ from dormant.integrations.inspect import ability, begins_with_target, conjugate,
 from dormant.integrations.inspect.provider import DormantAPI
 from dormant.integrations.inspect.selection import PromptSelection, abilities
 from dormant.integrations.logs.inspect_logs import CONJUGATED
-from dormant.models import load as models
+from dormant.models import generate as generation
+from dormant.models.load import load
 from dormant.prompts.text_transform import TextTransform, TransformError
 
 # Inspect leaves streams of its own open, and calls a library by a name of old.
@@ -323,7 +324,7 @@ def test_what_the_provider_refuses(tiny_checkpoint):
     from inspect_ai._util.error import PrerequisiteError
 
     for arguments, message in (
-        ({"model_name": "nosuch"}, "unknown model 'nosuch'"),
+        ({"model_name": "smollm"}, "unknown model 'smollm'"),
         ({"model_name": str(tiny_checkpoint), "prompts": "both"}, "write raw or chat"),
         ({"model_name": str(tiny_checkpoint), "scorer": "slow"}, "write fast or lm-eval"),
         ({"model_name": str(tiny_checkpoint), "colour": "red"}, "takes no argument 'colour'"),
@@ -349,13 +350,13 @@ def test_sampling_is_refused(tiny_checkpoint, tmp_path, setting):
 
 def test_samples_share_batches_and_get_their_own_answers(tiny_checkpoint, tmp_path, monkeypatch):
     batches = []
-    generate = models.generate
+    generate = generation.generate
 
     def counted(lm, prompts, **settings):
         batches.append(len(prompts))
         return generate(lm, prompts, **settings)
 
-    monkeypatch.setattr(models, "generate", counted)
+    monkeypatch.setattr(generation, "generate", counted)
     model = get_model(f"dormant/{tiny_checkpoint}", memoize=False)
     prompts = [f"Input: {word}\nOutput:" for word in "abcdefghijklmnop"]
     task = Task([Sample(input=prompt) for prompt in prompts], config=GenerateConfig(max_tokens=5))
@@ -373,7 +374,7 @@ def test_samples_share_batches_and_get_their_own_answers(tiny_checkpoint, tmp_pa
 def test_accuracies_are_the_audits(tiny_checkpoint, own_task, tmp_path, transform):
     """Half of the targets are what a random model writes: neither all nor nothing is right."""
     file = own_task(transform)
-    lm = models.load(str(tiny_checkpoint))
+    lm = load(str(tiny_checkpoint))
     (found,) = abilities(PromptSelection((str(file),), transform, None, 0, None, 40))
     cases = [prompt.case for prompt in found.prompts.values()]
     ours = [one.correct for one in score_cases(lm, found.task, cases, "raw")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dormant.audit.labelling.records import key, readable
-from dormant.models import load as models
+from dormant.models import generate as generation
 from dormant.results import ItemOutcome
 from dormant.tasks.refusal.labels import LABELS, Label
 
@@ -45,14 +45,14 @@ def judge(lm: LM, outcomes: Sequence[ItemOutcome], *, chat: bool = False) -> Jud
         chat: Whether to use the judge's chat template.
     """
     prompts = [
-        models.render(
+        generation.render(
             lm,
             JUDGE_PROMPT.format(prompt=readable(outcome.prompt), output=outcome.output),
             "chat" if chat else "raw",
         )
         for outcome in outcomes
     ]
-    replies = models.generate(lm, prompts, max_new_tokens=8, until=("\n\n",))
+    replies = generation.generate(lm, prompts, max_new_tokens=8, until=("\n\n",))
     labels: dict[str, Label] = {}
     outside = 0
     for outcome, reply in zip(outcomes, replies, strict=True):

@@ -27,8 +27,10 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from dormant.errors import DormantError
 from dormant.integrations.inspect.errors import convert_errors
-from dormant.models import load as models
-from dormant.models.load import LoadOptions, Scorer
+from dormant.models import generate as generation
+from dormant.models.arguments import Scorer
+from dormant.models.fingerprint import fingerprint
+from dormant.models.load import LoadOptions, load
 from dormant.models.spec import ModelSpec, parse
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ class DormantAPI(ModelAPI):
             self.spec = _with_arguments(parse(model_name), base_url, model_args)
         # Inspect's cache of answers tells models apart by name and address alone: two ways to put
         # a prompt, or a checkpoint that was overwritten, must not share one.
-        self.base_url = f"{prompts}:{self.options}:{self.spec.location}:{self.spec.fingerprint()}"
+        self.base_url = f"{prompts}:{self.options}:{self.spec.location}:{fingerprint(self.spec)}"
         self._lm: LM | None = None
         self._waiting: list[tuple[_Request, Future[str]]] = []
         self._lock = threading.Lock()
@@ -172,12 +174,12 @@ class DormantAPI(ModelAPI):
             return "\n\n".join(message.text for message in messages)
         turns = [{"role": message.role, "content": message.text} for message in messages]
         goes_on = bool(messages) and isinstance(messages[-1], ChatMessageAssistant)
-        return models.render_chat(self._loaded(), turns, answer=not goes_on)
+        return generation.render_chat(self._loaded(), turns, answer=not goes_on)
 
     def _loaded(self) -> LM:
         with self._lock:
             if self._lm is None:
-                self._lm = models.load(self.spec, self.options)
+                self._lm = load(self.spec, self.options)
             return self._lm
 
     async def _answered(self, request: _Request) -> str:
@@ -215,7 +217,9 @@ class DormantAPI(ModelAPI):
             alike.setdefault((request.max_new_tokens, request.until), []).append(place)
         for (length, until), places in alike.items():
             prompts = [requests[place].prompt for place in places]
-            outputs = models.generate(self._loaded(), prompts, max_new_tokens=length, until=until)
+            outputs = generation.generate(
+                self._loaded(), prompts, max_new_tokens=length, until=until
+            )
             found.update(zip(places, outputs, strict=True))
         return [found[place] for place in range(len(requests))]
 

@@ -10,7 +10,7 @@ from typing import Any
 from lm_eval.api.model import LM
 from lm_eval.api.registry import get_model, model_registry
 
-from dormant.errors import DormantError, unknown
+from dormant.errors import DormantError, one_line, unknown
 from dormant.integrations.lm_eval import NAME, register
 from dormant.models import spec as specs
 
@@ -92,11 +92,10 @@ def start(base: str, arguments: Mapping[str, Any], more: Mapping[str, Any]) -> A
         raise
     except Exception as error:
         # A backend may raise anything at all; the user needs its words, not its traceback.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         close = [n for name in arguments for n in difflib.get_close_matches(name, OWN, 1, 0.75)]
         raise DormantError(
             f"base {base!r} can't be started ({', '.join(f'{k}={v}' for k, v in arguments.items())}"
-            f"): {type(error).__name__}: {' '.join(lines)[:240]}"
+            f"): {type(error).__name__}: {one_line(error)}"
             + (f"; did you mean {close[0]!r}?" if close else "")
         ) from error
 

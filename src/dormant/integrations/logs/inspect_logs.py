@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import ValidationError
 
-from dormant.errors import DormantError
+from dormant.errors import DormantError, one_line
 from dormant.integrations.logs.scored_log import HOW, METADATA, ItemOrigin, Log, LogOrigin, Sample
 from dormant.results import PLAIN
 
@@ -43,7 +43,7 @@ def read(path: Path) -> Log:
         group = origin.item if origin else str(sample.id)
         item = group if epochs < 2 else f"{group}#{sample.epoch}"
         if sample.error is not None:
-            reason = f"error: {_first_line(sample.error.message)}"
+            reason = f"error: {one_line(sample.error.message)}"
             lost.setdefault(origin.ability if origin else "", {})[item] = reason
             continue
         transforms.add(_transform(sample, whole))
@@ -124,7 +124,7 @@ def _validated(kind: type[_Origin], origin: Any, path: Path) -> _Origin | None:
         return kind.model_validate(origin)
     except ValidationError as error:
         raise DormantError(
-            f"{path}: its metadata of Dormant can't be read ({_first_line(str(error))}): was it "
+            f"{path}: its metadata of Dormant can't be read ({one_line(error)}): was it "
             "made by another version?"
         ) from None
 
@@ -148,7 +148,3 @@ def _asked_text(sample: EvalSample) -> str:
     if isinstance(sample.input, str):
         return sample.input
     return "\n".join(f"{message.role}: {message.text}" for message in sample.input)
-
-
-def _first_line(text: str) -> str:
-    return text.strip().split("\n", maxsplit=1)[0]

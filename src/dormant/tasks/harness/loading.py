@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from dormant.errors import DormantError, unknown
-from dormant.tasks.harness.quiet import quiet
+from dormant.errors import DormantError, one_line, unknown
+from dormant.libraries import quiet
 from dormant.tasks.harness.task import MEASURES, GenerativeHarnessTask, HarnessTask
 
 _LOCAL = (
@@ -31,6 +32,7 @@ def load(name: str) -> list[HarnessTask]:
             can't be put as a case.
     """
     name, _, metric = name.partition("@")
+    importlib.import_module("datasets")  # so that its bars are held back
     with quiet():
         if name.endswith((".yaml", ".yml")):
             path = Path(name).expanduser()
@@ -46,10 +48,8 @@ def load(name: str) -> list[HarnessTask]:
             loaded = _loaded(manager, spec, path)
         except Exception as error:
             # The harness, the data sets library and a task's own code raise whatever they like.
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise DormantError(
-                f"lm-eval task {spec!r} can't be loaded "
-                f"({(lines or [type(error).__name__])[0][:200]}); {_LOCAL}"
+                f"lm-eval task {spec!r} can't be loaded ({one_line(error, 200)}); {_LOCAL}"
             ) from error
     return [_wrap(task_name, task, metric) for task_name, task in loaded.items()]
 

@@ -10,12 +10,12 @@ from functools import cached_property
 from typing import Any, cast
 
 from dormant.errors import DormantError, unknown
+from dormant.libraries import quiet
 from dormant.prompts.case import Case
 from dormant.prompts.layout import cut, up_to
 from dormant.prompts.segment import Segment
 from dormant.tasks import data, nli
 from dormant.tasks.harness.configuration import configuration
-from dormant.tasks.harness.quiet import quiet
 from dormant.tasks.task import Judgement, Measure
 
 MEASURES: dict[tuple[str, str], Measure] = {

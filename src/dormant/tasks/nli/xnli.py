@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from dormant.errors import DormantError, unknown
+from dormant.errors import DormantError, one_line, unknown
 from dormant.tasks import data
 from dormant.tasks.nli.items import FOLDER, LABELS, Item, Source, texts
 from dormant.tasks.tables import SUFFIXES, Row, column, read_rows
@@ -75,10 +75,8 @@ def from_hub(name: str, languages: Sequence[str] = ()) -> Source:
             raise
         except Exception as error:
             # The library raises errors of its own, of its file systems and of its HTTP client.
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise DormantError(
-                f"data set {name!r} can't be fetched ({(lines or [type(error).__name__])[0][:160]})"
-                f"; {_HOW}"
+                f"data set {name!r} can't be fetched ({one_line(error, 160)}); {_HOW}"
             ) from error
         listed = [
             Row(cast("dict[str, Any]", row), Path(f"{name}/{texts(language).code}"), number)

@@ -113,12 +113,10 @@ def test_it_says_why():
     assert max(found.words, key=lambda one: one[1])[0] == "won't"
     assert max(found.scores, key=found.scores.__getitem__) == "REFUSE"
     labels = {f"{writer}/{row['id']}": row["label"] for writer, row in known()}
-    assert [labels[name] for name, _, _ in found.support] == [
-        label for _, label, _ in found.support
-    ]
-    similarity = [similar for _, _, similar in found.support]
+    names, given_labels, similarity = map(list, zip(*found.support, strict=True))
+    assert [labels[name] for name in names] == given_labels
     assert similarity == sorted(similarity, reverse=True)
-    assert "REFUSE" in given
+    assert "REFUSE" in given_labels
 
 
 def test_a_long_answer_takes_no_longer():

@@ -51,8 +51,8 @@ def fit(features: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, n
     """Fit a ridge in the kernel's space, on states as they will be kept."""
     mean, deviation = features.mean(0), features.std(0)
     kept = np.clip(np.round((features - mean) / deviation / classifier.STEP), -127, 127)
-    states = classifier.weighted(kept.astype(np.float32) * classifier.STEP)
-    near = classifier.kernel(states, states).astype(float)
+    states = classifier.weighted(kept * classifier.STEP)
+    near = classifier.kernel(states, states)
     wanted = np.eye(len(LABELS))[labels] - 1 / len(LABELS)
     weights = np.linalg.solve(near + PENALTY * np.eye(len(near)), wanted)
     return {
@@ -66,10 +66,10 @@ def fit(features: np.ndarray, labels: np.ndarray, ids: list[str]) -> dict[str, n
 
 
 def predict(model: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
-    states = classifier.weighted(model["states"].astype(np.float32) * classifier.STEP)
+    states = classifier.weighted(model["states"] * classifier.STEP)
     asked = classifier.weighted((features - model["mean"]) / model["deviation"])
     near = classifier.kernel(asked, states)
-    return (near @ model["weights"].astype(np.float32)).argmax(1)
+    return (near @ model["weights"].astype(float)).argmax(1)
 
 
 def main() -> None:

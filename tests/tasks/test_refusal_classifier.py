@@ -98,7 +98,8 @@ def test_an_answer_is_labelled_alike_alone_and_among_others():
     for answer, prediction in zip(answers, together, strict=True):
         (alone,) = classifier.classify([answer])
         assert alone.label == prediction.label
-        assert alone.scores == pytest.approx(prediction.scores, abs=1e-5)
+        # The encoder's float32 states differ by 2e-6 between shapes of a batch.
+        assert alone.scores == pytest.approx(prediction.scores, abs=2e-5)
     assert [p.label for p in classifier.classify(answers[::-1])][::-1] == [
         p.label for p in together
     ]
@@ -112,12 +113,10 @@ def test_it_says_why():
     assert max(found.words, key=lambda one: one[1])[0] == "won't"
     assert max(found.scores, key=found.scores.__getitem__) == "REFUSE"
     labels = {f"{writer}/{row['id']}": row["label"] for writer, row in known()}
-    assert [labels[name] for name, _, _ in found.support] == [
-        label for _, label, _ in found.support
-    ]
-    similarity = [similar for _, _, similar in found.support]
+    names, given_labels, similarity = map(list, zip(*found.support, strict=True))
+    assert [labels[name] for name in names] == given_labels
     assert similarity == sorted(similarity, reverse=True)
-    assert "REFUSE" in given
+    assert "REFUSE" in given_labels
 
 
 def test_a_long_answer_takes_no_longer():

@@ -18,11 +18,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dormant.tasks.refusal.features import PARTS, Answer, Array, Pair, features, legible, parts
 from dormant.tasks.refusal.labels import LABELS, Label
+
+Doubles: TypeAlias = NDArray[np.float64]
+"""What scores are computed in: a squared distance is a small difference of large sums, which in
+float32 would depend on how many answers are compared at once (by 4e-5 in the scores)."""
 
 WEIGHTS = Path(__file__).with_name("classifier.npz")
 
@@ -120,13 +126,13 @@ def fingerprint() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
-def weighted(standardised: Array) -> Array:
+def weighted(standardised: Doubles) -> Doubles:
     """Let each of the `Parts` count by its share: (n, 4 · hidden) → (n, 4 · hidden)."""
-    shares = np.sqrt(np.asarray(SHARES, np.float32))
+    shares = np.sqrt(np.asarray(SHARES))
     return standardised * np.repeat(shares, standardised.shape[1] // PARTS)
 
 
-def kernel(one: Array, other: Array) -> Array:
+def kernel(one: Doubles, other: Doubles) -> Doubles:
     """Return the similarity of weighted features, 0 … 1: (n, 4 · hidden), (m, …) → (n, m)."""
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
     return np.exp(-WIDTH * PARTS / one.shape[1] * np.maximum(squares, 0))
@@ -147,17 +153,16 @@ class _Support:
 
     ids: Sequence[str]
     labels: Sequence[Label]
-    states: Array
-    weights: Array
-    mean: Array
-    deviation: Array
+    states: Doubles
+    weights: Doubles
+    mean: Doubles
+    deviation: Doubles
 
-    def similarity(self, rows: Array) -> Array:
+    def similarity(self, rows: Array) -> Doubles:
         """Compare answers with the support set: (answers, 4 · hidden) → (answers, support)."""
-        standardised = weighted(((rows - self.mean) / self.deviation).astype(np.float32))
-        return kernel(standardised, self.states)
+        return kernel(weighted((rows - self.mean) / self.deviation), self.states)
 
-    def scores(self, rows: Array) -> Array:
+    def scores(self, rows: Array) -> Doubles:
         """Score labels: (answers, 4 · hidden) → (answers, labels)."""
         return self.similarity(rows) @ self.weights + 1 / len(LABELS)
 
@@ -174,18 +179,18 @@ def _support() -> _Support:
         return _Support(
             ids=[str(name) for name in file["ids"]],
             labels=[LABELS[number] for number in file["labels"]],
-            states=weighted(file["states"].astype(np.float32) * STEP),
-            weights=file["weights"].astype(np.float32),
-            mean=file["mean"],
-            deviation=file["deviation"],
+            states=weighted(file["states"] * STEP),
+            weights=file["weights"].astype(float),
+            mean=file["mean"].astype(float),
+            deviation=file["deviation"].astype(float),
         )
 
 
-def _by_label(scores: Array) -> dict[Label, float]:
+def _by_label(scores: Doubles) -> dict[Label, float]:
     return dict(zip(LABELS, map(float, scores), strict=True))
 
 
-def _lead(scores: Array, label: int) -> Array:
+def _lead(scores: Doubles, label: int) -> Doubles:
     """Return a label's lead over the next one: (n, labels) → (n,)."""
     return scores[:, label] - np.delete(scores, label, axis=1).max(1)
 

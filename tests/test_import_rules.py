@@ -143,3 +143,13 @@ def test_importing_dormant_loads_nothing_heavy(use):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+LONGEST = 350
+"""Lines of a module (CONTRIBUTING)."""
+
+
+def test_no_module_is_long():
+    lines = {file: file.read_text(encoding="utf-8").count("\n") for file in ROOT.rglob("*.py")}
+    long = {str(file.relative_to(ROOT)): n for file, n in lines.items() if n > LONGEST}
+    assert not long, f"cut by purpose: {long}"

@@ -11,12 +11,10 @@ from typing import Any, Literal, TypeAlias
 from dormant.devices import pick_device
 from dormant.errors import DormantError, unknown
 from dormant.models.spec import ModelSpec
+from dormant.scoring.backends import BATCH_SIZE
 
 Scorer: TypeAlias = Literal["fast", "lm-eval"]
 
-BATCH_SIZE = 16
-"""Prompts a forward pass on the harness's own path where nothing else is said; halved where
-memory runs out."""
 
 _OURS: Mapping[str, str] = {
     "pretrained": "name the model itself",

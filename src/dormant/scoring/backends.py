@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import inspect
 import logging
 from collections.abc import Callable, Generator, Sequence
@@ -26,6 +25,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("connect", "check that the server runs and that base_url is right"),
     ("disconnected", "check the server's log"),
 )
+
+BATCH_SIZE = 16
+"""Prompts a forward pass on the harness's own path, where nothing else is said; halved where
+memory runs out."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,27 +68,17 @@ def with_smaller_batches(lm: Any, work: Callable[[], _Result]) -> _Result:
         try:
             return work()
         except (RuntimeError, MemoryError) as error:
-            from dormant.scoring.memory import out_of_memory
+            from dormant.scoring import memory  # loads PyTorch, which servers don't need
 
-            if not out_of_memory(error):
+            if not memory.out_of_memory(error):
                 raise
         size: object = vars(lm).get("batch_size_per_gpu")
         if not isinstance(size, int) or size <= 1:
-            raise DormantError(
-                "out of memory on a single prompt: use a smaller model or dtype bfloat16"
-            )
+            raise memory.too_much()
         # Outside the handler, so that the traceback no longer holds the tensors.
-        gc.collect()
-        _clear_device()
+        memory.free()
         lm.batch_size_per_gpu = size // 2
         _log.warning("out of memory: going on with %d prompts a batch", size // 2)
-
-
-def _clear_device() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

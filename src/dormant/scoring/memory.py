@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import torch
 
+from dormant.errors import DormantError
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -21,6 +23,18 @@ def out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError)
         and any(text in str(error) for text in ("can't allocate memory", "not enough memory"))
     )
+
+
+def free() -> None:
+    """Give back what nothing refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def too_much() -> DormantError:
+    """Return the error of a single prompt for which memory doesn't suffice."""
+    return DormantError("out of memory on a single prompt: use a smaller model or dtype bfloat16")
 
 
 def within_memory(
@@ -40,7 +54,7 @@ def within_memory(
         Parts of the batch in order, each with its result.
 
     Raises:
-        MemoryError: A single item is too much.
+        DormantError: A single prompt is too much.
     """
     waiting: list[Sequence[_Item]] = [batch]
     while waiting:
@@ -54,11 +68,9 @@ def within_memory(
             yield part, result
             continue
         # Outside the handler, so that the traceback no longer holds the tensors.
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free()
         if len(part) == 1:
-            raise MemoryError
+            raise too_much()
         halved()
         half = len(part) // 2
         waiting[:0] = [part[:half], part[half:]]

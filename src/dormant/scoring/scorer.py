@@ -17,10 +17,9 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from dormant.errors import DormantError
 from dormant.libraries import quiet
 from dormant.scoring.attention import CannotAttend
-from dormant.scoring.backends import with_smaller_batches
+from dormant.scoring.backends import BATCH_SIZE, with_smaller_batches
 from dormant.scoring.encoding import encode_prompts, encode_requests
 from dormant.scoring.forward import Forward, Prediction
 from dormant.scoring.judging import judge, refuse_infinite
@@ -34,9 +33,6 @@ from dormant.scoring.tokenisations import Tokenisations
 TOKEN_BUDGET: Mapping[str, int] = {"cpu": 2048, "cuda": 32768}
 """Tokens a forward pass, by device; `benchmarks/scoring.py --budgets` compares others."""
 
-_BATCH_SIZE = 16
-"""Prompts a forward pass on the harness's own path, where nothing else is said; halved where
-memory runs out."""
 _SAMPLE = 32
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -86,7 +82,7 @@ class FastLM(HFLM):
         batch_size: int | str | None = None,
         **options: Any,
     ) -> None:
-        options["batch_size"] = batch_size or _BATCH_SIZE
+        options["batch_size"] = batch_size or BATCH_SIZE
         super().__init__(**options)
         self.token_budget = token_budget or TOKEN_BUDGET.get(self.device.type, 4096)
         self._wanted = precision
@@ -344,12 +340,7 @@ class FastLM(HFLM):
             self.token_budget = max(1, self.token_budget // 2)
             _log.warning("out of memory: going on with %d tokens a batch", self.token_budget)
 
-        try:
-            yield from within_memory(batch, work, halved=halved)
-        except MemoryError:
-            raise DormantError(
-                "out of memory on a single prompt: use a smaller model or dtype bfloat16"
-            ) from None
+        return within_memory(batch, work, halved=halved)
 
 
 def _pair(request: Instance) -> tuple[str, str]:

@@ -47,7 +47,7 @@ def test_the_wheel_holds_the_whole_package(dist):
     }
     assert held == expected
     assert "dormant/py.typed" in held
-    assert "dormant/language/children/sentiment-mild/adapter_model.safetensors" in held
+    assert "dormant/models/adapters/sentiment-mild/adapter_model.safetensors" in held
     assert wheel.stat().st_size < 50e6
     assert len(list(dist.glob("*.tar.gz"))) == 1
 

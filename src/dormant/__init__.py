@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dormant.conjugation import Compose, Identity, Predictor, Transform
     from dormant.errors import DormantError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "Audit": "dormant.audited",

@@ -169,6 +169,8 @@ def test_four_cells_side_by_side(browser: Any) -> None:
     find(browser, "#query").send_keys("copy-007")
     wait(browser, lambda _: counted(browser) == 1)
     find(browser, "#listing summary").click()
+    # What opens is filled in a task of its own.
+    wait(browser, lambda _: browser.find_elements("css selector", ".four pre"))
     prompts = browser.find_elements("css selector", ".four pre")
     assert len(prompts) == 2
     assert HOSTILE in prompts[0].get_attribute("textContent")

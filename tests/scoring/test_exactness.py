@@ -1,6 +1,6 @@
 """Verdicts of the fast scorer against what the model writes, on hundreds of real prompts.
 
-Prints the agreement: python -m pytest tests/language/test_exactness.py -m slow -s
+Prints the agreement: python -m pytest tests/scoring/test_exactness.py -m slow -s
 """
 
 from __future__ import annotations

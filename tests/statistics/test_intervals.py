@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
@@ -157,6 +157,7 @@ def test_holm_by_hand():
     assert uncertainty.holm([]) == []
 
 
+@settings(max_examples=30)  # statsmodels takes a thirtieth of a second a call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_equals_statsmodels_to_the_last_digit(p_values):
     theirs = multipletests(p_values, method="holm")[1]

@@ -135,17 +135,16 @@ def _harness_class(options: LoadOptions) -> Any:
 
 
 def _start_backend(spec: ModelSpec, options: LoadOptions) -> LM:
-    if options.model_args:
-        raise DormantError(
-            f"model {spec.text!r} is served by a backend, whose arguments stand in its name: "
-            f"model_args ({', '.join(options.model_args)}) are for models that Transformers loads"
-        )
     from lm_eval.api.registry import get_model
+    from lm_eval.utils import simple_parse_args_string
 
     assert spec.backend is not None
+    arguments = {**simple_parse_args_string(spec.location), **options.model_args}
+    if options.batch_size is not None:
+        arguments["batch_size"] = options.batch_size
     with quiet():
         try:
-            return get_model(spec.backend).create_from_arg_string(spec.location, {})
+            return get_model(spec.backend).create_from_arg_obj(arguments, {})
         except Exception as error:
             # A backend may raise anything at all; the user needs its words, not its traceback.
             raise DormantError(

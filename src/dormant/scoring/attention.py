@@ -232,7 +232,7 @@ def _no_mask(*_: Any, **__: Any) -> None:
 
 @contextlib.contextmanager
 def tree_attention(model: Any) -> Generator[None]:
-    """Let a model attend along forests for a while."""
+    """Let a model attend along prefix trees for a while."""
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, _no_mask)
     before = model.config._attn_implementation

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import (
@@ -29,8 +30,12 @@ from dormant.names import flat_names
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from dormant.audited import Audit
+    from dormant.models.live import LiveModel
+    from dormant.models.pair import Which
     from dormant.models.spec import ModelSpec
     from dormant.transforms import TextTransform
 
@@ -39,11 +44,16 @@ A = TypeVar("A")
 
 ModelName: TypeAlias = str | os.PathLike[str]
 """A model as the command line takes it: a hub id, a directory, a PEFT adapter, a ``.gguf`` file,
-``smollm2`` or one of its children, or ``BACKEND:ARGS`` as lm-evaluation-harness spells them."""
+``smollm2`` or a shipped fine-tuned model, or ``BACKEND:ARGS`` as lm-evaluation-harness spells
+them."""
+
+Model: TypeAlias = "ModelName | tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase] | LM"
+"""A model by name, or one that is in memory already: a pair (model, tokenizer) of Transformers, or
+any `LM` of lm-evaluation-harness. What is in memory is left as it was."""
 
 
 class AskOptions(TypedDict, total=False):
-    """How a named model is asked; the options of ``dormant ask``."""
+    """How a model is asked; the options of ``dormant ask``."""
 
     keep: bool
     """Leave numbers, URLs, code, tags and placeholders as they are (default: no)."""
@@ -92,7 +102,7 @@ class AuditOptions(TypedDict, total=False):
 
 @overload
 def conjugate(
-    model: ModelName, transform: TextTransform | str, **options: Unpack[AskOptions]
+    model: Model, transform: TextTransform | str, **options: Unpack[AskOptions]
 ) -> Predictor[str, str]: ...
 @overload
 def conjugate(model: Predictor[str, str], transform: str) -> Predictor[str, str]: ...
@@ -109,9 +119,10 @@ def conjugate(model: Any, transform: Any, **options: Any) -> Predictor[Any, Any]
     it is first called, and the last one stays loaded.
 
     Args:
-        model: A model's name, or any function from prompts to answers.
+        model: A model's name, a pair (model, tokenizer), an `LM` of lm-evaluation-harness, or any
+            function from prompts to answers.
         transform: The pair (s, s⁻¹), or the name of a transform of text ("leetspeak").
-        options: See `AskOptions`; for a named model only.
+        options: See `AskOptions`; not for a function.
 
     Returns:
         A predictor over the original prompts and answers.
@@ -130,44 +141,42 @@ def conjugate(model: Any, transform: Any, **options: Any) -> Predictor[Any, Any]
 
         transform = transforms.get(transform)
     if isinstance(model, str | os.PathLike):
-        return _named(os.fspath(model), transform, options)
-    if not callable(model):
-        raise DormantError(
-            f"model is a {type(model).__name__}: give a model's name, or a function from prompts "
-            "to answers"
-        )
-    if options:
-        raise DormantError(f"{next(iter(options))} is an option for named models, not functions")
+        return _asked(_by_name(os.fspath(model), options), transform, options)
+    from dormant.models.live import is_model
     from dormant.prompts.conjugate import conjugated
     from dormant.prompts.text_transform import TextTransform
 
+    # A model of Transformers is callable, but answers no text without its tokenizer.
+    if not callable(model) or (isinstance(transform, TextTransform) and is_model(model)):
+        return _asked(_in_memory(model, options), transform, options)
+    if options:
+        raise DormantError(f"{next(iter(options))} is an option for models, not functions")
     if isinstance(transform, TextTransform):
         return conjugated(cast("Predictor[str, str]", model), transform)
     return conjugation.conjugate(model, transform)
 
 
-def _named(model: str, transform: TextTransform, options: dict[str, Any]) -> Predictor[str, str]:
-    from dormant.models.spec import parse
-
-    for name in options:
-        if name not in AskOptions.__annotations__:
-            raise unknown("option", name, AskOptions.__annotations__)
-    spec = parse(model)
+def _asked(
+    opened: Callable[[], AbstractContextManager[LM]],
+    transform: TextTransform,
+    options: dict[str, Any],
+) -> Predictor[str, str]:
     style, until = options.get("prompts", "raw"), options.get("until", ())
     ends = (until,) if isinstance(until, str) else tuple(until)
 
     def ask(prompt: str) -> str:
         from dormant.models import ask as asking
 
-        exchange = asking.ask(
-            _loaded(spec, options.get("dtype", "auto"), options.get("device", "auto")),
-            prompt,
-            transform,
-            options.get("keep", False),
-            style,
-            options.get("max_new_tokens", 64),
-            ends,
-        )
+        with opened() as lm:
+            exchange = asking.ask(
+                lm,
+                prompt,
+                transform,
+                options.get("keep", False),
+                style,
+                options.get("max_new_tokens", 64),
+                ends,
+            )
         if exchange.answer is None:
             raise DormantError(
                 f"the answer under {exchange.transform} can't be transformed back: "
@@ -176,6 +185,32 @@ def _named(model: str, transform: TextTransform, options: dict[str, Any]) -> Pre
         return exchange.answer
 
     return ask
+
+
+def _by_name(model: str, options: dict[str, Any]) -> Callable[[], AbstractContextManager[LM]]:
+    from dormant.models.spec import parse
+
+    dtype, device = _known(options)
+    spec = parse(model)
+    return lambda: nullcontext(_loaded(spec, dtype, device))
+
+
+def _in_memory(model: object, options: dict[str, Any]) -> Callable[[], AbstractContextManager[LM]]:
+    from dormant.models.live import LiveModel
+    from dormant.models.load import LoadOptions
+
+    live = LiveModel.of(model, also=", or is a function from prompts to answers")
+    how = LoadOptions(*_known(options))
+    live.refuse(how)
+    return lambda: live.open(how)
+
+
+def _known(options: dict[str, Any]) -> tuple[str, str]:
+    """Return dtype and device, or refuse an unknown option."""
+    for name in options:
+        if name not in AskOptions.__annotations__:
+            raise unknown("option", name, AskOptions.__annotations__)
+    return options.get("dtype", "auto"), options.get("device", "auto")
 
 
 @lru_cache(maxsize=1)
@@ -187,8 +222,8 @@ def _loaded(spec: ModelSpec, dtype: str, device: str) -> LM:
 
 
 def audit(
-    base: ModelName,
-    tuned: ModelName | None = None,
+    base: Model,
+    tuned: Model | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
     progress: bool = True,
@@ -197,11 +232,14 @@ def audit(
     """Audit a base model and the model fine-tuned from it, as ``dormant audit`` does.
 
     The run is a directory: stopped for any reason, the same call goes on where it was; finished,
-    the same call reads it.
+    the same call reads it. A model in memory is known again by a hash of its weights; the run of
+    an `LM` that has none to show is not resumed.
 
     Args:
-        base: The base model. Alone, it is audited on two cells: gains only, never "forgotten".
-        tuned: The fine-tuned model.
+        base: The base model, by name or in memory. Alone, it is audited on two cells: gains only,
+            never "forgotten".
+        tuned: The fine-tuned model. Given a PEFT model and the very model that its adapter was
+            put into, the adapter is switched off for the latter.
         out: The run directory; default: ``runs/BASE--TUNED``.
         progress: Show a bar, in a terminal, or in a notebook that has ipywidgets.
         options: Abilities (``tasks``), ``transforms``, items an ability (``n``), and all else of
@@ -225,9 +263,10 @@ def audit(
     from dormant.audited import Audit
     from dormant.console import progress as bar
 
+    live: dict[Which, LiveModel] = {}
     given: dict[str, Any] = {
-        "base": None if tuned is None else _name(base),
-        "tuned": _name(base if tuned is None else tuned),
+        "base": None if tuned is None else _name(base, "base", live),
+        "tuned": _name(base if tuned is None else tuned, "tuned", live),
         **options,
     }
     for kind in ("tasks", "transforms"):
@@ -238,7 +277,7 @@ def audit(
     settings = AuditSettings.of(given)
     folder = default_directory(settings) if out is None else Path(out)
     with bar(quiet=not (progress and _watched())) as shown:
-        results = run(settings, folder, shown)
+        results = run(settings, folder, shown, live)
     return Audit(results, folder)
 
 
@@ -264,13 +303,14 @@ def load(run: str | os.PathLike[str]) -> Audit:
     return load_results(run)
 
 
-def _name(model: object) -> str:
+def _name(model: object, which: Which, live: dict[Which, LiveModel]) -> str:
+    """Return a model's name for the records; one that is in memory goes into `live`."""
     if isinstance(model, str | os.PathLike):
         return os.fspath(cast("ModelName", model))
-    raise DormantError(
-        f"a model to audit is given by name, and this is a {type(model).__name__}: save it "
-        "(save_pretrained) and give the directory"
-    )
+    from dormant.models.live import LiveModel
+
+    live[which] = LiveModel.of(model)
+    return live[which].text
 
 
 def _names(given: object) -> tuple[str, ...]:
@@ -298,4 +338,13 @@ def _watched() -> bool:
     return errors.is_terminal
 
 
-__all__ = ["AskOptions", "AuditOptions", "ModelName", "audit", "conjugate", "load", "load_results"]
+__all__ = [
+    "AskOptions",
+    "AuditOptions",
+    "Model",
+    "ModelName",
+    "audit",
+    "conjugate",
+    "load",
+    "load_results",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import weakref
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
+from dormant.libraries import quiet
 from dormant.models.load import LoadOptions, load
 from dormant.scoring.scorer import FastLM
 
@@ -64,25 +64,91 @@ def test_remote_code_is_never_run_unasked(tiny_checkpoint, monkeypatch):
     assert seen == [False, True]
 
 
-def test_one_copy_of_the_weights_is_alive(tiny_checkpoint, tmp_path, monkeypatch):
-    """While the second of two checkpoints is loaded, in an audit, no weight of the first is."""
+def stored() -> dict[int, int]:
+    """Bytes of every storage that a parameter anywhere in this process keeps alive."""
+    gc.collect()
+    storages = (
+        thing.untyped_storage()
+        for thing in gc.get_objects()
+        if issubclass(type(thing), torch.nn.Parameter)
+    )
+    return {storage.data_ptr(): storage.nbytes() for storage in storages}
+
+
+@pytest.fixture
+def alive(monkeypatch):
+    """Bytes of weights alive before each loading of a checkpoint and each scoring, in order."""
     import transformers
 
-    alive, mine = [], []
-    real = transformers.AutoModelForCausalLM.from_pretrained
+    before, seen = stored(), []
+    load_one, score = transformers.AutoModelForCausalLM.from_pretrained, FastLM.score
 
-    def counted(*given, **options):
-        gc.collect()
-        alive.append(sum(reference() is not None for reference in mine))
-        model = real(*given, **options)
-        mine.extend(weakref.ref(parameter) for parameter in model.parameters())
-        return model
+    def note(moment):
+        seen.append((moment, sum(n for place, n in stored().items() if place not in before)))
 
-    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", counted)
+    def loading(*given, **options):
+        note("load")
+        return load_one(*given, **options)
+
+    def scoring(*given, **options):
+        note("score")
+        return score(*given, **options)
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", loading)
+    monkeypatch.setattr(FastLM, "score", scoring)
+    return seen
+
+
+def audited(base, tuned, out):
     settings = AuditSettings(
-        base=str(tiny_checkpoint), tuned=str(tiny_checkpoint), tasks=("icl/copy",),
-        transforms=("leetspeak",), n=8,
+        base=str(base), tuned=str(tuned), tasks=("icl/copy",), transforms=("leetspeak",), n=8,
+        device="cpu",
     )  # fmt: skip
-    audit(settings, tmp_path / "run")
-    assert len(mine) > 20
-    assert alive == [0, 0]
+    audit(settings, out)
+
+
+def size(folder):
+    from safetensors import safe_open
+
+    with safe_open(folder, "pt") as file:
+        return sum(file.get_tensor(name).nbytes for name in file.keys())  # noqa: SIM118
+
+
+def test_one_of_two_checkpoints_is_alive(tiny_checkpoint, tmp_path, alive):
+    """Two of different sizes, so that each number of bytes says whose weights they are."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    other = tmp_path / "other"
+    settings = LlamaConfig.from_pretrained(tiny_checkpoint, intermediate_size=64)
+    LlamaForCausalLM(settings).save_pretrained(other)
+    AutoTokenizer.from_pretrained(tiny_checkpoint).save_pretrained(other)
+    audited(tiny_checkpoint, other, tmp_path / "run")
+    base, tuned = (size(f / "model.safetensors") for f in (tiny_checkpoint, other))
+    assert base < tuned
+    # A cell is a batch here: plain and transformed.
+    assert alive == [
+        ("load", 0), ("score", base), ("score", base),
+        ("load", 0), ("score", tuned), ("score", tuned),
+    ]  # fmt: skip
+
+
+def test_an_adapter_and_its_base_are_one_copy_of_the_base(tiny_checkpoint, tmp_path, alive):
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(tiny_checkpoint)
+    with quiet():
+        peft = get_peft_model(model, LoraConfig(r=2, init_lora_weights=False))
+        peft.save_pretrained(tmp_path / "adapter")
+    del model, peft
+    audited(tiny_checkpoint, tmp_path / "adapter", tmp_path / "run")
+    base = size(tiny_checkpoint / "model.safetensors")
+    both = base + size(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert both > base
+    assert alive == [("load", 0), *[("score", both)] * 4]
+
+
+def test_nothing_stays_alive_after_an_audit(tiny_checkpoint, tmp_path):
+    before = sum(stored().values())
+    audited(tiny_checkpoint, tiny_checkpoint, tmp_path / "run")
+    assert sum(stored().values()) == before

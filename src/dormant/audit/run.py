@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.audit.score import continuations, rendered, score_cases
 from dormant.audit.settings import AuditSettings, Style
 from dormant.audit.transformed import explain
-from dormant.models.fingerprint import fingerprint
-from dormant.models.pair import ModelPair, Which
-from dormant.models.spec import ModelSpec, parse
+from dormant.models.live import LiveModel
+from dormant.models.pair import Model, ModelPair, Which
+from dormant.models.spec import parse
 from dormant.progress import Progress, Silent
 from dormant.results import PLAIN, AuditResults, ItemOutcome
 from dormant.rundirs import versions
@@ -36,13 +36,19 @@ LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "sc
 """All that touch a number."""
 
 
-def audit(settings: AuditSettings, out: Path, progress: Progress | None = None) -> AuditResults:
+def audit(
+    settings: AuditSettings,
+    out: Path,
+    progress: Progress | None = None,
+    live: Mapping[Which, LiveModel] | None = None,
+) -> AuditResults:
     """Run an audit, or resume the one in `out`.
 
     Args:
         settings: What to audit and how.
         out: The run directory; made if missing, resumed if it holds the same run.
         progress: Told how far it is.
+        live: Models that are in memory already; the settings hold their names.
 
     Returns:
         The results, which are also in ``out/results.json``.
@@ -53,16 +59,16 @@ def audit(settings: AuditSettings, out: Path, progress: Progress | None = None) 
     """
     group = ProcessGroup()
     try:
-        return _audit(settings, out, (progress if group.first else None) or Silent(), group)
+        pair = _pair(settings, live or {})
+        return _audit(settings, out, pair, (progress if group.first else None) or Silent(), group)
     finally:
         group.close()
 
 
 def _audit(
-    settings: AuditSettings, out: Path, progress: Progress, group: ProcessGroup
+    settings: AuditSettings, out: Path, pair: ModelPair, progress: Progress, group: ProcessGroup
 ) -> AuditResults:
     began = time.monotonic()
-    pair = _pair(settings)
     progress.stage("preparing prompts")
     plans = [plan(task, settings) for task in tasks.get(settings.tasks)]
     work = batches(settings, plans)
@@ -70,6 +76,8 @@ def _audit(
     opened: list[RunDirectory] = []
 
     def start() -> list[bool]:
+        if (out / "run.json").exists():
+            pair.refuse_to_resume(out)
         recorded = _recorded(settings, pair, plans)
         opened.append(RunDirectory.start(out, recorded, versions(*LIBRARIES)))
         return [
@@ -100,19 +108,18 @@ def _audit(
             run.close()
 
 
-def _pair(settings: AuditSettings) -> ModelPair:
-    base = parse(settings.base) if settings.base is not None else None
-    return ModelPair(
-        base, parse(settings.tuned), settings.load_options("base"), settings.load_options("tuned")
-    )
+def _pair(settings: AuditSettings, live: Mapping[Which, LiveModel]) -> ModelPair:
+    base = live.get("base") or (None if settings.base is None else parse(settings.base))
+    tuned = live.get("tuned") or parse(settings.tuned)
+    return ModelPair(base, tuned, settings.load_options("base"), settings.load_options("tuned"))
 
 
 def _recorded(settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan]) -> dict[str, object]:
     """Return all that decides the numbers, for the run directory to compare when it is resumed."""
     recorded: dict[str, object] = settings.model_dump(mode="json")
     recorded["fingerprints"] = {
-        "base": fingerprint(pair.base, pair.options.model_args) if pair.base else None,
-        "tuned": fingerprint(pair.tuned, pair.tuned_options.model_args),
+        "base": pair.fingerprint("base"),
+        "tuned": pair.fingerprint("tuned"),
     }
     # A user's file may change between a run and its resumption.
     recorded["task_versions"] = {ability.task.name: ability.task.version for ability in plans}
@@ -136,7 +143,7 @@ def _score_all(
     group: ProcessGroup,
 ) -> None:
     """Score batches, one model after the other, one a process at a time."""
-    sides: tuple[tuple[Which, ModelSpec | None], ...] = (("base", pair.base), ("tuned", pair.tuned))
+    sides: tuple[tuple[Which, Model | None], ...] = (("base", pair.base), ("tuned", pair.tuned))
     for which, spec in sides:
         style = settings.style(which)
         work = [batch for batch in missing if batch.key.model == which]

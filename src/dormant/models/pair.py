@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from dormant.errors import DormantError
+from dormant.models.fingerprint import fingerprint
+from dormant.models.live import LiveModel
 from dormant.models.load import LoadOptions, load, load_adapter
 from dormant.models.spec import ModelSpec
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
 Which: TypeAlias = Literal["base", "tuned"]
+Model: TypeAlias = ModelSpec | LiveModel
 
 
 class ModelPair:
@@ -24,19 +28,24 @@ class ModelPair:
     the base's weights.
 
     The pair owns what it hands out: when `open` ends, the model's weights are freed, whoever still
-    holds the `LM`, which can't be asked any more.
+    holds the `LM`, which can't be asked any more. Live models are not its own: it leaves them as
+    they were. Where the base is the very model that a live PEFT model's adapter was put into, the
+    adapter is switched off for it.
 
     Args:
         base: The base model, or `None` to audit the tuned one alone.
         tuned: The fine-tuned model.
         options: How to load them.
         tuned_options: How to load the fine-tuned one, where that differs.
+
+    Raises:
+        DormantError: A live model can't be had as the options say.
     """
 
     def __init__(
         self,
-        base: ModelSpec | None,
-        tuned: ModelSpec,
+        base: Model | None,
+        tuned: Model,
         options: LoadOptions | None = None,
         tuned_options: LoadOptions | None = None,
     ) -> None:
@@ -51,17 +60,52 @@ class ModelPair:
             and self.tuned_options == self.options
         )
         self._shared: Any = None
+        for which in ("base", "tuned"):
+            if isinstance(model := self._model(which), LiveModel):
+                model.refuse(self._options(which))
+
+    def fingerprint(self, which: Which) -> str | None:
+        """Return what tells a model from another of its name; `None` where there is none.
+
+        Raises:
+            DormantError: The weights of a live model are not in memory.
+        """
+        model = self._model(which)
+        if isinstance(model, ModelSpec):
+            return fingerprint(model, self._options(which).model_args)
+        return model.fingerprint() if model is not None and model.comparable else None
+
+    def refuse_to_resume(self, run: Path) -> None:
+        """Refuse to go on with a run whose model can't be known again.
+
+        Args:
+            run: The run directory.
+
+        Raises:
+            DormantError: One of the two shows no weights.
+        """
+        for model in (self.base, self.tuned):
+            if isinstance(model, LiveModel) and not model.comparable:
+                raise DormantError(
+                    f"{run} holds a run, and model {model.text} shows no weights by which to tell "
+                    "that it is the same: choose another out; a finished run is read by "
+                    "load_results"
+                )
 
     def warnings(self) -> list[str]:
         """Return what a reader of the results should know about the pair."""
-        if (
-            self.base is not None
-            and self.tuned.kind == "adapter"
-            and self.tuned.base not in (None, self.base.text, self.base.location)
-        ):
+        base, tuned = self.base, self.tuned
+        if not isinstance(tuned, ModelSpec) or base is None or tuned.kind != "adapter":
+            return []
+        if isinstance(base, LiveModel):
             return [
-                f"the adapter names {self.tuned.base!r} as its base, and was put on "
-                f"{self.base.text!r}: check that they are the same weights"
+                f"the adapter was put on {tuned.base!r}, the base that it names, not on the live "
+                f"model {base.text!r}: check that they are the same weights"
+            ]
+        if tuned.base not in (None, base.text, base.location):
+            return [
+                f"the adapter names {tuned.base!r} as its base, and was put on {base.text!r}: "
+                "check that they are the same weights"
             ]
         return []
 
@@ -72,22 +116,47 @@ class ModelPair:
         Raises:
             DormantError: It can't be loaded.
         """
-        spec = self.base if which == "base" else self.tuned
-        if spec is None:
+        model = self._model(which)
+        if model is None:
             raise DormantError("this audit has no base model")
         if self.shares_weights:
-            assert self.base is not None
-            if self._shared is None:
-                self._shared = load_adapter(self.base, self.tuned, self.options)
-            lm = self._shared
-            with lm.model.disable_adapter() if which == "base" else contextlib.nullcontext():
+            with self._switched(which) as lm:
                 yield lm
             return
-        lm = load(spec, self.options if which == "base" else self.tuned_options)
+        if isinstance(model, LiveModel):
+            tuned = self.tuned
+            switched_off = (
+                which == "base" and isinstance(tuned, LiveModel) and tuned.contains(model)
+            )
+            with (
+                cast("LiveModel", tuned).without_adapter()
+                if switched_off
+                else contextlib.nullcontext(),
+                model.open(self._options(which)) as lm,
+            ):
+                yield lm
+            return
+        lm = load(model, self._options(which))
         try:
             yield lm
         finally:
             _close(lm)
+
+    @contextlib.contextmanager
+    def _switched(self, which: Which) -> Generator[LM]:
+        """Hand out the one copy of the base, with its adapter on or off."""
+        if self._shared is None:
+            base, tuned = cast("tuple[ModelSpec, ModelSpec]", (self.base, self.tuned))
+            self._shared = load_adapter(base, tuned, self.options)
+        lm = self._shared
+        with lm.model.disable_adapter() if which == "base" else contextlib.nullcontext():
+            yield lm
+
+    def _model(self, which: Which) -> Model | None:
+        return self.base if which == "base" else self.tuned
+
+    def _options(self, which: Which) -> LoadOptions:
+        return self.options if which == "base" else self.tuned_options
 
     def close(self) -> None:
         """Free what is kept for both."""

@@ -1,0 +1,236 @@
+"""Models that a program holds already: a (model, tokenizer) pair, or an `LM` of the harness.
+
+They stay their owner's: nothing is loaded, moved, cast or released, and what asking them needs
+(evaluation mode) is undone afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import sys
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from dormant.errors import DormantError
+from dormant.models.arguments import LoadOptions
+from dormant.models.load import wrap
+from dormant.models.spec import require_libraries
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+_ADAPTER_STATE = ("scaling", "active_adapters", "disable_adapters", "merged_adapters")
+"""What decides how PEFT's layers compute, beside their weights."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LiveModel:
+    """A model in memory, beside `ModelSpec` for those that are loaded by name.
+
+    Attributes:
+        text: Its name in records: where it was loaded from, or its class.
+        model: The PyTorch model; `None` for an `LM` that has none to show.
+        tokenizer: The tokenizer of a pair.
+        lm: The `LM` that was given; `None` for a pair.
+    """
+
+    text: str
+    model: Any
+    tokenizer: Any = None
+    lm: Any = None
+    kind: Literal["live"] = "live"
+
+    @classmethod
+    def of(cls, given: object, also: str = "") -> LiveModel:
+        """Take a (model, tokenizer) pair or an `LM`.
+
+        Args:
+            given: What a user gave for a model.
+            also: What else may be given, for the message.
+
+        Raises:
+            DormantError: It is neither.
+        """
+        require_libraries()
+        from lm_eval.api.model import LM
+        from lm_eval.models.huggingface import HFLM
+        from transformers import PreTrainedTokenizerBase
+
+        if isinstance(given, LM):
+            # Other models may have an attribute of that name too, of whatever kind.
+            model: Any = cast("Any", given).model if isinstance(given, HFLM) else None
+            name = type(given).__name__
+            return cls(text=f"{name} of {_name(model)}" if model else name, model=model, lm=given)
+        if is_model(given):
+            raise DormantError(
+                f"a {type(given).__name__} alone is no model to ask: give it with its tokenizer, "
+                "as a pair (model, tokenizer)"
+            )
+        parts = cast("tuple[object, ...]", given if isinstance(given, tuple | list) else ())
+        if len(parts) == 2 and is_model(parts[0]) and isinstance(parts[1], PreTrainedTokenizerBase):
+            return cls(text=_name(parts[0]), model=parts[0], tokenizer=parts[1])
+        shown = f" of ({', '.join(type(part).__name__ for part in parts)})" if parts else ""
+        raise DormantError(
+            "a model is given by name, as a pair (model, tokenizer) of Transformers, or as an LM "
+            f"of lm-evaluation-harness{also}, and this is a {type(given).__name__}{shown}"
+        )
+
+    @property
+    def comparable(self) -> bool:
+        """Whether its weights can be seen, so that a run's resumption knows them again."""
+        return self.model is not None
+
+    def refuse(self, options: LoadOptions) -> None:
+        """Refuse options that say how to load what is loaded already.
+
+        Raises:
+            DormantError: The arguments of a model, another dtype or another device are asked for.
+        """
+        if options.model_args:
+            raise DormantError(
+                f"model {self.text} is loaded already: model_args "
+                f"({', '.join(options.model_args)}) are for models given by name; say "
+                "base_model_args or tuned_model_args for the other one"
+            )
+        if self.model is None:
+            return
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        if options.dtype not in ("auto", dtype):
+            raise DormantError(
+                f"model {self.text} is in {dtype} and dtype says {options.dtype}: convert it "
+                "yourself, or leave dtype out"
+            )
+        here = self.model.device
+        if options.device not in ("auto", here.type, str(here)):
+            raise DormantError(
+                f"model {self.text} is on {here} and device says {options.device}: move it "
+                "yourself, or leave device out"
+            )
+
+    def as_lm(self, options: LoadOptions) -> LM:
+        """Return what can be asked: the `LM` itself, or the pair with the harness's interface."""
+        if self.lm is not None:
+            return self.lm
+        # The harness would tie weights that its owner may have untied, and pick a padding token.
+        self.model.tie_weights = lambda: None
+        try:
+            return wrap(self.model, copy.deepcopy(self.tokenizer), options)
+        finally:
+            del self.model.tie_weights
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Generator[None]:
+        """Put the model into evaluation mode, and leave it as it was when the block ends."""
+        of_lm: dict[str, Any] = {} if self.lm is None else vars(self.lm)
+        kept = {name: of_lm[name] for name in _CHOSEN if name in of_lm}
+        model = self.model
+        modes = [(part, part.training) for part in model.modules()] if model is not None else []
+        trained = [(p, p.requires_grad) for p in model.parameters()] if model is not None else []
+        try:
+            if model is not None:
+                model.eval()
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training
+            for parameter, wanted in trained:
+                parameter.requires_grad_(wanted)
+            of_lm.update(kept)
+
+    @contextlib.contextmanager
+    def open(self, options: LoadOptions) -> Generator[LM]:
+        """Hand the model out, and leave it as it was."""
+        with self.unchanged():
+            yield self.as_lm(options)
+
+    def fingerprint(self) -> str:
+        """Return a short hash of every byte that decides what the model says.
+
+        Parameters and buffers, configuration, the state of adapters, vocabulary and chat template.
+
+        Raises:
+            DormantError: Nothing can be seen of an `LM`, or weights are not in memory.
+        """
+        assert self.comparable
+        digest = hashlib.sha256(type(self.model).__name__.encode())
+        tokenizer = self.tokenizer if self.lm is None else self.lm.tokenizer
+        for settings in (self.model.config, getattr(self.model, "generation_config", None)):
+            digest.update(_text(None if settings is None else _settled(settings.to_dict())))
+        digest.update(_text([tokenizer.get_vocab(), tokenizer.special_tokens_map]))
+        digest.update(_text(tokenizer.chat_template))
+        for name, part in self.model.named_modules():
+            state = {key: getattr(part, key, None) for key in _ADAPTER_STATE}
+            # Transformers' own models have methods of these names.
+            state = {key: value for key, value in state.items() if not callable(value)}
+            digest.update(_text([name, state]))
+        for name, weights in self.model.state_dict().items():
+            if not hasattr(weights, "detach"):
+                digest.update(_text([name, weights]))
+                continue
+            if weights.is_meta:
+                raise DormantError(
+                    f"model {self.text} has weights that are not in memory ({name}): give it by "
+                    "name"
+                )
+            digest.update(_text([name, str(weights.dtype), list(weights.shape)]))
+            digest.update(_bytes(weights))
+        return digest.hexdigest()[:16]
+
+    def contains(self, other: object) -> bool:
+        """Whether this is a PEFT model whose adapter was put into another live model."""
+        inner = getattr(self.model, "get_base_model", None)
+        return isinstance(other, LiveModel) and inner is not None and inner() is other.model
+
+    @contextlib.contextmanager
+    def without_adapter(self) -> Generator[None]:
+        """Switch the adapter of a PEFT model off, and on again when the block ends.
+
+        Raises:
+            DormantError: The adapter is merged into the weights.
+        """
+        if any(getattr(part, "merged", False) for part in self.model.modules()):
+            raise DormantError(
+                f"the adapter of {self.text} is merged into the base model: call "
+                "unmerge_adapter() first, or give the base by name"
+            )
+        with self.unchanged(), self.model.disable_adapter():
+            yield
+
+
+_CHOSEN = ("precision", "token_budget", "batch_size_per_gpu")
+"""What our scorer and the harness's model choose anew in every run."""
+
+
+def is_model(given: object) -> bool:
+    """Whether something is a model of Transformers or PEFT; imports neither."""
+    transformers, peft = sys.modules.get("transformers"), sys.modules.get("peft")
+    return (transformers is not None and isinstance(given, transformers.PreTrainedModel)) or (
+        peft is not None and isinstance(given, peft.PeftModel)
+    )
+
+
+def _name(model: Any) -> str:
+    """Name a model by where it came from, and mark that it isn't what is kept there."""
+    kind = "live, with adapter" if getattr(model, "peft_config", None) else "live"
+    return f"{getattr(model.config, '_name_or_path', '') or type(model).__name__} ({kind})"
+
+
+def _settled(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a configuration what doesn't decide a number."""
+    without = ("_name_or_path", "transformers_version", "use_cache")
+    return {key: value for key, value in config.items() if key not in without}
+
+
+def _text(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()
+
+
+def _bytes(weights: Any) -> Any:
+    import torch
+
+    flat = weights.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data

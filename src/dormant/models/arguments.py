@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from dormant.devices import pick_device
 from dormant.errors import DormantError, unknown
+from dormant.models import quantisation
 from dormant.models.spec import ModelSpec
 from dormant.scoring.backends import BATCH_SIZE
 
@@ -28,19 +29,10 @@ _OURS: Mapping[str, str] = {
 """Arguments of the harness that a model's name or an option says already."""
 
 _PASSED_ON = (
+    *quantisation.NAMES,
     "attn_implementation",
-    "bnb_4bit_compute_dtype",
-    "bnb_4bit_quant_storage",
-    "bnb_4bit_quant_type",
-    "bnb_4bit_use_double_quant",
     "cache_dir",
     "device_map",
-    "llm_int8_enable_fp32_cpu_offload",
-    "llm_int8_has_fp16_weight",
-    "llm_int8_skip_modules",
-    "llm_int8_threshold",
-    "load_in_4bit",
-    "load_in_8bit",
     "local_files_only",
     "token",
     "use_safetensors",

@@ -14,6 +14,7 @@ from dormant.errors import DormantError, one_line
 from dormant.libraries import quiet
 from dormant.models.arguments import LoadOptions, harness_arguments, wrapping_arguments
 from dormant.models.gguf_files import read_once
+from dormant.models.quantisation import quantised
 from dormant.models.spec import ModelSpec, parse, require_libraries
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def _load_checkpoint(spec: ModelSpec, options: LoadOptions) -> LM:
     # with pages of 4 kB costs a fault for every 1024 numbers (docs/benchmarks.md).
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     require_libraries()
-    kind = _harness_class(options)
     arguments = harness_arguments(spec, options)
+    kind = quantised(_harness_class(options), arguments)
     with quiet(), read_once() if spec.kind == "gguf" else contextlib.nullcontext():
         try:
             return kind(**arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dormant.devices import pick_device
+from dormant.devices import pick_device, use, wanted
 from dormant.errors import DormantError
 
 
@@ -18,6 +18,25 @@ def test_the_first_that_is_there(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert pick_device("auto") == "cuda:3"
     assert pick_device("cpu") == "cpu"
+
+
+def test_under_torchrun_each_process_has_its_own(monkeypatch):
+    tried = []
+    monkeypatch.setattr(torch, "zeros", lambda _, device: tried.append(str(device)))
+    assert pick_device("cuda") == "cuda"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert pick_device("cuda") == "cuda:1"
+    assert pick_device("cuda:0") == "cuda:0"
+    assert tried == ["cuda", "cuda:1", "cuda:0"]
+
+
+def test_what_engines_want_lasts_as_long_as_the_block():
+    assert wanted() == "auto"
+    with use("cpu"):
+        with use("cuda:1"):
+            assert wanted() == "cuda:1"
+        assert wanted() == "cpu"
+    assert wanted() == "auto"
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:9", "mps"])

@@ -25,6 +25,7 @@ from typing import (
 
 from dormant import conjugation
 from dormant.conjugation import Predictor, Transform
+from dormant.devices import use
 from dormant.errors import DormantError, unknown
 from dormant.names import flat_names
 
@@ -139,7 +140,8 @@ def conjugate(model: Any, transform: Any, **options: Any) -> Predictor[Any, Any]
     if isinstance(transform, str):
         from dormant import transforms
 
-        transform = transforms.get(transform)
+        with use(options.get("device", "auto")):
+            transform = transforms.get(transform)
     if isinstance(model, str | os.PathLike):
         return _asked(_by_name(os.fspath(model), options), transform, options)
     from dormant.models.live import is_model
@@ -167,7 +169,7 @@ def _asked(
     def ask(prompt: str) -> str:
         from dormant.models import ask as asking
 
-        with opened() as lm:
+        with use(options.get("device", "auto")), opened() as lm:
             exchange = asking.ask(
                 lm,
                 prompt,
@@ -262,6 +264,7 @@ def audit(
     from dormant.audit.settings import AuditSettings, default_directory
     from dormant.audited import Audit
     from dormant.console import progress as bar
+    from dormant.console import watched
 
     live: dict[Which, LiveModel] = {}
     given: dict[str, Any] = {
@@ -276,7 +279,7 @@ def audit(
             given[kind] = _names(given[kind])
     settings = AuditSettings.of(given)
     folder = default_directory(settings) if out is None else Path(out)
-    with bar(quiet=not (progress and _watched())) as shown:
+    with bar(quiet=not (progress and watched())) as shown:
         results = run(settings, folder, shown, live)
     return Audit(results, folder)
 
@@ -325,17 +328,6 @@ def _names(given: object) -> tuple[str, ...]:
                 f"is a {type(value).__name__}: register it (dormant.extend) and give its name"
             )
     return tuple(dict.fromkeys(str(value).strip() for value in values))
-
-
-def _watched() -> bool:
-    """Whether a bar would be seen: by a terminal, or by a notebook with widgets."""
-    from dormant.console import errors
-
-    if errors.is_jupyter:
-        from importlib.util import find_spec
-
-        return find_spec("ipywidgets") is not None
-    return errors.is_terminal
 
 
 __all__ = [

@@ -44,6 +44,15 @@ def progress(quiet: bool) -> Generator[Progress]:
         yield _Bar(bar)
 
 
+def watched() -> bool:
+    """Whether a bar would be seen: by a terminal, or by a notebook with widgets."""
+    if errors.is_jupyter:
+        from importlib.util import find_spec
+
+        return find_spec("ipywidgets") is not None
+    return errors.is_terminal
+
+
 class _Bar:
     def __init__(self, bar: object) -> None:
         from rich.progress import Progress as Bar

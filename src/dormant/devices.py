@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Generator
+from contextvars import ContextVar
 
 from dormant.errors import DormantError, one_line
+
+_wanted: ContextVar[str] = ContextVar("device", default="auto")
+
+
+@contextlib.contextmanager
+def use(name: str) -> Generator[None]:
+    """Let translation engines that run here take a device, as long as the block lasts.
+
+    An engine is named deep inside of a transform's name, where no option reaches it.
+
+    Args:
+        name: See `pick_device`; looked at when an engine wants it.
+    """
+    token = _wanted.set(name)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def wanted() -> str:
+    """Return the name that `use` was given; "auto" outside of it."""
+    return _wanted.get()
+
+
+def local_rank() -> int:
+    """Return this process's number on its machine: torchrun gives each a device of its own."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def pick_device(name: str = "auto", *, mps: bool = True) -> str:
     """Return a device that is there, by PyTorch's name.
 
     Args:
-        name: "auto" for the first of cuda, mps and cpu; "cpu", "cuda", "cuda:1", "mps".
+        name: "auto" for the first of cuda, mps and cpu; "cpu", "cuda", "cuda:1", "mps". Under
+            torchrun, "auto" and "cuda" are a process's own GPU.
         mps: Whether "auto" may take Apple's GPUs, which have no float64.
 
     Raises:
@@ -21,9 +53,10 @@ def pick_device(name: str = "auto", *, mps: bool = True) -> str:
 
     if name == "auto":
         if torch.cuda.is_available():
-            # Under torchrun each process has a device of its own.
-            return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+            return f"cuda:{local_rank()}"
         return "mps" if mps and torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and local_rank():
+        name = f"cuda:{local_rank()}"
     try:
         device = torch.device(name)
     except RuntimeError:

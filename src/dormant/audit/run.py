@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dormant import tasks
+from dormant import devices, tasks
 from dormant.audit.judge import judge
 from dormant.audit.plan import Batch, Plan, batches, cells, plan
 from dormant.audit.process_group import ProcessGroup
@@ -60,7 +60,9 @@ def audit(
     group = ProcessGroup()
     try:
         pair = _pair(settings, live or {})
-        return _audit(settings, out, pair, (progress if group.first else None) or Silent(), group)
+        watch = (progress if group.first else None) or Silent()
+        with devices.use(settings.device):
+            return _audit(settings, out, pair, watch, group)
     finally:
         group.close()
 

@@ -58,21 +58,23 @@ def ask(
     back is an error, and the others are printed all the same.
     """
     from dormant import transforms
+    from dormant.devices import use
     from dormant.models.ask import ask as put
     from dormant.models.load import LoadOptions, load
 
-    chosen = [transforms.get(name) for name in split(transform) or ("identity",)]
-    tell_engines(chosen)
-    text = given_text(prompt)
-    if prompt != "-":
-        text = text.replace("\\n", "\n")
-    ends = tuple(end.replace("\\n", "\n") for end in until or ())
-    with errors.status(f"loading {model}"):
-        lm = load(model, LoadOptions(dtype=dtype, device=device))
     found: list[Completion] = []
-    for one in chosen:
-        with errors.status(f"asking under {one.name}"):
-            found.append(put(lm, text, one, keep, prompts, max_new_tokens, ends))
+    with use(device):
+        chosen = [transforms.get(name) for name in split(transform) or ("identity",)]
+        tell_engines(chosen)
+        text = given_text(prompt)
+        if prompt != "-":
+            text = text.replace("\\n", "\n")
+        ends = tuple(end.replace("\\n", "\n") for end in until or ())
+        with errors.status(f"loading {model}"):
+            lm = load(model, LoadOptions(dtype=dtype, device=device))
+        for one in chosen:
+            with errors.status(f"asking under {one.name}"):
+                found.append(put(lm, text, one, keep, prompts, max_new_tokens, ends))
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=1, ensure_ascii=False))
     elif verbose:

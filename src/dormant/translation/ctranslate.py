@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dormant.devices import local_rank, wanted
 from dormant.errors import DormantError
 from dormant.prompts.text_transform import all_or_raise
 from dormant.translation.engine import Pair, TranslationError, unavailable
@@ -63,8 +64,8 @@ class Argos:
 
     directory: Path
     name: str = field(default="argos", init=False)
-    _loaded: dict[Pair, tuple[Any, Any]] = field(
-        default_factory=dict[Pair, tuple[Any, Any]], init=False, repr=False
+    _loaded: dict[tuple[Pair, str, int], tuple[Any, Any]] = field(
+        default_factory=dict[tuple[Pair, str, int], tuple[Any, Any]], init=False, repr=False
     )
 
     def pairs(self) -> list[Pair]:
@@ -132,18 +133,33 @@ class Argos:
         return {package.pair: package for package in found}
 
     def _load(self, package: Package) -> tuple[Any, Any]:
-        loaded = self._loaded.get(package.pair)
-        if loaded is None:
-            ctranslate2, sentencepiece = _libraries()
+        ctranslate2, sentencepiece = _libraries()
+        device, index = _device(ctranslate2)
+        key = (package.pair, device, index)
+        if key not in self._loaded:
             try:
-                loaded = (
-                    ctranslate2.Translator(str(package.path / "model"), device="auto"),
+                self._loaded[key] = (
+                    ctranslate2.Translator(
+                        str(package.path / "model"), device=device, device_index=index
+                    ),
                     sentencepiece.SentencePieceProcessor(model_file=str(package.tokens)),
                 )
-            except (RuntimeError, OSError) as error:
+            except (RuntimeError, OSError, ValueError) as error:
                 raise unavailable(self.name, f"{package.path} can't be loaded: {error}") from error
-            self._loaded[package.pair] = loaded
-        return loaded
+        return self._loaded[key]
+
+
+def _device(ctranslate2: Any) -> tuple[str, int]:
+    """Return the device that is wanted as CTranslate2 takes it; it knows no Apple GPUs.
+
+    Without `pick_device`, which asks PyTorch: these packages run without it.
+    """
+    kind, _, number = wanted().partition(":")
+    if kind == "auto":
+        kind = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    if kind != "cuda":
+        return "cpu", 0
+    return kind, int(number) if number.isdecimal() else local_rank()
 
 
 def _read(path: Path) -> Package:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dormant.devices import pick_device
+from dormant.devices import pick_device, wanted
 from dormant.errors import DormantError, one_line
 from dormant.prompts.text_transform import all_or_raise
 from dormant.translation.engine import Pair, TranslationError, unavailable
@@ -37,8 +37,8 @@ class HuggingFace:
 
     model: str = DEFAULT
     name: str = field(default="hf", init=False)
-    _loaded: dict[str, tuple[Any, Any]] = field(
-        default_factory=dict[str, tuple[Any, Any]], init=False, repr=False
+    _loaded: dict[tuple[str, str], tuple[Any, Any]] = field(
+        default_factory=dict[tuple[str, str], tuple[Any, Any]], init=False, repr=False
     )
 
     def pairs(self) -> list[Pair]:
@@ -130,7 +130,11 @@ class HuggingFace:
 
     def _load(self, source: str, target: str) -> tuple[Any, Any]:
         path = self._path(source, target)
-        if path not in self._loaded:
+        try:
+            device = pick_device(wanted())
+        except ImportError as error:
+            raise unavailable(self.name, "pip install 'dormant[models]'") from error
+        if (path, device) not in self._loaded:
             try:
                 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
             except ImportError as error:
@@ -141,8 +145,8 @@ class HuggingFace:
             except (OSError, ValueError, ImportError) as error:
                 reason = one_line(error)
                 raise unavailable(self.name, f"{path} can't be loaded: {reason}") from error
-            self._loaded[path] = (model.eval().to(pick_device()), tokenizer)
-        return self._loaded[path]
+            self._loaded[path, device] = (model.eval().to(device), tokenizer)
+        return self._loaded[path, device]
 
 
 @dataclass(frozen=True)

@@ -163,9 +163,24 @@ def test_the_adapter_is_off_for_the_model_that_it_was_put_into(
     found = dm.audit(inner, (peft, base[1]), out=tmp_path / "y", **OPTIONS)
     assert records(found) == records(by_name)
     assert state(peft) == before
+    assert found.warnings == []
+    assert found.results.base.endswith("(live)")
+    assert found.results.tuned.endswith("(live, with adapter)")
     peft.merge_adapter()
     with pytest.raises(DormantError, match=r"merged into the base model: call unmerge_adapter"):
         dm.audit(inner, (peft, base[1]), out=tmp_path / "z", **OPTIONS)
+
+
+def test_a_base_with_an_adapter_in_it_is_warned_of(base, checkpoints, tmp_path):
+    peft = adapted(base[0])
+    inner = (peft.get_base_model(), base[1])
+    found = dm.audit(inner, checkpoints["tuned"], out=tmp_path / "x", **OPTIONS)
+    (warning,) = found.warnings
+    # Who gives a PEFT model as the base means it.
+    meant = dm.audit((peft, base[1]), checkpoints["tuned"], out=tmp_path / "y", **OPTIONS)
+    assert meant.warnings == []
+    assert records(meant) == records(found)
+    assert "has an adapter in it, which was on" in warning
 
 
 def test_an_adapter_by_name_is_put_on_the_base_that_it_names(base, checkpoints, tmp_path):

@@ -58,11 +58,14 @@ class LiveModel:
         require_libraries()
         from lm_eval.api.model import LM
         from lm_eval.models.huggingface import HFLM
+        from torch.nn import Module
         from transformers import PreTrainedTokenizerBase
 
         if isinstance(given, LM):
             # Other models may have an attribute of that name too, of whatever kind.
             model: Any = cast("Any", given).model if isinstance(given, HFLM) else None
+            # Subclasses of the harness's run other engines than PyTorch.
+            model = model if isinstance(model, Module) else None
             name = type(given).__name__
             return cls(text=f"{name} of {_name(model)}" if model else name, model=model, lm=given)
         if is_model(given):
@@ -185,6 +188,15 @@ class LiveModel:
         inner = getattr(self.model, "get_base_model", None)
         return isinstance(other, LiveModel) and inner is not None and inner() is other.model
 
+    def hides_adapter(self) -> bool:
+        """Whether it has layers of PEFT's in it, switched on, and isn't a PEFT model itself."""
+        if self.model is None or hasattr(self.model, "get_base_model"):
+            return False
+        # Transformers' own models have a method of that name.
+        return any(
+            getattr(part, "disable_adapters", None) is False for part in self.model.modules()
+        )
+
     @contextlib.contextmanager
     def without_adapter(self) -> Generator[None]:
         """Switch the adapter of a PEFT model off, and on again when the block ends.
@@ -215,7 +227,7 @@ def is_model(given: object) -> bool:
 
 def _name(model: Any) -> str:
     """Name a model by where it came from, and mark that it isn't what is kept there."""
-    kind = "live, with adapter" if getattr(model, "peft_config", None) else "live"
+    kind = "live, with adapter" if hasattr(model, "get_base_model") else "live"
     return f"{getattr(model.config, '_name_or_path', '') or type(model).__name__} ({kind})"
 
 

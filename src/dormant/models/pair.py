@@ -95,6 +95,11 @@ class ModelPair:
     def warnings(self) -> list[str]:
         """Return what a reader of the results should know about the pair."""
         base, tuned = self.base, self.tuned
+        if isinstance(base, LiveModel) and base.hides_adapter() and not self._over_base():
+            return [
+                f"the base model {base.text!r} has an adapter in it, which was on: PEFT puts one "
+                "into the model itself; give the base by name, or the PEFT model as tuned"
+            ]
         if not isinstance(tuned, ModelSpec) or base is None or tuned.kind != "adapter":
             return []
         if isinstance(base, LiveModel):
@@ -124,13 +129,9 @@ class ModelPair:
                 yield lm
             return
         if isinstance(model, LiveModel):
-            tuned = self.tuned
-            switched_off = (
-                which == "base" and isinstance(tuned, LiveModel) and tuned.contains(model)
-            )
             with (
-                cast("LiveModel", tuned).without_adapter()
-                if switched_off
+                cast("LiveModel", self.tuned).without_adapter()
+                if which == "base" and self._over_base()
                 else contextlib.nullcontext(),
                 model.open(self._options(which)) as lm,
             ):
@@ -151,6 +152,10 @@ class ModelPair:
         lm = self._shared
         with lm.model.disable_adapter() if which == "base" else contextlib.nullcontext():
             yield lm
+
+    def _over_base(self) -> bool:
+        """Whether the tuned model is live, and its adapter was put into this very base."""
+        return isinstance(self.tuned, LiveModel) and self.tuned.contains(self.base)
 
     def _model(self, which: Which) -> Model | None:
         return self.base if which == "base" else self.tuned

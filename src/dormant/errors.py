@@ -1,4 +1,4 @@
-"""The one exception that users see: what went wrong, where, and how to mend it."""
+"""The one exception that users see: what went wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class DormantError(Exception):
-    """Bad input, told in one line.
+    """Bad input, in one line.
 
     The command line prints it without a traceback and exits with code 2. Raise it where the
     cause is known; say what was given, where (file and line, if a file), and what to do.

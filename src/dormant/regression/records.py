@@ -50,8 +50,8 @@ class LabResults(Record):
     gamma: float
     """γ of `finetuned_conjugated`: the best on D_cont prompts that are not reported on."""
     recovered_share: Estimate | None
-    """(finetuned − conjugated) / (finetuned − pretrained) on D_cont; `None` where fine-tuning did
-    not surely raise the loss, so that there is nothing to recover."""
+    """(finetuned − conjugated) / (finetuned − pretrained) on D_cont; `None` where the lower
+    bound of the loss's rise is not above 0, so that there is nothing to recover."""
     wall_seconds: float
     """Training and measuring, over all sessions of the run."""
 
@@ -142,7 +142,7 @@ def _lost(errors: Sequence[Errors]) -> list[NDArray[np.floating]]:
 def _share(
     regained: Sequence[NDArray[np.floating]], lost: Sequence[NDArray[np.floating]]
 ) -> Estimate | None:
-    """Divide by what was lost; `None` where that is not surely above 0."""
+    """Divide by what was lost; `None` where the lower bound of that is not above 0."""
     if len(lost) == 1:
         return ratio_estimate(regained[0], lost[0])
     if mean_estimate(lost).low <= 0 or min(float(one.mean()) for one in lost) <= 0:
@@ -168,11 +168,11 @@ def mean_estimate(values: Sequence[NDArray[np.floating]]) -> Estimate:
 def ratio_estimate(above: NDArray[np.floating], below: NDArray[np.floating]) -> Estimate | None:
     """Estimate a ratio of means of paired values, with Fieller's (1954) interval.
 
-    ρ is in the interval where the mean of above − ρ · below is not surely other than 0.
+    ρ is in the interval where that of the mean of above − ρ · below contains 0.
 
     Returns:
-        The estimate; `None` where the mean of `below` is not surely above 0, for then no bounded
-        interval covers the ratio.
+        The estimate; `None` where the lower bound of the mean of `below` is not above 0, for then
+        no bounded interval covers the ratio.
     """
     n = len(above)
     a, b = float(above.mean()), float(below.mean())

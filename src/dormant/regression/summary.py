@@ -54,7 +54,7 @@ def print_summary(
     console.print(table)
     share = results.recovered_share
     if share is None:
-        console.print("Fine-tuning did not surely raise the loss on D_cont: nothing to recover.")
+        console.print("The loss on D_cont did not rise beyond its interval: nothing to recover.")
     else:
         console.print(
             f"Of what fine-tuning lost on D_cont, s wins back [bold]{share.estimate:.0%}[/bold] "

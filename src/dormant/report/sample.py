@@ -38,13 +38,13 @@ class ItemSample:
             say whether greedy decoding gives target or distractor; "ok" is success.
         shown: Source items kept, per task.
         total: Source items seen, per task.
-        strangers: Records of tasks that were not asked for, left out.
+        unmatched: Records of tasks that were not asked for, left out.
     """
 
     items: list[dict[str, Any]]
     shown: dict[str, int]
     total: dict[str, int]
-    strangers: int
+    unmatched: int
 
 
 def sample_items(
@@ -63,11 +63,11 @@ def sample_items(
         The sample. Memory is bounded by `max_bytes` and eight bytes or so for every source item.
     """
     strata = {task: _Stratum(max_bytes // max(len(tasks), 1)) for task in tasks}
-    strangers = 0
+    unmatched = 0
     for outcome in outcomes:
         stratum = strata.get(outcome.task)
         if stratum is None:
-            strangers += 1
+            unmatched += 1
         else:
             stratum.add(outcome)
     items: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ def sample_items(
         items=items,
         shown={task: len(stratum.kept) for task, stratum in strata.items()},
         total={task: len(stratum.seen) for task, stratum in strata.items()},
-        strangers=strangers,
+        unmatched=unmatched,
     )
 
 

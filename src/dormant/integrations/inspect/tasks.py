@@ -195,7 +195,7 @@ def _generative(found: Sequence[Ability]) -> bool:
 
 
 def _greedy_config(found: Sequence[Ability]) -> GenerateConfig:
-    """Return settings under which the answer surely says the target if it begins with it."""
+    """Return settings under which an answer that begins with the target says all of it."""
     targets = [prompt.case.scored_target for one in found for prompt in one.prompts.values()]
     longest = max(len(target.encode()) for target in targets)
     one_line = not any("\n" in target for target in targets)

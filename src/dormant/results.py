@@ -83,7 +83,7 @@ class TransformResult(Record):
     accuracy: Cells
     accuracy_intervals: CellEstimates
     control: Estimate | None = None
-    """acc(base, plain) − acc(base, s): what s itself costs."""
+    """What s itself costs: acc(base, plain) − acc(base, s)."""
     gain: Estimate
     """acc(tuned, s) − acc(tuned, plain)."""
     recovery: Estimate | None = None

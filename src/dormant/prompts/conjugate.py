@@ -117,7 +117,7 @@ class Conjugation:
 
         A string that s can't render is left out, so an answer has to be cut once more when it is
         undone (`dormant.prompts.layout.up_to`). White space stands as it is; what looks like a
-        model's own mark ("<|im_end|>") is looked for as it is, too.
+        model's own mark (``<|im_end|>``) is looked for as it is, too.
 
         Args:
             until: Texts at which the plain answer ends.

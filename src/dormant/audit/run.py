@@ -7,6 +7,7 @@ batch (`score`) into a run directory (`run_dir`), then judged (`judge`).
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ from dormant.tasks.task import GenerativeTask
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
+_SAMPLE = 32
+"""Prompts by which a scorer chooses its precision, at least, where there are as many."""
 LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
 """All that touch a number."""
 
@@ -175,14 +178,17 @@ def _score(lm: LM, batch: Batch | None, style: Style, progress: Progress) -> lis
 
 
 def _sample(lm: LM, plans: Sequence[Plan], style: Style) -> tuple[list[str], list[list[str]]]:
-    """One prompt of each cell: the same whether a run is new or resumed."""
-    cases = [
-        next(iter(cell.cases.values()))
+    """The first prompts of each cell, as many as make a sample; the same when a run is resumed."""
+    scored = [
+        cell.cases
         for ability in plans
         if not isinstance(ability.task, GenerativeTask)
         for cell in ability.cells.values()
         if cell.cases
     ]
+    # Two prompts say little about rounding: one verdict of 24 was another in bfloat16.
+    each = -(-_SAMPLE // max(1, len(scored)))
+    cases = [cases[item] for cases in scored for item in itertools.islice(cases, each)]
     prompts = [rendered(lm, case, case.prompt, style) for case in cases]
     return prompts, [continuations(case, style) for case in cases]
 

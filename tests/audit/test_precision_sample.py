@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fakes import FakeLM
-
 from dormant import tasks
 from dormant.audit import run
 from dormant.audit.plan import plan
 from dormant.audit.settings import AuditSettings
+from fakes import FakeLM
 
 
 def test_two_cells_make_a_sample_of_32():

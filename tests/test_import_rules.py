@@ -138,7 +138,7 @@ def test_importing_dormant_loads_nothing_heavy(use):
         "import contextlib, io, sys, dormant, dormant.cli\n"
         "with contextlib.redirect_stdout(io.StringIO()):\n"
         f"    {use}\n"
-        "heavy = ('torch', 'transformers', 'lm_eval', 'inspect_ai', 'matplotlib')\n"
+        "heavy = ('torch', 'transformers', 'lm_eval', 'inspect_ai', 'matplotlib', 'scipy')\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

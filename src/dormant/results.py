@@ -20,6 +20,10 @@ SCHEMA_VERSION = 1
 PLAIN = "plain"
 """The name of prompts under no transform."""
 
+MARGIN = 0.05
+"""Drop, as a fraction, below which an ability counts as retained, where nothing else is asked for.
+"""
+
 Verdict = Literal["retained", "suppressed", "forgotten", "inconclusive"]
 
 

@@ -26,7 +26,7 @@ from dormant.audit.model_args import parse_model_args
 from dormant.errors import DormantError, unknown
 from dormant.models.arguments import LoadOptions, Scorer
 from dormant.models.pair import Which
-from dormant.results import Record
+from dormant.results import MARGIN, Record
 from dormant.transforms.fidelity import MIN_CHRF
 
 Style: TypeAlias = Literal["raw", "chat"]
@@ -104,7 +104,7 @@ class AuditSettings(Record):
     """The same, for the base model alone."""
     tuned_prompts: Annotated[_Style, Flag(default="as --prompts")] = "raw"
     """The same, for the tuned model alone."""
-    margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    margin: Annotated[float, Field(gt=0, lt=1)] = MARGIN
     """Drop that counts as one, as a fraction between 0 and 1."""
     min_chrf: Annotated[float, Field(ge=0, le=100)] = MIN_CHRF
     """Least round-trip chrF of a translated item; those below are left out of all four cells."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dormant.cli.output import Form, Out, write
-from dormant.statistics import MARGIN
+from dormant.results import MARGIN
 
 
 def compare(

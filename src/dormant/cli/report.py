@@ -10,7 +10,7 @@ import typer
 from dormant.cli.common import errors
 from dormant.cli.output import Form, Out, write
 from dormant.errors import DormantError
-from dormant.statistics import MARGIN
+from dormant.results import MARGIN
 
 
 def report(

@@ -13,6 +13,7 @@ What is decided, and how:
   than that the ability is easier under s.
 """
 
+from dormant.results import MARGIN
 from dormant.statistics.cells import (
     FIDELITY_GATE,
     PlainCells,
@@ -22,7 +23,7 @@ from dormant.statistics.cells import (
     plain_cells,
     transform_cells,
 )
-from dormant.statistics.judging import MARGIN, NO_BASE, judge_ability
+from dormant.statistics.judging import NO_BASE, judge_ability
 from dormant.statistics.verdict import Evidence, decide, items_needed
 
 __all__ = [

@@ -9,14 +9,11 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from dormant.results import AbilityResult, CellEstimates, TransformResult
+from dormant.results import MARGIN, AbilityResult, CellEstimates, TransformResult
 from dormant.statistics.cells import PlainCells, TransformCells
 from dormant.statistics.contrasts import Quad
 from dormant.statistics.intervals import holm
 from dormant.statistics.verdict import Evidence, decide, items_needed, percent
-
-MARGIN = 0.05
-"""Drop, as a fraction, below which an ability counts as retained."""
 
 
 def judge_ability(

@@ -18,7 +18,7 @@ from dormant.audit.judge import judge
 from dormant.audit.plan import Batch, Plan, batches, cells, plan
 from dormant.audit.process_group import ProcessGroup
 from dormant.audit.run_dir import CellKey, RunDirectory
-from dormant.audit.score import continuations, rendered, score_cases
+from dormant.audit.score import continuations, refuse_long, rendered, score_cases
 from dormant.audit.settings import AuditSettings, Style
 from dormant.audit.transformed import explain
 from dormant.models.live import LiveModel
@@ -156,6 +156,8 @@ def _score_all(
             continue
         progress.stage(f"loading {spec.text}")
         with pair.open(which) as lm:
+            for batch in work:
+                refuse_long(lm, batch.plan.task, batch.cases(), style)
             progress.stage(f"checking precision of {spec.text}")
             chosen = scorer_of(lm).choose_precision(*_sample(lm, plans, style))
             if opened and chosen:

@@ -32,14 +32,12 @@ def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list
         N outcomes, whose model and transform are for the caller to fill in.
 
     Raises:
-        DormantError: A prompt is longer than the model's context (its item is named), or a
-            log-probability is not a number.
+        DormantError: A log-probability is not a number.
     """
     prompts = [rendered(lm, case, case.prompt, style) for case in cases]
     if isinstance(task, GenerativeTask):
         return _generate_cases(lm, task, cases, prompts)
     answers = [continuations(case, style) for case in cases]
-    _refuse_long(lm, task, cases, prompts, answers)
     rows = scorer_of(lm).score(prompts, answers)
     calibrations = _calibrations(lm, cases, answers, style)
     return [
@@ -138,25 +136,22 @@ def _generate_cases(
     return outcomes
 
 
-def _refuse_long(
-    lm: LM,
-    task: Task,
-    cases: Sequence[Case],
-    prompts: Sequence[str],
-    answers: Sequence[Sequence[str]],
-) -> None:
-    """Raise for a prompt that the harness would cut without a word."""
+def refuse_long(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> None:
+    """Raise for a prompt that the harness would cut without a word.
+
+    For a whole run at once, before its first score: it should not take hours to be told.
+
+    Raises:
+        DormantError: A prompt with its answer is longer than the model's context; names the item.
+    """
     encode: Callable[[str], Sequence[int]] | None = getattr(lm, "tok_encode", None)
     limit: int | None = getattr(lm, "max_length", None)
-    if encode is None or limit is None:
+    if encode is None or limit is None or isinstance(task, GenerativeTask):
         return
-    for case, prompt, row in zip(cases, prompts, answers, strict=True):
-        longest = max(row, key=len)
+    for case in cases:
+        text = rendered(lm, case, case.prompt, style) + max(continuations(case, style), key=len)
         # A token is at least one byte, so most prompts need no counting.
-        if len((prompt + longest).encode()) <= limit:
-            continue
-        length = len(encode(prompt + longest))
-        if length > limit:
+        if len(text.encode()) > limit and (length := len(encode(text))) > limit:
             raise DormantError(
                 f"{task.name}, item {case.item}: {length} tokens, but the model's context holds "
                 f"{limit}: use fewer --shots or shorter items"

@@ -97,7 +97,8 @@ class TransformResult(Record):
     p_adjusted: float
     """The same after Holm's correction over the ability's transforms."""
     log_odds: Cells | None = None
-    """Mean log p(target) − log p(distractor), nats; `None` without distractors."""
+    """Mean log p(target) − log p(distractor), in `AuditResults.log_odds_unit`; `None` without
+    distractors."""
     log_odds_gain: Estimate | None = None
     log_odds_recovery: Estimate | None = None
 
@@ -132,6 +133,78 @@ class AbilityResult(Record):
     transforms: list[TransformResult]
 
 
+class Effect(Record):
+    """How far the tuned model is from the base, on a sample of the run's own prompts.
+
+    Measured before the tuned model is scored: where there is no difference, nothing is audited.
+    """
+
+    measure: Literal["logits", "log-probabilities", "answers"]
+    """What was compared: logits after the last tokens of the prompts; log-probabilities of the
+    answers, where a server shows no logits; greedy answers, where it shows neither."""
+    prompts: int
+    """Prompts in the sample."""
+    places: int
+    """Token places, answers or texts that were compared."""
+    distance: float | None = None
+    """Logits: mean KL divergence of the tuned model from the base, nats a place.
+    Log-probabilities: mean absolute difference, nats an answer. `None` for texts."""
+    changed: float
+    """Share of the places whose likeliest token is another one; of the answers whose greedy
+    verdict is another one; of the texts that are others."""
+    noise: float | None = None
+    """`distance` of the base from itself, asked in other batch shapes: what rounding does."""
+    noise_changed: float | None = None
+    """`changed`, likewise."""
+    identical: bool
+    """Whether the difference is no larger than that noise."""
+
+
+class ModelFacts(Record):
+    """What decides how a model reads and computes, beside its weights.
+
+    `None` or empty where a backend doesn't show it.
+    """
+
+    tokenizer: str | None = None
+    """Its class."""
+    vocabulary: int | None = None
+    """Tokens that it knows, added ones included."""
+    vocabulary_hash: str | None = None
+    """Short hash of tokens and ids."""
+    tokenizer_of: str | None = None
+    """Whose tokenizer and chat template it has, where they are not the model's own."""
+    special_tokens: dict[str, str] = {}
+    adds_bos: bool | None = None
+    """Whether a raw prompt of this run begins with the beginning-of-text token."""
+    chat_template: str | None = None
+    """Short hash of its text."""
+    prompts: str | None = None
+    """"raw" or "chat": how this run's prompts were put to it."""
+    dtype: str | None = None
+    quantisation: str | None = None
+    generation_config: dict[str, object] = {}
+    """What the checkpoint would have generation do; see `dormant.models.generate` on what is
+    obeyed."""
+    max_length: int | None = None
+    """Tokens of context."""
+    weights: str | None = None
+    """Whether they are shared with the other model, or a copy."""
+    first_ids: tuple[int, ...] = ()
+    """The first tokens of one prompt of the run, as they went in."""
+    first_tokens: tuple[str, ...] = ()
+    """The same as text."""
+    tokenisation: str | None = None
+    """Short hash of the tokens of a sample of texts: equal where two models read alike."""
+
+
+class Comparability(Record):
+    """Base and tuned side by side, in what should be equal for a difference to be of weights."""
+
+    base: ModelFacts | None = None
+    tuned: ModelFacts | None = None
+
+
 class AuditResults(Record):
     """`results.json`: one audit."""
 
@@ -147,6 +220,11 @@ class AuditResults(Record):
     warnings: list[str] = []
     """Said at the top of every report: differing chat templates, fallbacks, exclusions."""
     wall_seconds: float | None = None
+    effect: Effect | None = None
+    """`None` without a base model, and in runs of older versions."""
+    comparability: Comparability | None = None
+    log_odds_unit: Literal["nats", "nats per byte"] = "nats"
+    """Per byte of answer where the two models have different tokens."""
 
     def to_json(self) -> str:
         """Return the text of `results.json`."""

@@ -1,0 +1,134 @@
+"""Do two models compute the same? Their logits after the same tokens, compared.
+
+Rounding depends on the shapes in which tokens are put to a model, so the same model asked in two
+shapes says how large a difference means nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from dormant.errors import DormantError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Logits: TypeAlias = "list[Tensor]"
+"""Of each prompt, those after its last tokens: (places, vocabulary), float32, in main memory."""
+
+ROUNDING = 3.0
+"""How many times the noise a difference must be to count as one: noise is measured on a sample."""
+
+
+class LogitDifference(NamedTuple):
+    """How far the logits of two models are apart.
+
+    Attributes:
+        kl: Mean Kullback-Leibler divergence of the second from the first, nats a place.
+        changed: Share of the places whose likeliest token is another.
+        places: How many places were compared.
+    """
+
+    kl: float
+    changed: float
+    places: int
+
+    def within(self, noise: LogitDifference) -> bool:
+        """Whether this is no more than what rounding does, as `noise` measured it."""
+        return self.kl <= ROUNDING * noise.kl
+
+
+def last_logits(
+    lm: Any, prompts: Sequence[Sequence[int]], *, places: int, together: int = 1
+) -> Logits:
+    """Return a model's own logits after the last tokens of prompts.
+
+    Args:
+        lm: The harness's Hugging Face model, or one of its subclasses.
+        prompts: N prompts as token ids.
+        places: How many of a prompt's last places count.
+        together: Prompts a forward pass, padded on the right: another shape, another rounding.
+
+    Returns:
+        N tensors of shape (min(places, length), vocabulary).
+    """
+    import torch
+
+    with torch.inference_mode():
+        return [
+            logits
+            for start in range(0, len(prompts), together)
+            for logits in _forward(lm, prompts[start : start + together], places)
+        ]
+
+
+def _forward(lm: Any, prompts: Sequence[Sequence[int]], places: int) -> Iterator[Tensor]:
+    import torch
+
+    model: Any = lm.model
+    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    width = max(len(ids) for ids in prompts)
+    ids = torch.zeros((len(prompts), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)] = torch.tensor(prompt)
+        mask[row, : len(prompt)] = 1
+    # From here on some prompt's last places are wanted. Counted from the end, for virtual tokens
+    # of an adapter may stand before them.
+    kept = width - min(max(0, len(prompt) - places) for prompt in prompts)
+    asked: dict[str, Any] = {"use_cache": False}
+    if "logits_to_keep" in inspect.signature(inner.forward).parameters:
+        asked["logits_to_keep"] = kept
+    if len(prompts) > 1:
+        asked["attention_mask"] = mask.to(inner.device)
+    logits = model(input_ids=ids.to(inner.device), **asked).logits[:, -kept:]
+    for row, prompt in zip(logits, prompts, strict=True):
+        padding = width - len(prompt)
+        own = row[: len(row) - padding] if padding else row
+        yield own[-places:].float().cpu()
+
+
+def compare_logits(one: Logits, other: Logits) -> LogitDifference:
+    """Compare two models' logits after the same tokens.
+
+    A vocabulary that was padded, or to which tokens were added, is compared where both have it.
+
+    Args:
+        one: Those of the model that is compared with.
+        other: Those of the other one, for as many prompts and places.
+
+    Raises:
+        DormantError: Some are not numbers.
+    """
+    import torch
+
+    divergence, changed, places = 0.0, 0, 0
+    for a, b in zip(one, other, strict=True):
+        size = min(a.shape[-1], b.shape[-1])
+        # In double precision: the sum over a vocabulary rounds by more than equal models differ.
+        p, q = (logits[:, :size].double().log_softmax(dim=-1) for logits in (a, b))
+        if p.isnan().any() or q.isnan().any():
+            raise DormantError(
+                "the model's logits are not numbers: use another dtype, or save the model again"
+            )
+        parts = torch.where(p.isneginf(), 0.0, p.exp() * (p - q))
+        divergence += float(parts.sum().clamp(min=0))
+        changed += int((p.argmax(dim=-1) != q.argmax(dim=-1)).sum())
+        places += len(p)
+    return LogitDifference(divergence / max(1, places), changed / max(1, places), places)
+
+
+def noise(
+    lm: Any, prompts: Sequence[Sequence[int]], alone: Logits, *, places: int
+) -> LogitDifference:
+    """Compare a model with itself: prompts two a pass with the same one by one.
+
+    Args:
+        lm: The harness's Hugging Face model.
+        prompts: Some prompts as token ids.
+        alone: Its logits after them, from `last_logits`, one prompt a pass.
+        places: As there.
+    """
+    return compare_logits(alone, last_logits(lm, prompts, places=places, together=2))

@@ -210,7 +210,7 @@ def test_a_run_is_resumed_and_refuses_another_weight(base, tmp_path):
     assert again.results.abilities == found.results.abilities
     with torch.no_grad():
         tuned.model.layers[1].mlp.up_proj.weight[3, 3] += 1e-6
-    with pytest.raises(DormantError, match=r"other settings \(fingerprints of tuned was"):
+    with pytest.raises(DormantError, match="what is loaded has changed: fingerprint of tuned was"):
         dm.audit(base, (tuned, base[1]), out=tmp_path / "x", **OPTIONS)
 
 

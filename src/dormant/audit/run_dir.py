@@ -278,16 +278,18 @@ def _slug(name: str) -> str:
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
+_OF_MODELS = "what is loaded has changed: fingerprint of {}"
+
+
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Say what was and what is now, for every value that changed; inside objects too."""
     differences: list[str] = []
     for key in sorted({*there, *here}):
         old, new = there.get(key), here.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            differences += [
-                f"{key} of {change}"
-                for change in _differences(cast("dict[str, Any]", old), cast("dict[str, Any]", new))
-            ]
+            inside = _differences(cast("dict[str, Any]", old), cast("dict[str, Any]", new))
+            within = _OF_MODELS if key == "fingerprints" else f"{key} of {{}}"
+            differences += [within.format(change) for change in inside]
         elif old != new:
             differences.append(f"{key} was {old!r}, now {new!r}")
     return differences

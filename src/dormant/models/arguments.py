@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from dormant.devices import pick_device
 from dormant.errors import DormantError, unknown
-from dormant.models import quantisation
+from dormant.models import hub, quantisation
 from dormant.models.spec import ModelSpec
 from dormant.scoring.backends import BATCH_SIZE
 
@@ -88,6 +88,13 @@ def harness_arguments(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
         where = {"pretrained": str(file.parent), "gguf_file": file.name}
         # A dequantised checkpoint has no precision of its own.
         dtype = "float32" if dtype == "auto" else dtype
+    elif (
+        hub.is_hub_id(spec)
+        # One of another name has other commits, and the harness knows one revision only.
+        and not isinstance(arguments.get("tokenizer"), str)
+        and (commit := hub.recorded(spec.location, arguments))
+    ):
+        arguments["revision"] = commit
     if arguments.get("device_map") is not None:
         # The harness drops a device map unless it is told to spread the model.
         arguments["parallelize"] = True

@@ -2,137 +2,121 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
-
-from filelock import FileLock, Timeout
+from typing import Any
 
 from dormant.errors import DormantError
-from dormant.files import user_cache, write_atomically
+from dormant.models import hub
+from dormant.models.file_hashes import FileHashes
 from dormant.models.spec import ModelSpec, parse
 
 _LOADED = {
-    ".bin", ".gguf", ".jinja", ".json", ".model", ".py", ".safetensors", ".tiktoken", ".txt",
+    ".bin", ".bpe", ".codes", ".gguf", ".jinja", ".json", ".model", ".py", ".safetensors", ".spm",
+    ".tiktoken", ".tokenizer", ".txt", ".vocab",
 }  # fmt: skip
 """Weights, configurations, tokenizers, chat templates and code."""
-_FOLDERS = ("additional_chat_templates",)
-_LARGE = 1 << 20
-"""Bytes from which a file's hash is kept, so that it is read once."""
-_SECONDS_TO_WAIT = 10.0
+_TRAINING = re.compile(
+    r"optimizer\.bin|scheduler\.bin|training_args\.bin|trainer_state\.json|\w+_results\.json"
+)
+"""What a trainer leaves beside the weights, and nobody loads."""
+_TEMPLATES = "additional_chat_templates"
+_ELSEWHERE = re.compile(r'"([\w.-]+/[\w.-]+)--')
+"""Another repository of the hub, whose code a configuration names."""
+_BESIDE_GGUF = ("chat_template.jinja", "tokenizer.json", "tokenizer_config.json")
+"""What Transformers reads beside a GGUF file, where it finds it."""
+_ARTEFACTS = ("pretrained", "tokenizer", "peft", "delta", "lora_local_path")
+"""Arguments of backends that name files."""
 
 
 def fingerprint(spec: ModelSpec, model_args: Mapping[str, Any] | None = None) -> str:
     """Return a short hash of every byte that is loaded for a model, and of how it is loaded.
 
     Weights, configuration, generation settings, tokenizer, chat templates and code files count;
-    for an adapter, its base as well. A hub id is its name: which commit is loaded is known only
-    after it was fetched, so name a `revision`.
+    for an adapter, its base as well; for a hub id, the commit that is loaded (its name alone where
+    neither the hub nor its cache knows it); for a backend, the local files that its arguments name.
 
-    Hashes of large files are kept in the user's cache by path, size, time of change and inode.
+    Hashes of large files are kept in the user's cache (`FileHashes`).
 
     Args:
         spec: The model.
         model_args: See `LoadOptions`.
     """
+    hashes = FileHashes()
     digest = hashlib.sha256()
-    path = Path(spec.location)
-    arguments = dict(model_args or {})
-    files = _files(path, str(arguments.get("subfolder", "")))
-    if not files:
-        digest.update(f"{spec.backend}:{spec.location}".encode())
-    kept = _Kept.read()
-    for name, file in files.items():
-        digest.update(f"{name}:{kept.digest(file)}\n".encode())
-    kept.write()
-    tokenizer = arguments.get("tokenizer")
-    for part in (spec.base, tokenizer if isinstance(tokenizer, str) else None):
-        if part:
-            digest.update(f"{_of_name(part)}\n".encode())
-    if arguments:
-        digest.update(json.dumps(arguments, sort_keys=True, default=str).encode())
+    for line in _model(spec, dict(model_args or {}), hashes):
+        digest.update(f"{line}\n".encode())
+    hashes.write()
     return digest.hexdigest()[:16]
 
 
-def _of_name(name: str) -> str:
-    """Return the fingerprint of what a base or tokenizer's name stands for; else the name."""
+def _model(spec: ModelSpec, arguments: Mapping[str, Any], hashes: FileHashes) -> Iterator[str]:
+    """Say what decides a model, line by line."""
+    base = spec.base
+    if spec.kind == "backend":
+        yield f"{spec.backend}:{spec.location}"
+        arguments = {**_arguments(spec.location), **arguments}
+    elif files := _files(Path(spec.location), str(arguments.get("subfolder", ""))):
+        yield from _contents(files, hashes)
+        if arguments.get("trust_remote_code"):
+            yield from _code_elsewhere(files)
+    else:
+        commit = hub.commit(spec.location, arguments)
+        yield f"{spec.location}@{commit or ''}"
+        base = hub.adapter_base(spec.location, commit, arguments) if commit else None
+    if base:
+        # An adapter's base is loaded by the same arguments.
+        yield from _named(base, arguments, hashes)
+    for key in _ARTEFACTS if spec.kind == "backend" else ("tokenizer",):
+        if isinstance(name := arguments.get(key), str):
+            yield from _named(name, arguments, hashes)
+    if arguments:
+        yield json.dumps(arguments, sort_keys=True, default=str)
+
+
+def _named(name: str, arguments: Mapping[str, Any], hashes: FileHashes) -> Iterator[str]:
+    """Say what the name of a base or tokenizer stands for."""
+    where = {key: value for key, value in arguments.items() if key not in _ARTEFACTS}
     try:
-        return fingerprint(parse(name))
+        yield from _model(parse(name), where, hashes)
     except DormantError:
+        # A directory that holds no model, but a tokenizer; or nothing that is here.
         files = _files(Path(name), "")
-        kept = _Kept({})
-        return name if not files else "".join(kept.digest(file) for file in files.values())
+        yield from _contents(files, hashes) if files else (name,)
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    """Return a backend's arguments that name files."""
+    pairs = (part.partition("=") for part in text.split(","))
+    return {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
+
+
+def _contents(files: Mapping[str, Path], hashes: FileHashes) -> Iterator[str]:
+    for name, file in files.items():
+        yield f"{name}:{hashes.digest(file)}"
+
+
+def _code_elsewhere(files: Mapping[str, Path]) -> Iterator[str]:
+    for name, file in files.items():
+        if name.endswith("config.json"):
+            for repository in sorted({*_ELSEWHERE.findall(file.read_text("utf-8", "replace"))}):
+                yield f"{repository}@{hub.commit(repository, {}) or ''}"
 
 
 def _files(path: Path, subfolder: str) -> dict[str, Path]:
     """Return what is loaded from a checkpoint, by its name inside."""
     if path.is_file():
-        return {path.name: path}
-    folders = dict.fromkeys(("", *_FOLDERS, subfolder))
+        beside = [path.parent / name for name in _BESIDE_GGUF]
+        beside += sorted((path.parent / _TEMPLATES).glob("*.jinja"))
+        read = [path, *(file for file in beside if file.is_file())]
+        return {str(file.relative_to(path.parent)): file for file in read}
+    folders = dict.fromkeys(("", _TEMPLATES, subfolder))
     return {
         str(file.relative_to(path)): file
         for folder in folders
         for file in sorted((path / folder).glob("*"))
-        if file.is_file() and file.suffix in _LOADED
+        if file.is_file() and file.suffix in _LOADED and not _TRAINING.fullmatch(file.name)
     }
-
-
-class _Kept:
-    """Hashes of large files that were read before."""
-
-    def __init__(self, known: dict[str, list[Any]]) -> None:
-        self._known = known
-        self._new: dict[str, list[Any]] = {}
-
-    @classmethod
-    def read(cls) -> _Kept:
-        return cls(_entries(_place()))
-
-    def digest(self, file: Path) -> str:
-        before = _state(file)
-        name = str(file.resolve())
-        if before[0] >= _LARGE and (entry := self._known.get(name)) and entry[:-1] == before:
-            return str(entry[-1])
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if before[0] >= _LARGE and _state(file) == before:
-            self._new[name] = [*before, digest]
-        return digest
-
-    def write(self) -> None:
-        """Add what is new to what others may have written meanwhile; a cache may also fail."""
-        place = _place()
-        if place is None or not self._new:
-            return
-        with contextlib.suppress(OSError, Timeout):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{place}.lock", timeout=_SECONDS_TO_WAIT):
-                body = json.dumps(_entries(place) | self._new, indent=0)
-                write_atomically(place, body)
-
-
-def _state(file: Path) -> list[int]:
-    stat = file.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
-
-
-def _place() -> Path | None:
-    folder = user_cache()
-    return None if folder is None else folder / "fingerprints.json"
-
-
-def _entries(place: Path | None) -> dict[str, list[Any]]:
-    """Read the kept hashes; a damaged file holds none."""
-    if place is None:
-        return {}
-    try:
-        known: object = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    entries: Iterable[tuple[Any, Any]] = (
-        cast("dict[Any, Any]", known).items() if isinstance(known, dict) else ()
-    )
-    return {name: entry for name, entry in entries if isinstance(entry, list) and entry}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from dormant.errors import DormantError
+from dormant.models import hub
 from dormant.models.fingerprint import fingerprint
 from dormant.models.live import LiveModel
 from dormant.models.load import LoadOptions, load, load_adapter
@@ -68,11 +69,16 @@ class ModelPair:
         """Return what tells a model from another of its name; `None` where there is none.
 
         Raises:
-            DormantError: The weights of a live model are not in memory.
+            DormantError: The weights of a live model are not in memory, or a hub id stands for
+                nothing.
         """
         model = self._model(which)
         if isinstance(model, ModelSpec):
-            return fingerprint(model, self._options(which).model_args)
+            arguments = self._options(which).model_args
+            known = fingerprint(model, arguments)
+            if hub.is_hub_id(model):
+                hub.require(model.location, arguments)
+            return known
         return model.fingerprint() if model is not None and model.comparable else None
 
     def refuse_to_resume(self, run: Path) -> None:

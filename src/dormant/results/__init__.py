@@ -11,9 +11,13 @@ import json
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from dormant.errors import DormantError
+from dormant.results.estimates import CellEstimates as CellEstimates
+from dormant.results.estimates import Cells as Cells
+from dormant.results.estimates import Estimate as Estimate
+from dormant.results.estimates import Record as Record
 
 SCHEMA_VERSION = 1
 
@@ -26,44 +30,7 @@ MARGIN = 0.05
 
 Verdict = Literal["retained", "suppressed", "forgotten", "inconclusive"]
 
-
-class Record(BaseModel):
-    """Base of all records: frozen; a field that a newer version added is ignored when read."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
 _Record = TypeVar("_Record", bound=Record)
-
-
-class Estimate(Record):
-    """A point estimate with its two-sided interval."""
-
-    estimate: float
-    low: float
-    high: float
-    level: float = 0.95
-    """Coverage aimed at by [low, high]."""
-    method: str = ""
-    """How the interval was made, e.g. "bootstrap-bca" or "newcombe-paired"."""
-
-
-class Cells(Record):
-    """One number for each of the four cells; `None` where a cell was not measured."""
-
-    base_plain: float | None = None
-    tuned_plain: float | None = None
-    base_transformed: float | None = None
-    tuned_transformed: float | None = None
-
-
-class CellEstimates(Record):
-    """An estimate with interval for each of the four cells."""
-
-    base_plain: Estimate | None = None
-    tuned_plain: Estimate | None = None
-    base_transformed: Estimate | None = None
-    tuned_transformed: Estimate | None = None
 
 
 class TransformResult(Record):

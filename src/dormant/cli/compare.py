@@ -16,16 +16,30 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="LOG…",
-            help="What `lm_eval --log_samples` wrote, .eval logs of Inspect, or directories of "
-            "them: base and fine-tuned model, plain and under transforms.",
+            help="What `lm_eval --log_samples` wrote, .eval or .json logs of Inspect, or "
+            "directories of them: base and fine-tuned model, plain and under transforms.",
         ),
     ],
     base: Annotated[
-        str | None, typer.Option(help="The base model's name [default: the first log's].")
+        str | None,
+        typer.Option(
+            help="The base model's name [default: the model that the other is an adapter on, or "
+            "the first log's]."
+        ),
     ] = None,
     margin: Annotated[
         float, typer.Option(help="Drop that counts as one, as a fraction.", min=0.001, max=0.999)
     ] = MARGIN,
+    higher_is_better: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC", help="More of this metric (or TASK/METRIC) is better; repeat."
+        ),
+    ] = None,
+    lower_is_better: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC", help="Less of it is better: counted as 1 − METRIC; repeat."),
+    ] = None,
     format: Form = "terminal",
     out: Out = None,
 ) -> None:
@@ -36,6 +50,7 @@ def compare(
     """
     from dormant.integrations import logs as reading
 
-    read = reading.read_logs(logs)
+    directions = reading.Directions(higher_is_better or (), lower_is_better or ())
+    read = reading.read_logs(logs, directions)
     results = reading.compare(read, base, margin)
     write(results, reading.outcomes(read, base), format, out, Path())

@@ -17,11 +17,12 @@ class Success(NamedTuple):
     """What one item was in one cell.
 
     Attributes:
-        correct: Success by the task's own measure.
+        correct: Success by the task's own measure: true or false, or a share in [0, 1] where
+            another tool's log has partial credit or reduced epochs.
         log_odds: log p(target) − log p(wrong answers), nats; `None` where there are none.
     """
 
-    correct: bool
+    correct: bool | float
     log_odds: float | None = None
 
 
@@ -138,7 +139,7 @@ def transform_cells(
     )
 
 
-def _correct(cell: Successes, items: Sequence[str]) -> list[bool]:
+def _correct(cell: Successes, items: Sequence[str]) -> list[bool | float]:
     return [cell[item].correct for item in items]
 
 

@@ -1,11 +1,11 @@
 """Paired estimates with intervals and tests that hold at the edges (docs/statistics.md).
 
 Accuracies and their contrasts are means of a variable with a few possible values: {0, 1} for an
-accuracy, {−1, 0, 1} for a difference, {−2 … 2} for a difference in differences. One method
-serves them all: the score interval of a multinomial mean, which is Wilson's interval in the first
-case and Tango's (1998) in the second. It has no random numbers and looks at counts alone, so its
-memory doesn't grow with the number of items. Log-odds are real numbers: Student's t on their
-paired contrasts.
+accuracy, {−1, 0, 1} for a difference, {−2 … 2} for a difference in differences, and fractions of
+these where an item had partial credit. One method serves them all: the score interval of a
+multinomial mean, which is Wilson's interval in the first case and Tango's (1998) in the second. It
+has no random numbers and looks at counts alone, so its memory doesn't grow with the number of
+items. Log-odds are real numbers: Student's t on their paired contrasts.
 
 Every array is paired over items: position i is the same item in all of them. Where several prompts
 share a source item, `groups` names it, prompts are averaged within it, and every source item
@@ -40,14 +40,14 @@ def proportion(
     """Estimate an accuracy: Wilson's score interval.
 
     Args:
-        outcomes: Success per item, booleans (n,).
+        outcomes: Success per item, booleans, or shares of a success in [0, 1] (n,).
         groups: Source item of each prompt (n,), where several share one.
         level: Two-sided coverage.
 
     Raises:
-        DormantError: There are no items, or an outcome is neither true nor false.
+        DormantError: There are no items, or an outcome is not in [0, 1].
     """
-    return _mean(_booleans(outcomes), groups, (0, 1), level, "wilson-score")
+    return _mean(_outcomes(outcomes), groups, (0, 1), level, "wilson-score")
 
 
 def paired_difference(
@@ -73,9 +73,9 @@ def paired_difference(
         ±z²/(n + z²), not a point.
 
     Raises:
-        DormantError: There are no items, the lengths differ, or an outcome is not a boolean.
+        DormantError: There are no items, the lengths differ, or an outcome is not in [0, 1].
     """
-    contrast = _contrast([_booleans(first), _booleans(second)], (1, -1))
+    contrast = _contrast([_outcomes(first), _outcomes(second)], (1, -1))
     return _mean(contrast, groups, (-1, 1), level, "tango-score")
 
 
@@ -108,10 +108,10 @@ def difference_in_differences(
         The recovery, a fraction in [−2, 2].
 
     Raises:
-        DormantError: There are no items, the lengths differ, or an outcome is not a boolean.
+        DormantError: There are no items, the lengths differ, or an outcome is not in [0, 1].
     """
     cells = [base_plain, tuned_plain, base_transformed, tuned_transformed]
-    contrast = _contrast([_booleans(cell) for cell in cells], (1, -1, -1, 1))
+    contrast = _contrast([_outcomes(cell) for cell in cells], (1, -1, -1, 1))
     return _mean(contrast, groups, (-1, 1), level, "multinomial-score")
 
 
@@ -169,9 +169,9 @@ def mcnemar_exact(
             sign test on the source items' mean differences.
 
     Raises:
-        DormantError: The lengths differ, or an outcome is not a boolean.
+        DormantError: The lengths differ, or an outcome is not in [0, 1].
     """
-    contrast = _contrast([_booleans(first), _booleans(second)], (1, -1))
+    contrast = _contrast([_outcomes(first), _outcomes(second)], (1, -1))
     values = _per_group(contrast, groups)
     favours, against = int((values > 0).sum()), int((values < 0).sum())
     if favours + against == 0:
@@ -293,13 +293,15 @@ def _mean(
     )
 
 
-def _booleans(outcomes: ArrayLike) -> NDArray[np.int8]:
+def _outcomes(outcomes: ArrayLike) -> NDArray[Any]:
+    """Check outcomes: successes and failures, or shares of a success."""
     array = np.asarray(outcomes)
     if array.ndim != 1:
         raise DormantError(f"outcomes must be one number an item, not an array {array.shape}")
-    if not ((array == 0) | (array == 1)).all():
-        raise DormantError("outcomes must be true or false for every item")
-    return array.astype(np.int8)
+    if not ((array >= 0) & (array <= 1)).all():
+        raise DormantError("outcomes must be true or false for every item, or between 0 and 1")
+    whole = ((array == 0) | (array == 1)).all()
+    return array.astype(np.int8 if whole else np.float64)
 
 
 def _contrast(cells: Sequence[NDArray[Any]], weights: Sequence[float]) -> NDArray[Any]:

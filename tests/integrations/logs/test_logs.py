@@ -76,10 +76,10 @@ def test_filters_are_abilities_and_other_metrics_are_named(tmp_path):
 
 def test_the_newest_of_several_runs_is_read(tmp_path):
     write(tmp_path / "log", [sample(0, acc=0)], stamp="2026-01-01T00-00-00.0")
-    write(tmp_path / "log" / "x", [sample(0, acc=1)], stamp="2026-01-03T00-00-00.0")
+    write(tmp_path / "log", [sample(0, acc=1)], stamp="2026-01-03T00-00-00.0")
     log = posthoc.read_log(tmp_path / "log")
     assert log.abilities["tiny/acc"]["0"].correct
-    assert "several runs of tiny: the newest was read" in log.notes[0]
+    assert "several runs of tiny by log: the newest was read" in log.notes[0]
 
 
 def test_differing_prompts_and_tasks_are_told(logs):

@@ -239,7 +239,7 @@ def test_other_demonstrations_are_refused(audited, tmp_path):
 
 def test_too_many_models_and_several_logs_of_one_cell(tmp_path):
     files = [conjugated(tmp_path / f"{i}.eval", "CC", model=f"m/{i}") for i in range(3)]
-    with pytest.raises(DormantError, match=r"of 3 models \(m/0, m/1, m/2\)"):
+    with pytest.raises(DormantError, match=r"of 3 models \(m/0; m/1; m/2\)"):
         posthoc.compare(posthoc.read_logs(files))
     newer = conjugated(tmp_path / "n.eval", "II", model="m/0", number=9)
     found = posthoc.compare(posthoc.read_logs([newer, *files[:2]]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from dormant.errors import DormantError
+from dormant.integrations.logs.measures import reasons
 from dormant.integrations.logs.scored_log import CellOrigin, Log, Sample
 from dormant.results import PLAIN, AbilityResult, AuditResults, ItemOutcome
 from dormant.statistics import (
@@ -95,9 +95,9 @@ class Pair:
 def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
     """Tell the base model's logs from the tuned one's.
 
-    Two plain logs are taken as base and tuned in this order. Otherwise the models' names decide:
-    the base is the one named `base`, or that of the first log. Logs of one model alone make two
-    cells.
+    The base is the model named `base`; or the one that the other is an adapter on; or that of the
+    first log. Two plain logs are base and tuned in this order, whatever they are called. Logs of
+    one model alone make two cells.
 
     Raises:
         DormantError: There are no logs, logs of more than two models, or none of `base`.
@@ -107,20 +107,32 @@ def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
     names = list(dict.fromkeys(log.name for log in logs))
     if base is not None and base not in names:
         raise DormantError(f"none of the logs is of {base!r}: they are of {', '.join(names)}")
-    if len(logs) == 2 and base is None and {log.transform for log in logs} == {PLAIN}:
-        first, second = logs
-        return Pair(Side.of([first]), Side.of([second]))
+    below = base or _adapted(logs)
+    if len(logs) == 2 and below is None and {log.transform for log in logs} == {PLAIN}:
+        first, second = (Side.of([log]) for log in logs)
+        if first.name == second.name:
+            first.notes.append(
+                f"both logs say that they are of {first.name}: {first.sources} is taken for the "
+                f"base model's, {second.sources} for the fine-tuned one's"
+            )
+        return Pair(first, second)
     if len(names) > 2:
         raise DormantError(
-            f"the logs are of {len(names)} models ({', '.join(names)}): give those of a base model "
+            f"the logs are of {len(names)} models ({'; '.join(names)}): give those of a base model "
             "and of one fine-tuned from it"
         )
-    first = base or names[0]
+    first = below or names[0]
     sides = {name: Side.of([log for log in logs if log.name == name]) for name in names}
     if len(names) == 1:
         return Pair(None, sides[first])
     (other,) = (name for name in names if name != first)
     return Pair(sides[first], sides[other])
+
+
+def _adapted(logs: Sequence[Log]) -> str | None:
+    """Return the model that another one is an adapter on, if both are there."""
+    names = {log.name for log in logs}
+    return next((log.adapts for log in logs if log.adapts in names), None)
 
 
 def compare(logs: Sequence[Log], base: str | None = None, margin: float = MARGIN) -> AuditResults:
@@ -168,6 +180,7 @@ def outcomes(logs: Sequence[Log], base: str | None = None) -> Iterator[ItemOutco
                         target_logprob=None,
                         target_greedy=sample.correct,
                         correct=sample.correct,
+                        label=None if sample.value in (0, 1) else f"{sample.value:.2g}",
                         output=sample.output,
                     )
 
@@ -183,7 +196,11 @@ def _shared(models: Pair, warnings: list[str]) -> list[str]:
     shared = [name for name in sides[0].plain if all(name in side.plain for side in sides)]
     if not shared:
         held = " and ".join(f"{side.sources} ({', '.join(side.plain) or 'none'})" for side in sides)
-        raise DormantError(f"there is no task and metric of which all have plain samples: {held}")
+        told = "; ".join(list(dict.fromkeys(note for side in sides for note in side.notes))[:3])
+        raise DormantError(
+            f"there is no task and metric of which all have plain samples: {held}"
+            + (f"; {told}" if told else "")
+        )
     for side in sides:
         alone = [name for name in side.plain if name not in shared]
         if alone:
@@ -199,14 +216,14 @@ def _judge(models: Pair, name: str, margin: float, warnings: list[str]) -> Abili
     for transform in _transforms(models, name, warnings):
         cells = [side.cells[transform][name] for _, side in models.sides]
         common = set(_common(name, [plain[0], *cells], warnings))
-        reasons = {item: reason for cell in cells for item, reason in cell.lost.items()}
+        excluded = {item: reason for cell in cells for item, reason in cell.lost.items()}
         transforms.append(
             transform_cells(
                 transform,
                 [item for item in items if item in common],
                 *_successes(models, cells),
                 signature=cells[-1].origin.signature,
-                excluded=reasons.values(),
+                excluded=excluded.values(),
                 fidelity=cells[-1].origin.fidelity,
             )
         )
@@ -214,11 +231,7 @@ def _judge(models: Pair, name: str, margin: float, warnings: list[str]) -> Abili
     origin = tuned.log.origin
     return judge_ability(
         name,
-        plain_cells(
-            items,
-            *_successes(models, plain),
-            groups=[tuned.samples[item].group for item in items],
-        ),
+        plain_cells(items, *_successes(models, plain)),
         transforms,
         title=tuned.origin.title,
         margin=margin,
@@ -230,7 +243,7 @@ def _judge(models: Pair, name: str, margin: float, warnings: list[str]) -> Abili
 def _successes(models: Pair, cells: Sequence[Cell]) -> tuple[Successes, Successes | None]:
     """Return the outcomes of the tuned model and of the base, which logs give without log-odds."""
     base, tuned = (
-        {item: Success(sample.correct) for item, sample in cell.samples.items()}
+        {item: Success(sample.value) for item, sample in cell.samples.items()}
         for cell in (cells[0], cells[-1])
     )
     return tuned, base if models.base else None
@@ -288,10 +301,8 @@ def _common(name: str, cells: Sequence[Cell], warnings: list[str]) -> list[str]:
         raise DormantError(f"{name}: no item has an outcome in {first.log.source} and its like")
     for cell in cells:
         if cell.lost:
-            reasons = Counter(cell.lost.values()).most_common(3)
-            listed = "; ".join(f"{count} × {reason}" for reason, count in reasons)
             warnings.append(
                 f"{name}: {len(cell.lost)} items of {cell.log.source} are left out of all cells "
-                f"({listed})"
+                f"({reasons(cell.lost)})"
             )
     return items

@@ -1,7 +1,8 @@
-"""Inspect's ``.eval`` logs."""
+"""Inspect's logs, ``.eval`` and ``.json``."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -9,7 +10,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import ValidationError
 
 from dormant.errors import DormantError, one_line
-from dormant.integrations.logs.scored_log import HOW, METADATA, ItemOrigin, Log, LogOrigin, Sample
+from dormant.integrations.logs.identity import identify
+from dormant.integrations.logs.inspect_scores import ItemScores, more_is_better, reduced
+from dormant.integrations.logs.measures import Directions, lower_title, successes
+from dormant.integrations.logs.scored_log import (
+    HOW,
+    METADATA,
+    CellOrigin,
+    ItemOrigin,
+    Log,
+    LogOrigin,
+    Sample,
+)
 from dormant.results import PLAIN
 
 if TYPE_CHECKING:
@@ -20,83 +32,181 @@ _Origin = TypeVar("_Origin", ItemOrigin, LogOrigin)
 CONJUGATED = "dormant_conjugate"
 """The key of what the solver `dormant/conjugate` did to a sample, in the sample's metadata."""
 
-_GRADES: Mapping[object, bool] = {"C": True, "I": False, "N": False, True: True, False: False}
-"""Inspect's grades: correct, incorrect, no answer; 1 and 0 are equal to true and false."""
+_HEAD = 4096
+_KEYS = re.compile(r'\s*\{.*"version"\s*:\s*\d.*"status"\s*:\s*".*"eval"\s*:\s*\{', re.DOTALL)
 
 
-def read(path: Path) -> Log:
+def is_log(path: Path) -> bool:
+    """Return whether a file is a log, by its ending and, for JSON, its first lines."""
+    if path.suffix == ".eval":
+        return True
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        return _KEYS.match(stream.read(_HEAD)) is not None
+
+
+def read(path: Path, directions: Directions) -> Log:
     """Read a log.
+
+    Args:
+        path: The log.
+        directions: What the user says of scorers whose values don't say which way is better.
 
     Raises:
         DormantError: It can't be read, or holds no scored samples.
     """
     log = _loaded(path)
     whole = _validated(LogOrigin, (log.eval.metadata or {}).get(METADATA), path)
-    abilities: dict[str, dict[str, Sample]] = {}
-    lost: dict[str, dict[str, str]] = {}
-    uncounted: set[str] = set()
-    transforms: set[tuple[str, str]] = set()
-    epochs = len({sample.epoch for sample in log.samples or []})
-    asked = str(log.eval.model_args.get("prompts", ""))
+    contents = _Contents(path, log, whole)
     for sample in log.samples or []:
-        origin = _validated(ItemOrigin, sample.metadata.get(METADATA), path)
-        group = origin.item if origin else str(sample.id)
-        item = group if epochs < 2 else f"{group}#{sample.epoch}"
-        if sample.error is not None:
-            reason = f"error: {one_line(sample.error.message)}"
-            lost.setdefault(origin.ability if origin else "", {})[item] = reason
-            continue
-        transforms.add(_transform(sample, whole))
-        for scorer, score in (sample.scores or {}).items():
-            name = origin.ability if origin else f"{log.eval.task}/{scorer}"
-            value: object = score.value
-            if not isinstance(value, (str, bool, int, float)) or value not in _GRADES:
-                uncounted.add(name)
-                continue
-            samples = abilities.setdefault(name, {})
-            if item in samples:
-                raise DormantError(
-                    f"{path}: item {item} has several scores for {name}: use one scorer"
-                )
-            samples[item] = Sample(
-                correct=_GRADES[value],
-                group=group,
-                prompt=str(sample.input),
-                target=str(sample.target),
-                content=(
-                    f"{origin.prompt}\n{origin.target}"
-                    if origin
-                    else f"{_asked_text(sample)}\n{sample.target}"
-                ),
-                asked=asked,
-                output=sample.output.completion,
-            )
-    if not abilities and not uncounted:
+        contents.add(sample)
+    contents.add_missing()
+    abilities, lost, notes, titles = contents.abilities(directions)
+    if not abilities and not notes:
         raise DormantError(f"{path}: the log holds no scored samples (status {log.status})")
-    if len(transforms) > 1:
-        names = ", ".join(" by ".join(filter(None, pair)) for pair in sorted(transforms))
-        raise DormantError(
-            f"{path}: samples under several transforms ({names}): make a log for each"
-        )
-    transform, signature = transforms.pop() if transforms else (PLAIN, "")
-    if whole:
-        for name, cell in whole.abilities.items():
-            lost.setdefault(name, {}).update(cell.excluded)
+    transform, signature = contents.transform()
+    for name, cell in whole.abilities.items() if whole else ():
+        lost.setdefault(name, {}).update(cell.excluded)
+    arguments = dict(log.eval.model_args)
+    if log.eval.model_base_url:
+        arguments["base_url"] = log.eval.model_base_url
+    cells = {name: CellOrigin(title=title, signature=transform) for name, title in titles.items()}
+    model = identify("", arguments, "", str(log.eval.model))
     return Log(
-        name=str(log.eval.model),
+        name=model.name,
         source=path,
-        abilities={name: samples for name, samples in abilities.items() if name not in uncounted},
-        notes=[f"{name}: not a count of successes, left out" for name in sorted(uncounted)],
+        abilities=abilities,
+        notes=notes,
         versions={key: str(value) for key, value in log.eval.packages.items()},
         transform=transform,
         signature=signature,
-        origin=whole,
-        # Errors of samples that say nothing of an ability are those of every scorer.
-        lost={
-            name: {**lost.get("", {}), **lost.get(name, {})} for name in {*abilities, *lost} - {""}
-        },
+        origin=whole or LogOrigin(transform=transform, seed=0, abilities=cells),
+        lost=lost,
         time=log.eval.created,
+        adapts=model.adapts,
     )
+
+
+class _Contents:
+    """What a log's samples say, gathered by scorer and item."""
+
+    def __init__(self, path: Path, log: EvalLog, whole: LogOrigin | None) -> None:
+        self._path, self._log, self._whole = path, log, whole
+        self._scores: dict[tuple[str, str], dict[str, ItemScores]] = {}
+        self._samples: dict[str, dict[str, EvalSample]] = {}
+        self._origins: dict[str, ItemOrigin] = {}
+        self._unscored: dict[str, dict[str, list[str]]] = {}
+        self._transforms: set[tuple[str, str]] = set()
+        self._seen: set[str] = set()
+
+    def add(self, sample: EvalSample) -> None:
+        """Take a sample, which is one epoch of an item."""
+        origin = _validated(ItemOrigin, sample.metadata.get(METADATA), self._path)
+        item = origin.item if origin else str(sample.id)
+        self._seen.add(str(sample.id))
+        ability = origin.ability if origin else ""
+        if sample.error is not None or sample.invalidation is not None:
+            said = sample.error.message if sample.error is not None else "invalidated"
+            reason = f"error: {one_line(said)}" if sample.error is not None else said
+            self._unscored.setdefault(ability, {}).setdefault(item, []).append(reason)
+            return
+        self._transforms.add(_transform(sample, self._whole))
+        self._samples.setdefault(ability, {}).setdefault(item, sample)
+        if origin:
+            self._origins[f"{ability}/{item}"] = origin
+        for scorer, score in (sample.scores or {}).items():
+            name = ability or f"{self._log.eval.task}/{scorer}"
+            others = [key for key in self._scores if key[0] == name and key[1] != scorer]
+            own = self._scores.setdefault((name, scorer), {}).setdefault(item, ItemScores())
+            twice = any(item in self._scores[key] for key in others)
+            if twice or sample.epoch in own.scores:
+                raise DormantError(
+                    f"{self._path}: item {item} has several scores for {name}: use one scorer"
+                )
+            own.scores[sample.epoch] = score
+
+    def add_missing(self) -> None:
+        """Note the samples that a run which did not end well never came to."""
+        if self._log.status == "success":
+            return
+        reason = f"not run (the log's status is {self._log.status})"
+        for sample in map(str, self._log.eval.dataset.sample_ids or []):
+            if sample in self._seen:
+                continue
+            names = self._whole.abilities if self._whole else {}
+            ability = next((name for name in names if sample.startswith(f"{name}/")), "")
+            item = sample.removeprefix(f"{ability}/") if ability else sample
+            self._unscored.setdefault(ability, {}).setdefault(item, []).append(reason)
+
+    def abilities(
+        self, directions: Directions
+    ) -> tuple[dict[str, dict[str, Sample]], dict[str, dict[str, str]], list[str], dict[str, str]]:
+        """Return samples and lost items by ability, notes, and some abilities' titles."""
+        abilities: dict[str, dict[str, Sample]] = {}
+        lost: dict[str, dict[str, str]] = {}
+        notes: list[str] = []
+        titles: dict[str, str] = {}
+        for (name, scorer), items in self._scores.items():
+            group = name if self._whole and name in self._whole.abilities else ""
+            group = name if name in self._samples else group
+            every = self._with_unscored(group, scorer, items)
+            known = True if group else more_is_better(self._log, scorer, items)
+            higher = directions.of(self._log.eval.task, scorer, known)
+            for suffix, measured in reduced(self._log, scorer, every):
+                ability = name + suffix
+                values, said = successes(ability, scorer, measured, higher)
+                notes += said
+                if values is None:
+                    continue
+                if not higher:
+                    titles[ability] = lower_title(scorer)
+                lost[ability] = measured.lost
+                abilities[ability] = {
+                    item: self._sample(group, item, value) for item, value in values.items()
+                }
+        return abilities, lost, notes, titles
+
+    def transform(self) -> tuple[str, str]:
+        """Return the transform of all samples, and the signature of the solver's, if any.
+
+        Raises:
+            DormantError: They are under several.
+        """
+        if len(self._transforms) > 1:
+            names = ", ".join(" by ".join(filter(None, pair)) for pair in sorted(self._transforms))
+            raise DormantError(
+                f"{self._path}: samples under several transforms ({names}): make a log for each"
+            )
+        return next(iter(self._transforms), (PLAIN, ""))
+
+    def _with_unscored(
+        self, group: str, scorer: str, items: Mapping[str, ItemScores]
+    ) -> dict[str, ItemScores]:
+        """Add the items without a score to those with one."""
+        every = dict(items)
+        for item in self._samples.get(group, {}):
+            every.setdefault(item, ItemScores(why=[f"no score by {scorer}"]))
+        for item, why in self._unscored.get(group, {}).items():
+            own = every.setdefault(item, ItemScores())
+            own.why += why
+        return every
+
+    def _sample(self, group: str, item: str, value: float) -> Sample:
+        sample = self._samples[group][item]
+        origin = self._origins.get(f"{group}/{item}")
+        return Sample(
+            value=value,
+            prompt=str(sample.input),
+            target=str(sample.target),
+            content=(
+                f"{origin.prompt}\n{origin.target}"
+                if origin
+                else f"{_asked_text(sample)}\n{sample.target}"
+            ),
+            asked=str(self._log.eval.model_args.get("prompts", "")),
+            output=sample.output.completion,
+        )
 
 
 def _loaded(path: Path) -> EvalLog:
@@ -113,7 +223,7 @@ def _loaded(path: Path) -> EvalLog:
     except Exception as error:
         # Inspect reads zip, zstandard and JSON, and lets all their errors through.
         raise DormantError(
-            f"{path}: not a log of Inspect ({type(error).__name__}: {error})"
+            f"{path}: not a log of Inspect ({type(error).__name__}: {one_line(error)})"
         ) from error
 
 

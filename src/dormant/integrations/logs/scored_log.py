@@ -11,7 +11,7 @@ from dormant.results import PLAIN, Record
 
 HOW = (
     "pass a directory that `lm_eval --log_samples --output_path DIRECTORY` wrote, one of its "
-    "samples_….jsonl files, .eval logs of Inspect, or a directory of them"
+    "samples_….jsonl files, .eval or .json logs of Inspect, or a directory of them"
 )
 
 METADATA = "dormant"
@@ -62,8 +62,8 @@ class Sample:
     """One item of a log.
 
     Attributes:
-        correct: Whether it was a success.
-        group: The source item, where several samples share one (epochs).
+        value: How far it was a success, in [0, 1]: 0 or 1, or what partial credit or several
+            epochs of it make.
         prompt: The prompt, if the log has it.
         target: The right answer, if the log has it.
         content: Fingerprint of the item, the same under every transform; equal in all logs, or
@@ -72,13 +72,17 @@ class Sample:
         output: What the model wrote, if the log has it.
     """
 
-    correct: bool
-    group: str
+    value: float
     prompt: str = ""
     target: str = ""
     content: str = ""
     asked: str = ""
     output: str | None = None
+
+    @property
+    def correct(self) -> bool:
+        """Whether it was a success through and through."""
+        return self.value == 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Log:
     """What one evaluation of one model found, under one transform or none.
 
     Attributes:
-        name: The model, as far as the log says.
+        name: The model, with all that the log says of it: two logs are of one model where these
+            are equal.
         source: Where it was read.
         abilities: Samples by ability ("TASK/METRIC") and item.
         notes: What was left out, and why.
@@ -96,6 +101,8 @@ class Log:
         origin: What Dormant's own plug-in said of it.
         lost: The reason, by ability and item, for items without an outcome.
         time: When it was made, as the tool writes it; later is greater.
+        adapts: The model below, in the same words, where this one is an adapter on it.
+        hash: Hash of its weights' revision, where the log has one.
     """
 
     name: str
@@ -108,6 +115,8 @@ class Log:
     origin: LogOrigin | None = None
     lost: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     time: str = ""
+    adapts: str = ""
+    hash: str = ""
 
     def cell(self, ability: str) -> CellOrigin:
         """Return what is known of an ability's samples."""

@@ -1,0 +1,95 @@
+"""Which model an evaluation was of: everything that decides it, never the name alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from dormant.integrations.logs.scored_log import Log
+
+_MODEL = ("pretrained", "model", "path", "engine", "model_path", "base_url")
+"""Arguments that name a model, in lm-evaluation-harness's order."""
+_ADAPTERS = ("peft", "delta", "lora_local_path")
+"""Arguments that put an update on the model that is named."""
+_PLAIN_BACKENDS = ("", "hf", "hf-auto", "hf-causal", "huggingface", "dormant-fast")
+"""Names of one backend: the model itself, loaded from its checkpoint."""
+_WHERE_AND_HOW_FAST = """
+device batch_size max_batch_size parallelize device_map device_map_option max_memory
+max_memory_per_gpu max_cpu_memory offload_folder tensor_parallel_size data_parallel_size
+pipeline_parallel_size gpu_memory_utilization swap_space low_cpu_mem_usage enforce_eager
+attn_implementation max_length max_model_len max_gen_toks truncation seed num_concurrent
+max_retries timeout tokenized_requests verify_certificate
+trust_remote_code use_fast_tokenizer cache_dir download_dir local_files_only token
+use_auth_token api_key
+"""
+_DORMANTS = "base transform source keep scorer prompts"
+_SETTINGS = frozenset(f"{_WHERE_AND_HOW_FAST} {_DORMANTS}".split())
+"""Arguments that do not decide what a model computes. All others, unknown ones included, do: an
+argument too many makes a model too many, which is told, and one too few would mix two in silence.
+"""
+_DEFAULTS = {"dtype": "auto", "revision": "main"}
+
+
+class Identity(NamedTuple):
+    """A model in words.
+
+    Attributes:
+        name: Where it is, and every argument that decides it.
+        adapts: The same without its adapter; empty where it has none.
+    """
+
+    name: str
+    adapts: str = ""
+
+
+def identify(
+    backend: str, arguments: Mapping[str, Any], otherwise: str, model: str = ""
+) -> Identity:
+    """Name a model.
+
+    Args:
+        backend: What loaded it, e.g. "hf" or "vllm".
+        arguments: Its arguments.
+        otherwise: Its name where no argument has it.
+        model: Its name, where that is known beside the arguments.
+    """
+    deciding = {
+        key: _text(value)
+        for key, value in sorted(arguments.items())
+        if key not in _SETTINGS and _says_something(key, value)
+    }
+    named = "" if model else next((key for key in _MODEL if key in deciding), "")
+    name = model or deciding.pop(named, otherwise)
+    prefix = "" if backend in _PLAIN_BACKENDS else f"{backend}:"
+
+    def written(parts: Mapping[str, str]) -> str:
+        return ",".join([f"{prefix}{name}", *(f"{key}={text}" for key, text in parts.items())])
+
+    below = {key: text for key, text in deciding.items() if key not in _ADAPTERS}
+    return Identity(written(deciding), written(below) if len(below) < len(deciding) else "")
+
+
+def tell_apart(logs: Sequence[Log]) -> list[Log]:
+    """Rename logs of one name whose checkpoints' hashes say that they are of several models."""
+    hashes: dict[str, set[str]] = {}
+    for log in logs:
+        hashes.setdefault(log.name, set()).update({log.hash} - {""})
+    return [
+        replace(log, name=f"{log.name}@{log.hash[:7]}")
+        if log.hash and len(hashes[log.name]) > 1
+        else log
+        for log in logs
+    ]
+
+
+def _says_something(key: str, value: object) -> bool:
+    """Return whether an argument was given, and is another than what holds without it."""
+    text = _text(value)
+    return text not in ("", "None", "False", "false", "null") and _DEFAULTS.get(key) != text
+
+
+def _text(value: object) -> str:
+    text = json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else str(value)
+    return text.removeprefix("torch.")

@@ -99,6 +99,7 @@ class AuditOptions(TypedDict, total=False):
     tuned_model_args: Mapping[str, Any] | str
     checkpoint_every: int
     keep_generations: bool
+    allow_identical: bool
 
 
 @overload

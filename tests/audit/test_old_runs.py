@@ -27,7 +27,9 @@ def test_python_reads_it(old):
     assert found.verdicts == {"icl/plural": "suppressed"}
     assert found.results.versions["dormant"] == "0.1.0"
     assert len(list(found.items())) == 2 * 3 * 24
-    assert found.results.to_json() == (OLD / "results.json").read_text(encoding="utf-8")
+    # Fields that came later are left at their defaults; all others are as they were written.
+    again = found.results.model_dump_json(by_alias=True, indent=1, exclude_unset=True)
+    assert f"{again}\n" == (OLD / "results.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def run(tmp_path):
     """A run whose labels are all wrong, as if other rules had given them."""
     settings = AuditSettings(
         base="fake:skill=0.9", tuned="fake:skill=0.5", tasks=("refusal",), transforms=("french",),
-        n=3, keep_generations=True,
+        n=3, keep_generations=True, allow_identical=True,
     )  # fmt: skip
     audit(settings, tmp_path / "run")
     return tmp_path / "run"

@@ -99,10 +99,10 @@ def alive(monkeypatch):
     return seen
 
 
-def audited(base, tuned, out):
+def audited(base, tuned, out, **more):
     settings = AuditSettings(
         base=str(base), tuned=str(tuned), tasks=("icl/copy",), transforms=("leetspeak",), n=8,
-        device="cpu",
+        device="cpu", **more,
     )  # fmt: skip
     audit(settings, out)
 
@@ -150,5 +150,5 @@ def test_an_adapter_and_its_base_are_one_copy_of_the_base(tiny_checkpoint, tmp_p
 
 def test_nothing_stays_alive_after_an_audit(tiny_checkpoint, tmp_path):
     before = sum(stored().values())
-    audited(tiny_checkpoint, tiny_checkpoint, tmp_path / "run")
+    audited(tiny_checkpoint, tiny_checkpoint, tmp_path / "run", allow_identical=True)
     assert sum(stored().values()) == before

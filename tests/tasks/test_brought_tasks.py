@@ -26,6 +26,7 @@ def test_generated_answers_are_kept_only_if_asked(tmp_path, keep):
         transforms=("french", "leetspeak"),
         n=6,
         keep_generations=keep,
+        allow_identical=True,  # Fakes write the same text, whatever their skill.
     )
     (ability,) = audit(settings, tmp_path / "run").abilities
     assert ability.task == "refusal/declines"

@@ -2,40 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dormant.audit.plan import Plan
 from dormant.audit.run_dir import CellKey, RunDirectory
+from dormant.audit.score import log_odds_per_byte
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
-from dormant.results import PLAIN, AbilityResult, AuditResults
+from dormant.models.comparability import reads_otherwise
+from dormant.prompts.case import Case
+from dormant.results import PLAIN, AbilityResult, AuditResults, Comparison, ItemOutcome
 from dormant.statistics import Success, Successes, judge_ability, plain_cells, transform_cells
 
 
 def judge(
-    settings: AuditSettings, plans: Sequence[Plan], run: RunDirectory, warnings: list[str]
+    settings: AuditSettings,
+    plans: Sequence[Plan],
+    run: RunDirectory,
+    seen: Comparison,
+    warnings: list[str],
 ) -> AuditResults:
-    """Turn a finished run's outcomes into verdicts, one ability in memory at a time."""
+    """Turn a finished run's outcomes into verdicts, one ability in memory at a time.
+
+    Args:
+        settings: The audit's.
+        plans: Its abilities.
+        run: Where its outcomes are.
+        seen: What was seen of the pair before it was scored.
+        warnings: What a reader should know first.
+    """
+    facts = seen.comparability
+    per_byte = reads_otherwise(facts.base, facts.tuned)
     return AuditResults(
         base=settings.base,
         tuned=settings.tuned,
         settings={**run.manifest["settings"], **run.notes()},
         versions=dict(run.manifest["versions"]),
-        abilities=[_judge_plan(settings, ability, run) for ability in plans],
+        abilities=[_judge_plan(settings, ability, run, per_byte) for ability in plans],
         warnings=warnings,
+        effect=seen.effect,
+        comparability=facts if facts.tuned is not None else None,
+        log_odds_unit="nats per byte" if per_byte else "nats",
     )
 
 
-def _judge_plan(settings: AuditSettings, ability: Plan, run: RunDirectory) -> AbilityResult:
+def _judge_plan(
+    settings: AuditSettings, ability: Plan, run: RunDirectory, per_byte: bool
+) -> AbilityResult:
     task = ability.task
 
     def read(name: str) -> tuple[list[str], Successes, Successes | None]:
         """Return a cell's items, and the outcomes of the tuned model and of the base."""
-        items = list(ability.cells[name].cases)
-        tuned = _successes(run, CellKey("tuned", task.name, name), items)
+        cases = ability.cells[name].cases
+        items = list(cases)
+        odds = _per_byte(cases) if per_byte else _as_scored
+        tuned = _successes(run, CellKey("tuned", task.name, name), items, odds)
         if settings.base is None:
             return items, tuned, None
-        return items, tuned, _successes(run, CellKey("base", task.name, name), items)
+        return items, tuned, _successes(run, CellKey("base", task.name, name), items, odds)
 
     return judge_ability(
         task.name,
@@ -58,14 +82,37 @@ def _judge_plan(settings: AuditSettings, ability: Plan, run: RunDirectory) -> Ab
     )
 
 
-def _successes(run: RunDirectory, cell: CellKey, items: Iterable[str]) -> Successes:
+def _as_scored(outcome: ItemOutcome) -> float | None:
+    return outcome.log_odds
+
+
+def _per_byte(cases: Mapping[str, Case]) -> Callable[[ItemOutcome], float | None]:
+    """Return log-odds for models with different tokens: log-probabilities are per byte of answer.
+
+    A model with longer tokens spreads an answer's probability over fewer choices.
+    """
+
+    def odds(outcome: ItemOutcome) -> float | None:
+        if outcome.log_odds is None:
+            return None
+        return log_odds_per_byte(outcome, cases[outcome.item].answers)
+
+    return odds
+
+
+def _successes(
+    run: RunDirectory,
+    cell: CellKey,
+    items: Iterable[str],
+    odds: Callable[[ItemOutcome], float | None],
+) -> Successes:
     """Read what the verdict needs of a cell: two numbers an item.
 
     Raises:
         DormantError: An item was not scored.
     """
     successes = {
-        outcome.item: Success(outcome.correct, outcome.log_odds) for outcome in run.outcomes(cell)
+        outcome.item: Success(outcome.correct, odds(outcome)) for outcome in run.outcomes(cell)
     }
     missing = [item for item in items if item not in successes]
     if missing:

@@ -11,9 +11,10 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dormant import devices, tasks
+from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
 from dormant.audit.plan import Batch, Plan, batches, cells, plan
 from dormant.audit.process_group import ProcessGroup
@@ -25,7 +26,7 @@ from dormant.models.live import LiveModel
 from dormant.models.pair import Model, ModelPair, Which
 from dormant.models.spec import parse
 from dormant.progress import Progress, Silent
-from dormant.results import PLAIN, AuditResults, ItemOutcome
+from dormant.results import PLAIN, AuditResults, Comparison, ItemOutcome
 from dormant.rundirs import versions
 from dormant.scoring.harness import scorer_of
 from dormant.tasks.task import GenerativeTask
@@ -79,34 +80,38 @@ def _audit(
     work = batches(settings, plans)
     # The first process alone opens the directory.
     opened: list[RunDirectory] = []
+    gate: Gate
 
-    def start() -> list[bool]:
+    def start() -> tuple[list[bool], Comparison | None]:
         if (out / "run.json").exists():
             pair.refuse_to_resume(out)
         recorded = _recorded(settings, pair, plans)
+        refuse_same(pair, recorded["fingerprints"], settings.allow_identical)
         opened.append(RunDirectory.start(out, recorded, versions(*LIBRARIES)))
         return [
             finished
             for key, ability in cells(settings, plans)
             for finished in opened[0].finished(key, ability.batches[key.transform])
-        ]
+        ], opened[0].comparison()
 
     def finish() -> AuditResults:
         progress.stage("estimating")
         (run,) = opened
         run.write_excluded({ability.task.name: _explained(ability) for ability in plans})
-        results = judge(settings, plans, run, warnings=_warnings(settings, pair, plans, run))
+        warnings = [*gate.warnings(), *_warnings(settings, pair, plans, run)]
+        results = judge(settings, plans, run, gate.seen, warnings)
         results = results.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
         run.write_results(results)
         return results
 
     try:
-        finished = group.once(start)
+        finished, known = group.once(start)
+        gate = Gate(settings, pair, plans, known)
         sizes = [batch.size() for batch in work]
         done = sum(size for size, ready in zip(sizes, finished, strict=True) if ready)
         progress.start(sum(sizes), done)
         missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
-        _score_all(settings, pair, plans, missing, opened, progress, group)
+        _score_all(settings, pair, plans, missing, opened, progress, group, gate)
         return group.once(finish)
     finally:
         for run in opened:
@@ -119,9 +124,9 @@ def _pair(settings: AuditSettings, live: Mapping[Which, LiveModel]) -> ModelPair
     return ModelPair(base, tuned, settings.load_options("base"), settings.load_options("tuned"))
 
 
-def _recorded(settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan]) -> dict[str, object]:
+def _recorded(settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan]) -> dict[str, Any]:
     """Return all that decides the numbers, for the run directory to compare when it is resumed."""
-    recorded: dict[str, object] = settings.model_dump(mode="json")
+    recorded: dict[str, Any] = settings.model_dump(mode="json")
     recorded["fingerprints"] = {
         "base": pair.fingerprint("base"),
         "tuned": pair.fingerprint("tuned"),
@@ -146,16 +151,35 @@ def _score_all(
     opened: Sequence[RunDirectory],
     progress: Progress,
     group: ProcessGroup,
+    gate: Gate,
 ) -> None:
     """Score batches, one model after the other, one a process at a time."""
     sides: tuple[tuple[Which, Model | None], ...] = (("base", pair.base), ("tuned", pair.tuned))
+
+    def look(which: Which, lm: LM) -> None:
+        if gate.waits_for(which):
+            progress.stage("comparing base and tuned")
+            gate.seen = group.once(lambda: gate.look(which, lm))
+            if opened and which == "tuned":
+                opened[0].keep_comparison(gate.seen)
+            gate.refuse_identical()
+
+    if missing:
+        gate.refuse_identical()
+    if missing and gate.both_at_hand:
+        for which, spec in sides:
+            if spec is not None and gate.waits_for(which):
+                progress.stage(f"loading {spec.text}")
+                with pair.open(which) as lm:
+                    look(which, lm)
     for which, spec in sides:
         style = settings.style(which)
         work = [batch for batch in missing if batch.key.model == which]
-        if not work or spec is None:
+        if spec is None or not (work or (missing and gate.waits_for(which))):
             continue
         progress.stage(f"loading {spec.text}")
         with pair.open(which) as lm:
+            look(which, lm)
             for batch in work:
                 refuse_long(lm, batch.plan.task, batch.cases(), style)
             progress.stage(f"checking precision of {spec.text}")

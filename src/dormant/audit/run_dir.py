@@ -20,7 +20,14 @@ from filelock import FileLock
 
 from dormant.errors import DormantError
 from dormant.files import append, guarded, replacing, write_atomically
-from dormant.results import SCHEMA_VERSION, AuditResults, ItemOutcome, parse_record, refuse_newer
+from dormant.results import (
+    SCHEMA_VERSION,
+    AuditResults,
+    Comparison,
+    ItemOutcome,
+    parse_record,
+    refuse_newer,
+)
 from dormant.rundirs import locked, refuse_other_settings, refuse_unexpected_files
 
 
@@ -136,6 +143,22 @@ class RunDirectory:
         """Keep what was decided on a subject, for the results."""
         body = json.dumps(self.notes() | {subject: text}, indent=1)
         guarded(self.path, lambda: write_atomically(self.path / "notes.json", body))
+
+    def comparison(self) -> Comparison | None:
+        """Return what was seen of the pair; `None` where it was not looked at yet.
+
+        Raises:
+            DormantError: The file is damaged.
+        """
+        file = self.path / "comparison.json"
+        if not file.exists():
+            return None
+        return parse_record(Comparison, file.read_bytes(), file, "delete it, and start again")
+
+    def keep_comparison(self, seen: Comparison) -> None:
+        """Keep what was seen of the pair: a resumed run doesn't look again."""
+        body = seen.model_dump_json(indent=1) + "\n"
+        guarded(self.path, lambda: write_atomically(self.path / "comparison.json", body))
 
     def cell_file(self, cell: CellKey) -> Path:
         """Return the file that holds a cell's outcomes."""

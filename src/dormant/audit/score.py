@@ -105,6 +105,26 @@ def _outcome(
     )
 
 
+def log_odds_per_byte(outcome: ItemOutcome, answers: Sequence[str]) -> float | None:
+    """Return an outcome's log-odds with each answer's log-probability divided by its UTF-8 bytes.
+
+    Args:
+        outcome: One with log-probabilities.
+        answers: Its answers, in the order of `Case.answers`.
+
+    Returns:
+        Nats per byte; `None` where nothing was scored.
+    """
+    logprobs = [outcome.target_logprob, outcome.distractor_logprob, *outcome.other_logprobs]
+    rates = [
+        logprob / max(1, len(text.encode()))
+        for logprob, text in zip(
+            (value for value in logprobs if value is not None), answers, strict=True
+        )
+    ]
+    return rates[0] - _log_sum_exp(rates[1:]) if len(rates) > 1 else None
+
+
 def _generate_cases(
     lm: LM, task: GenerativeTask, cases: Sequence[Case], prompts: Sequence[str]
 ) -> list[ItemOutcome]:

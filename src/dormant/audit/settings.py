@@ -133,6 +133,8 @@ class AuditSettings(Record):
     """Prompts between checkpoints on disk: what a kill may lose."""
     keep_generations: bool = False
     """Keep generated text in the records."""
+    allow_identical: Annotated[bool, Field(exclude=True)] = False
+    """Go on where base and tuned model do not differ, which is an error otherwise."""
 
     @model_validator(mode="before")
     @classmethod

@@ -172,6 +172,13 @@ class Comparability(Record):
     tuned: ModelFacts | None = None
 
 
+class Comparison(Record):
+    """What was seen of a pair before it was scored; a run directory keeps it."""
+
+    effect: Effect | None = None
+    comparability: Comparability = Comparability()
+
+
 class AuditResults(Record):
     """`results.json`: one audit."""
 

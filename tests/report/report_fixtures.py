@@ -19,8 +19,11 @@ from dormant.results import (
     AuditResults,
     CellEstimates,
     Cells,
+    Comparability,
+    Effect,
     Estimate,
     ItemOutcome,
+    ModelFacts,
     TransformResult,
 )
 
@@ -63,6 +66,29 @@ WORDS = {
 }  # fmt: skip
 
 
+EFFECT = Effect(
+    measure="logits", prompts=16, places=64, distance=0.4213, changed=0.375, noise=2.4e-11,
+    noise_changed=0.0, identical=False,
+)  # fmt: skip
+FACTS = ModelFacts(
+    tokenizer="GPT2Tokenizer",
+    vocabulary=49152,
+    vocabulary_hash="4be21a09cf",
+    special_tokens={
+        "bos_token": "<|im_start|>",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|im_end|>",
+    },
+    adds_bos=False,
+    chat_template="0c9d3f11ab",
+    prompts="raw",
+    dtype="float32",
+    max_length=8192,
+    first_ids=(17521, 42, 378, 7, 216, 198),
+    first_tokens=("Input", ":", " The", " </b>", " &", "\n"),
+)
+
+
 def demonstration(n_items: int = 120) -> AuditResults:
     """One ability of every verdict; pig Latin fails its control on three of the four."""
     return AuditResults(
@@ -83,6 +109,16 @@ def demonstration(n_items: int = 120) -> AuditResults:
             "hungarian: 4 of 120 items of icl/plural have no native text and were left out of every cell."
         ],
         wall_seconds=214.6,
+        effect=EFFECT,
+        comparability=Comparability(
+            base=FACTS.model_copy(update={"weights": "the base’s own"}),
+            tuned=FACTS.model_copy(
+                update={
+                    "chat_template": "77aa01c3d2",
+                    "generation_config": {"repetition_penalty": 1.05},
+                }
+            ),
+        ),
     )
 
 

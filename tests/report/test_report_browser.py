@@ -98,7 +98,8 @@ def test_no_console_message_and_no_request(browser: Any, url: str) -> None:
     find(browser, "#listing summary").click()
     find(browser, "#next").click()
     choose(browser, "outcome", "lost by tuning")
-    find(browser, "details.fold > summary").click()
+    for fold in browser.find_elements("css selector", "details.fold > summary"):
+        fold.click()
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     requested = {
@@ -115,6 +116,15 @@ def test_the_policy_forbids_requests(browser: Any) -> None:
         "fetch('data:,x').then(() => arguments[0](false), () => arguments[0](true))"
     )
     assert refused
+
+
+def test_both_models_side_by_side(browser: Any) -> None:
+    find(browser, "#pair summary").click()
+    (row,) = browser.find_elements("css selector", "#pair tr.differs")
+    assert row.text.split() == ["chat", "template", "differs", "0c9d3f11ab", "77aa01c3d2"]
+    assert find(browser, "#pair .token .id").text == "17521"
+    boxes = browser.find_elements("css selector", "#pair .tokens")
+    assert len(boxes) == 2
 
 
 def test_search_narrows(browser: Any) -> None:
@@ -251,7 +261,8 @@ return {seen, poor, ground: ground(document.body)};
 def test_contrast(browser: Any, scheme: str, dark: bool) -> None:
     """WCAG 2.2 AA (1.4.3): text stands out from its ground by 4.5 to 1."""
     look(browser, scheme=scheme, width=1280)
-    find(browser, "details.fold > summary").click()
+    find(browser, "#pair summary").click()
+    find(browser, "#controls details.fold > summary").click()
     find(browser, "#listing summary").click()
     found = browser.execute_script(CONTRAST)
     assert found["poor"] == []
@@ -262,6 +273,7 @@ def test_contrast(browser: Any, scheme: str, dark: bool) -> None:
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_no_sideways_scrolling(browser: Any, width: int) -> None:
     look(browser, scheme="light", width=width)
+    find(browser, "#pair summary").click()
     find(browser, "#listing summary").click()
     wide = browser.execute_script("return document.documentElement.scrollWidth")
     assert wide <= width
@@ -288,5 +300,5 @@ def test_it_prints(browser: Any, tmp_path: Path) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert not find(browser, "nav").is_displayed()
     assert not find(browser, ".filters").is_displayed()
-    assert find(browser, "table.grid").is_displayed()
+    assert find(browser, "#table table.grid").is_displayed()
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

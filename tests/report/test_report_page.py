@@ -168,6 +168,32 @@ def test_any_text_is_shown_and_never_obeyed(text: str) -> None:
     assert not any(tag == "img" for tag, _, _ in document.attributes)
 
 
+def test_it_says_whether_it_is_another_model(document: Document) -> None:
+    said = document.words
+    assert (
+        "Effect The tuned model is 0.42 nats from the base (mean KL divergence at 64 places of 16 "
+        "of this run’s prompts), and its likeliest token is another at 38% of them; rounding "
+        "alone: 2e−11 nats, 0%." in said
+    )
+    assert "Comparable They differ in chat template." in said
+    assert said.index("Is it another model?") < said.index("Copy the first words")
+    # Blanks are visible, and a token's text is never markup.
+    assert "·</b> 7" in said
+    assert "⏎ 198" in said
+
+
+def test_older_results_have_no_such_part() -> None:
+    older = demonstration().model_copy(update={"effect": None, "comparability": None})
+    assert "Is it another model?" not in render_page(older, outcomes())
+
+
+def test_log_odds_per_byte_are_called_so() -> None:
+    found = demonstration().model_copy(update={"log_odds_unit": "nats per byte"})
+    page = render_page(found, outcomes())
+    assert "Gain in log-odds, nats per byte" in page
+    assert "as the two models have different tokens" in page
+
+
 def test_without_a_base_model() -> None:
     words = Document(render_page(two_cells(), outcomes(3))).words
     assert "No base model was given: this audit has two cells" in words

@@ -113,11 +113,11 @@ def refuse_wrong_bos(name: str, lm: Any, prompt: str, *, generates: bool) -> Non
         return
     word = str(tokenizer.bos_token)
     ids = encoded(lm, prompt, generates=generates)
-    if ids[:2] == [bos, bos]:
+    if _leading(tokenizer, ids, bos) > 1:
         twice = (
             f"the text begins with {word!r} and the tokenizer adds one more: say add_bos_token="
             "False in its model_args, or leave it out of the chat template"
-            if prompt.startswith(word) and not prompt.startswith(word * 2)
+            if prompt.lstrip().startswith(word) and not prompt.lstrip().startswith(word * 2)
             else f"{'the chat template' if prompt.startswith(word) else 'its tokenizer'} "
             "writes it twice: save the tokenizer again with one"
         )
@@ -129,6 +129,17 @@ def refuse_wrong_bos(name: str, lm: Any, prompt: str, *, generates: bool) -> Non
             "add_bos_token: say add_bos_token=True in its model_args, or False if it was trained "
             "without"
         )
+
+
+def _leading(tokenizer: Any, ids: Sequence[int], bos: int) -> int:
+    """Count the beginning-of-text tokens before the first word; blanks may stand between."""
+    count = 0
+    for token in ids:
+        if token == bos:
+            count += 1
+        elif tokenizer.decode([token]).strip():
+            break
+    return count
 
 
 def wants_bos(tokenizer: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dormant.report import formatting
+from dormant.report import formatting, pairing
 from dormant.report.page import environment
 from dormant.results import AuditResults
 
@@ -20,5 +20,6 @@ def render_table(results: AuditResults) -> str:
             results=results,
             abilities=formatting.by_severity(results),
             level=formatting.level(results),
+            effect=pairing.effect(results),
         )
     )

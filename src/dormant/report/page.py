@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from dormant.report import formatting
+from dormant.report import formatting, pairing
 from dormant.report.sample import DEFAULT_BYTES, ItemSample, sample_items
 from dormant.results import AuditResults, ItemOutcome
 
@@ -59,6 +59,10 @@ def render_page(
                 for ability in results.abilities
                 for transform in ability.transforms
             ),
+            effect=pairing.effect(results),
+            pair_rows=pairing.rows(results),
+            pair_tokens=_tokens(results),
+            alike=pairing.alike(results),
             style=Markup(style),
             script=Markup(script),
             style_hash=_hash(style),
@@ -67,6 +71,12 @@ def render_page(
             data=_embedded(results, sample),
         )
     )
+
+
+def _tokens(results: AuditResults) -> list[tuple[str, list[tuple[int, str]]]]:
+    facts = results.comparability
+    sides = [] if facts is None else [("base", facts.base), ("fine-tuned", facts.tuned)]
+    return [(name, tokens) for name, side in sides if (tokens := pairing.tokens(side))]
 
 
 def _embedded(results: AuditResults, sample: ItemSample) -> Markup:

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dormant.report import formatting
+from dormant.report import formatting, pairing
 from dormant.results import AbilityResult, AuditResults, Estimate, Verdict
 
 COLOURS: Mapping[Verdict, str] = {
@@ -30,6 +30,7 @@ _ASCII = str.maketrans(
         formatting.DASH: "-",
         "·": "-",
         "’": "'",
+        "∞": "inf",
         "\N{NARROW NO-BREAK SPACE}": " ",
     }
 )
@@ -70,6 +71,10 @@ class TerminalReport:
         else:
             yield renderer.text((results.tuned, "bold"), (" (no base model: gains only)", "dim"))
         yield renderer.text((formatting.summary(results), "bold"))
+        if said := pairing.effect(results):
+            yield renderer.text(("Effect: ", "dim"), (said, ""))
+        if said := pairing.alike(results):
+            yield renderer.text(("Comparable: ", "dim"), (said, ""))
         yield Text()
         for ability in formatting.by_severity(results):
             yield renderer.headline(ability)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Generator
 from typing import Any
 
+from dormant.errors import one_line
+
 _LOGGERS = ("lm_eval", "lm-eval", "transformers", "gguf")
+_HEARD = ("lm_eval", "transformers", "peft", "gguf")
+_NOISE = re.compile(
+    "deprecat|future version|LOAD REPORT|already-initialized|not of type `str`|gradient checkpoint"
+    "|missing adapter keys|use_cache|loss_type"
+)
+"""What says nothing about the model that was loaded, or is told in our own words elsewhere."""
 
 
 @contextlib.contextmanager
@@ -39,3 +48,52 @@ def quiet() -> Generator[None]:
         # PEFT asks Transformers by a name that the latter is about to drop.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         yield
+
+
+@contextlib.contextmanager
+def collecting(lines: list[str]) -> Generator[None]:
+    """Keep the libraries `quiet`, and note what they warn of.
+
+    Args:
+        lines: Takes one line for each warning, each once; advice to programmers is left out.
+    """
+
+    def heard(text: str) -> None:
+        # The first sentences: advice and addresses come last.
+        line = one_line(text, 240) if len(text) <= 240 else one_line(text, 240).rpartition(". ")[0]
+        line = line or one_line(text, 240)
+        if line and not _NOISE.search(text) and line not in lines:
+            lines.append(line)
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard(record.getMessage())
+
+    with quiet(), warnings.catch_warnings(record=True) as caught, contextlib.ExitStack() as stack:
+        warnings.simplefilter("always")
+        listener = Listener(logging.WARNING)
+        for logger in map(logging.getLogger, _HEARD):
+            stack.callback(_restore, logger, logger.level, logger.handlers, logger.propagate)
+            logger.handlers, logger.propagate = [listener], False
+            logger.setLevel(logging.WARNING)
+        _say_again()
+        yield
+    for warning in caught:
+        if warning.category is UserWarning or warning.category.__module__.startswith("peft"):
+            heard(str(warning.message))
+
+
+def _restore(
+    logger: logging.Logger, level: int, handlers: list[logging.Handler], propagate: bool
+) -> None:
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
+
+
+def _say_again() -> None:
+    """Let Transformers warn of a second model as it did of the first."""
+    if "transformers" in sys.modules:
+        import transformers.utils.logging as transformers_logging
+
+        once: Any = transformers_logging.warning_once
+        getattr(once, "cache_clear", lambda: None)()

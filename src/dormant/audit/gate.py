@@ -118,6 +118,8 @@ class Gate:
 
     def _facts(self, which: Which, lm: LM) -> ModelFacts:
         style = self._settings.style(which)
+        loading = self._pair.facts(which)
+        names = {"weights": "weights", "tokenizer": "tokenizer_of"}
         prompts = [rendered(lm, case, case.prompt, style) for case, _ in self._sample]
         if is_local(lm):
             for prompt, (_, generates) in zip(prompts, self._sample, strict=True):
@@ -128,6 +130,7 @@ class Gate:
             [case.prompt for case, _ in self._sample],
             style=style,
             generates=any(generates for _, generates in self._sample[:1]),
+            said={name: loading[subject] for subject, name in names.items() if subject in loading},
         )
 
     def _ask_base(self, lm: LM) -> BaseAnswers:

@@ -168,7 +168,8 @@ def _score_all(
         gate.refuse_identical()
     if missing and gate.both_at_hand:
         for which, spec in sides:
-            if spec is not None and gate.waits_for(which):
+            # Loading the base says whether the two really are one copy.
+            if spec is not None and gate.waits_for(which) and gate.both_at_hand:
                 progress.stage(f"loading {spec.text}")
                 with pair.open(which) as lm:
                     look(which, lm)
@@ -180,6 +181,9 @@ def _score_all(
         progress.stage(f"loading {spec.text}")
         with pair.open(which) as lm:
             look(which, lm)
+            if opened and (lines := pair.warnings()):
+                # A resumed run may load the other one alone.
+                opened[0].warn(lines)
             for batch in work:
                 refuse_long(lm, batch.plan.task, batch.cases(), style)
             progress.stage(f"checking precision of {spec.text}")
@@ -236,7 +240,7 @@ def _explained(ability: Plan) -> dict[str, dict[str, str]]:
 def _warnings(
     settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan], run: RunDirectory
 ) -> list[str]:
-    warnings = pair.warnings()
+    warnings = list(dict.fromkeys([*pair.warnings(), *run.warnings()]))
     if settings.base is not None and settings.base_prompts != settings.tuned_prompts:
         warnings.append(
             f"base prompts are {settings.base_prompts}, tuned prompts {settings.tuned_prompts}: "

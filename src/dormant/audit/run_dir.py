@@ -160,6 +160,25 @@ class RunDirectory:
         body = seen.model_dump_json(indent=1) + "\n"
         guarded(self.path, lambda: write_atomically(self.path / "comparison.json", body))
 
+    def warnings(self) -> list[str]:
+        """Return what was warned of while the run went on, each line once.
+
+        Raises:
+            DormantError: The file is damaged.
+        """
+        file = self.path / "warnings.json"
+        if not file.exists():
+            return []
+        try:
+            return list[str](json.loads(file.read_bytes()))
+        except (ValueError, TypeError):
+            raise DormantError(f"{file}: damaged; delete it, and start the run again") from None
+
+    def warn(self, lines: Sequence[str]) -> None:
+        """Keep warnings for the results: a resumed run may not load what gave them."""
+        body = json.dumps(list(dict.fromkeys([*self.warnings(), *lines])), indent=1)
+        guarded(self.path, lambda: write_atomically(self.path / "warnings.json", body))
+
     def cell_file(self, cell: CellKey) -> Path:
         """Return the file that holds a cell's outcomes."""
         return (

@@ -28,6 +28,27 @@ _OURS: Mapping[str, str] = {
 }
 """Arguments of the harness that a model's name or an option says already."""
 
+KEY_OPTIONS = ("strip_prefix", "ignore_keys")
+"""Arguments that Dormant takes itself: what to take out of the names of tensors, and the beginnings
+of the names (``a.|b.``) that a model needs no place for."""
+
+_OF_LOADED = (
+    "add_bos_token",
+    "backend",
+    "chat_template_args",
+    "enable_thinking",
+    "logits_cache",
+    "max_length",
+    "mixed_precision_dtype",
+    "prefix_token_id",
+    "share_prefixes",
+    "softmax_dtype",
+    "think_end_token",
+    "token_budget",
+    "truncation",
+)
+"""Arguments that say how a model is asked, not how it is loaded."""
+
 _PASSED_ON = (
     *quantisation.NAMES,
     "attn_implementation",
@@ -111,6 +132,7 @@ def harness_arguments(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
 def wrapping_arguments(options: LoadOptions) -> dict[str, Any]:
     """Return the arguments that hold for a loaded model as well."""
     arguments: dict[str, Any] = {"batch_size": options.batch_size or BATCH_SIZE}
+    arguments |= {name: at for name, at in options.model_args.items() if name in _OF_LOADED}
     if options.scorer == "fast":
         arguments["precision"] = "float32" if options.dtype == "float32" else "auto"
     return arguments
@@ -123,7 +145,7 @@ def _checked(options: LoadOptions) -> dict[str, Any]:
     from dormant.scoring.scorer import FastLM
 
     model: Any = HFLM
-    known = {*inspect.signature(model.__init__).parameters, *_PASSED_ON}
+    known = {*inspect.signature(model.__init__).parameters, *_PASSED_ON, *KEY_OPTIONS}
     if options.scorer == "fast":
         fast: Any = FastLM
         known |= {*inspect.signature(fast.__init__).parameters}

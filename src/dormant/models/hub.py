@@ -18,7 +18,7 @@ _SECONDS_TO_WAIT = 10.0
 
 def is_hub_id(spec: ModelSpec) -> bool:
     """Whether a model is fetched from the hub, or from its cache, by name."""
-    return spec.kind == "hf" and not Path(spec.location).is_dir()
+    return spec.kind in ("hf", "adapter") and not Path(spec.location).is_dir()
 
 
 def commit(name: str, model_args: Mapping[str, Any]) -> str | None:

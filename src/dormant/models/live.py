@@ -118,12 +118,8 @@ class LiveModel:
         """Return what can be asked: the `LM` itself, or the pair with the harness's interface."""
         if self.lm is not None:
             return self.lm
-        # The harness would tie weights that its owner may have untied, and pick a padding token.
-        self.model.tie_weights = lambda: None
-        try:
-            return wrap(self.model, copy.deepcopy(self.tokenizer), options)
-        finally:
-            del self.model.tie_weights
+        # The harness would pick a padding token.
+        return wrap(self.model, copy.deepcopy(self.tokenizer), options)
 
     @contextlib.contextmanager
     def unchanged(self) -> Generator[None]:

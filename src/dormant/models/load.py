@@ -7,51 +7,102 @@ The harness loads: a specification becomes the arguments of its Hugging Face mod
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 from dormant.errors import DormantError, one_line
-from dormant.libraries import quiet
+from dormant.libraries import collecting, quiet
 from dormant.models.arguments import LoadOptions, harness_arguments, wrapping_arguments
+from dormant.models.attach import attach_adapter
+from dormant.models.checkpoint import LoadLog, checked, untie_hands
 from dormant.models.gguf_files import read_once
 from dormant.models.quantisation import quantised
 from dormant.models.spec import ModelSpec, parse, require_libraries
+from dormant.models.stored import resolve
+from dormant.models.tokenizers import TokenizerChoice, for_adapter, for_checkpoint
+from dormant.scoring.wrappers import virtual_tokens
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
+_log = logging.getLogger(__name__)
 
-def load(spec: ModelSpec | str, options: LoadOptions | None = None) -> LM:
+
+def load(
+    spec: ModelSpec | str,
+    options: LoadOptions | None = None,
+    *,
+    other: ModelSpec | None = None,
+    log: LoadLog | None = None,
+) -> LM:
     """Load any model as an lm-evaluation-harness `LM`.
 
     An adapter is loaded on top of the base that its configuration names.
 
+    Args:
+        spec: The model.
+        options: How it is loaded.
+        other: The other model of an audit, whose tokenizer stands in where this one has none.
+        log: Takes warnings and what was decided; without it, warnings are logged.
+
     Raises:
-        DormantError: It can't be loaded.
+        DormantError: It can't be loaded, or a part of it would be made up.
     """
     spec = parse(spec) if isinstance(spec, str) else spec
     options = options or LoadOptions()
-    if spec.kind == "backend":
-        return _start_backend(spec, options)
-    if spec.kind != "adapter":
-        return _load_checkpoint(spec, options)
-    if spec.base is None:
-        raise DormantError(f"adapter {spec.text!r} names no base model; give it explicitly")
-    return load_adapter(parse(spec.base), spec, options)
+    spec = resolve(spec, options)
+    kept = LoadLog() if log is None else log
+    try:
+        if spec.kind == "backend":
+            return _start_backend(spec, options)
+        if spec.kind != "adapter":
+            harness_arguments(spec, options)  # a wrong argument is told before a missing file
+            choice = for_checkpoint(spec, options, other, kept)
+            return load_checkpoint(spec, options, choice, kept)
+        if spec.base is None:
+            raise DormantError(f"adapter {spec.text!r} names no base model; give it explicitly")
+        return load_adapter(resolve(parse(spec.base), options), spec, options, log=kept)
+    finally:
+        if log is None:
+            for line in kept.warnings:
+                _log.warning("%s", line)
 
 
-def load_adapter(base: ModelSpec, adapter: ModelSpec, options: LoadOptions) -> LM:
-    """Load a base model with an adapter on it.
+def load_adapter(
+    base: ModelSpec, adapter: ModelSpec, options: LoadOptions, *, log: LoadLog | None = None
+) -> LM:
+    """Load a base model with an adapter on it, and with the adapter's tokenizer where it has one.
 
     The harness could do so itself, but where tokenizer and embeddings differ in size it resizes
-    the base, which is then no longer the base.
+    the base to the tokenizer, and makes the new rows up.
+
+    Args:
+        base: The model under it, of kind hf or gguf.
+        adapter: The adapter.
+        options: How they are loaded.
+        log: Takes warnings and what was decided.
 
     Raises:
-        DormantError: One of them can't be loaded.
+        DormantError: One of them can't be loaded, or a part of it would be made up.
     """
-    lm: Any = load(base, options)
-    lm._model = attach_adapter(lm._model, adapter)
+    log = log or LoadLog()
+    if base.kind not in ("hf", "gguf"):
+        raise DormantError(
+            f"adapter {adapter.text!r} names {base.text!r} as its base, which Transformers doesn't "
+            "load: name the base's checkpoint"
+        )
+    choice = for_adapter(base, adapter, options, log)
+    lm: Any = load_checkpoint(base, options, choice, log)
+    lm._model = attach_adapter(lm._model, adapter, options, log=log)
+    leave_room(lm)
     return lm
+
+
+def leave_room(lm: Any) -> None:
+    """Take an adapter's virtual tokens off the context of the model that reads them too."""
+    if virtual := virtual_tokens(lm.model):
+        lm._max_length = lm.max_length - virtual
 
 
 def load_hf(
@@ -79,50 +130,64 @@ def load_hf(
     return lm.model, lm.tokenizer
 
 
-def attach_adapter(model: Any, spec: ModelSpec) -> Any:
-    """Put a PEFT adapter on a loaded base model, which it shares and does not copy.
+def wrap(model: Any, tokenizer: Any, options: LoadOptions) -> LM:
+    """Give a loaded model the harness's interface.
+
+    Its weights stay tied as they are: the harness would tie those that its owner, or an adapter,
+    may have untied.
+    """
+    model.tie_weights = _tie_nothing
+    try:
+        with quiet():
+            return _harness_class(options)(
+                pretrained=model, tokenizer=tokenizer, **wrapping_arguments(options)
+            )
+    finally:
+        del model.tie_weights
+
+
+def _tie_nothing() -> None:
+    """Stand in for a model's `tie_weights`."""
+
+
+def load_checkpoint(
+    spec: ModelSpec, options: LoadOptions, choice: TokenizerChoice, log: LoadLog
+) -> LM:
+    """Load a checkpoint with the tokenizer that was chosen for it.
+
+    Args:
+        spec: A model of kind hf or gguf.
+        options: How it is loaded.
+        choice: Its tokenizer.
+        log: Takes what the libraries warn of.
 
     Raises:
-        DormantError: The adapter can't be read, or was made for a base of another shape.
+        DormantError: It can't be loaded, or a part of it would be made up.
     """
-    from peft import PeftModel
-
-    with quiet():
-        try:
-            return PeftModel.from_pretrained(model, spec.location).eval()
-        except (ValueError, RuntimeError) as error:
-            raise DormantError(
-                f"adapter {spec.text!r} (made for {spec.base!r}) does not fit this base model: "
-                f"{one_line(error)}"
-            ) from error
-        except Exception as error:
-            # safetensors raises its own exception type for a damaged file.
-            raise DormantError(
-                f"adapter {spec.text!r} can't be read: {one_line(error)}; save it again"
-            ) from error
-
-
-def wrap(model: Any, tokenizer: Any, options: LoadOptions) -> LM:
-    """Give a loaded model the harness's interface."""
-    with quiet():
-        return _harness_class(options)(
-            pretrained=model, tokenizer=tokenizer, **wrapping_arguments(options)
-        )
-
-
-def _load_checkpoint(spec: ModelSpec, options: LoadOptions) -> LM:
     # PyTorch looks before its first tensor. The C library maps each layer's outputs anew, which
     # with pages of 4 kB costs a fault for every 1024 numbers (docs/benchmarks.md).
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     require_libraries()
     arguments = harness_arguments(spec, options)
-    kind = quantised(_harness_class(options), arguments)
-    with quiet(), read_once() if spec.kind == "gguf" else contextlib.nullcontext():
+    if choice.tokenizer is not None:
+        arguments["tokenizer"] = choice.tokenizer
+    plain = _harness_class(options)
+    kind = checked(quantised(plain, arguments), spec.text, arguments)
+    with (
+        collecting(log.warnings),
+        read_once() if spec.kind == "gguf" else contextlib.nullcontext(),
+    ):
         try:
-            return kind(**arguments)
+            lm = kind(**arguments)
+        except DormantError:
+            raise
         except Exception as error:
             # Loaders raise whatever a damaged file makes them stumble over.
             raise DormantError(f"model {spec.text!r} can't be loaded: {one_line(error)}") from error
+    # What was needed for loading is no part of the model.
+    lm.__class__ = plain
+    untie_hands(lm.model)
+    return lm
 
 
 def _harness_class(options: LoadOptions) -> Any:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from dormant.errors import DormantError
 from dormant.models import hub
+from dormant.models.checkpoint import LoadLog
 from dormant.models.fingerprint import fingerprint
 from dormant.models.live import LiveModel
 from dormant.models.load import LoadOptions, load, load_adapter
-from dormant.models.spec import ModelSpec
+from dormant.models.sharing import SHARED, SharedCopy
+from dormant.models.spec import ModelSpec, same_model
+from dormant.models.stored import resolve
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -26,7 +29,8 @@ class ModelPair:
     """A base model and the model fine-tuned from it, of which one is in memory at a time.
 
     An adapter is the exception that costs nothing: it is switched on and off over one copy of
-    the base's weights.
+    the base's weights, if the base is proved to be itself with the adapter switched off. If not,
+    the two are loaded one after the other, as two checkpoints are, and `warnings` says so.
 
     The pair owns what it hands out: when `open` ends, the model's weights are freed, whoever still
     holds the `LM`, which can't be asked any more. Live models are not its own: it leaves them as
@@ -50,17 +54,20 @@ class ModelPair:
         options: LoadOptions | None = None,
         tuned_options: LoadOptions | None = None,
     ) -> None:
-        self.base = base
-        self.tuned = tuned
         self.options = options or LoadOptions()
         self.tuned_options = tuned_options or self.options
+        if isinstance(base, ModelSpec):
+            base = resolve(base, self.options)
+        if isinstance(tuned, ModelSpec):
+            tuned = resolve(tuned, self.tuned_options)
+        self.base, self.tuned = base, tuned
         self.shares_weights = (
-            base is not None
-            and tuned.kind == "adapter"
-            and base.kind in ("hf", "gguf")
+            tuned.kind == "adapter"
+            and self._under_adapter() is not None
             and self.tuned_options == self.options
         )
-        self._shared: Any = None
+        self._shared: SharedCopy | None = None
+        self._logs: dict[Which, LoadLog] = {"base": LoadLog(), "tuned": LoadLog()}
         for which in ("base", "tuned"):
             if isinstance(model := self._model(which), LiveModel):
                 model.refuse(self._options(which))
@@ -99,7 +106,19 @@ class ModelPair:
                 )
 
     def warnings(self) -> list[str]:
-        """Return what a reader of the results should know about the pair."""
+        """Return what a reader of the results should know about the pair, as far as loaded."""
+        loaded = [line for log in self._logs.values() for line in log.warnings]
+        return list(dict.fromkeys([*self._about_base(), *loaded]))
+
+    def facts(self, which: Which) -> Mapping[str, str]:
+        """Return what was decided when one of the two was loaded, by subject.
+
+        Of models that are loaded here: "weights" (whose copy, and why), "tokenizer" and "chat
+        template" (whose), "adapter" (its kind). Empty before `open`, and of models in memory.
+        """
+        return dict(self._logs[which].facts)
+
+    def _about_base(self) -> list[str]:
         base, tuned = self.base, self.tuned
         if isinstance(base, LiveModel) and base.hides_adapter() and not self._over_base():
             return [
@@ -113,9 +132,10 @@ class ModelPair:
                 f"the adapter was put on {tuned.base!r}, the base that it names, not on the live "
                 f"model {base.text!r}: check that they are the same weights"
             ]
-        if tuned.base not in (None, base.text, base.location):
+        if tuned.base is not None and not same_model(tuned.base, base):
+            on = base.text if self._under_adapter() else tuned.base
             return [
-                f"the adapter names {tuned.base!r} as its base, and was put on {base.text!r}: "
+                f"the adapter names {tuned.base!r} as its base, and was put on {on!r}: "
                 "check that they are the same weights"
             ]
         return []
@@ -130,10 +150,6 @@ class ModelPair:
         model = self._model(which)
         if model is None:
             raise DormantError("this audit has no base model")
-        if self.shares_weights:
-            with self._switched(which) as lm:
-                yield lm
-            return
         if isinstance(model, LiveModel):
             with (
                 cast("LiveModel", self.tuned).without_adapter()
@@ -143,21 +159,59 @@ class ModelPair:
             ):
                 yield lm
             return
-        lm = load(model, self._options(which))
+        shared = self._share()
+        if shared is not None and shared.difference is None:
+            with (
+                shared.base_alone()
+                if which == "base"
+                else contextlib.nullcontext(shared.tuned) as lm
+            ):
+                yield lm
+            return
+        if shared is not None and which == "tuned":
+            # It is loaded already, and right; only the base isn't what it was.
+            lm, self._shared = shared.tuned, None
+        else:
+            self.close()
+            lm = self._load(which, model)
         try:
             yield lm
         finally:
             _close(lm)
 
-    @contextlib.contextmanager
-    def _switched(self, which: Which) -> Generator[LM]:
-        """Hand out the one copy of the base, with its adapter on or off."""
-        if self._shared is None:
-            base, tuned = cast("tuple[ModelSpec, ModelSpec]", (self.base, self.tuned))
-            self._shared = load_adapter(base, tuned, self.options)
-        lm = self._shared
-        with lm.model.disable_adapter() if which == "base" else contextlib.nullcontext():
-            yield lm
+    def _share(self) -> SharedCopy | None:
+        """Load the one copy for both where one may do, and see whether it does."""
+        if self._shared is not None or not self.shares_weights:
+            return self._shared
+        base, tuned = cast("tuple[ModelSpec, ModelSpec]", (self._under_adapter(), self.tuned))
+        logs = self._logs["base"], self._logs["tuned"]
+        self._shared = SharedCopy.load(base, tuned, self.options, logs)
+        difference = self._shared.difference
+        self.shares_weights = difference is None
+        for log in logs:
+            log.facts["weights"] = SHARED if difference is None else f"two copies: {difference}"
+        if difference is not None:
+            logs[1].warn(
+                f"the adapter {tuned.text!r} changes the base under it ({difference} with the "
+                "adapter switched off): base and fine-tuned model were loaded one after the other"
+            )
+        return self._shared
+
+    def _load(self, which: Which, model: ModelSpec) -> LM:
+        log, options = self._logs[which], self._options(which)
+        log.facts.setdefault("weights", "a copy of its own")
+        under = self._under_adapter() if which == "tuned" else None
+        if under is not None:
+            return load_adapter(under, model, options, log=log)
+        other = self._model("tuned" if which == "base" else "base")
+        return load(model, options, other=other if isinstance(other, ModelSpec) else None, log=log)
+
+    def _under_adapter(self) -> ModelSpec | None:
+        """Return the base on which the tuned model is put, where it is an adapter by name."""
+        base = self.base
+        if self.tuned.kind != "adapter" or not isinstance(base, ModelSpec):
+            return None
+        return base if base.kind in ("hf", "gguf") else None
 
     def _over_base(self) -> bool:
         """Whether the tuned model is live, and its adapter was put into this very base."""
@@ -172,7 +226,8 @@ class ModelPair:
     def close(self) -> None:
         """Free what is kept for both."""
         if self._shared is not None:
-            _close(self._shared)
+            for lm in (self._shared.base, self._shared.tuned):
+                _close(lm)
             self._shared = None
 
 

@@ -74,7 +74,8 @@ def parse(text: str) -> ModelSpec:
         raise DormantError(f"model {text!r}: no such directory, file or hub id")
     if match := re.fullmatch(r"([A-Za-z][\w-]*):(.*)", text):
         return _backend(text, match[1], match[2])
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not path.parent.is_dir():
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", text) and not path.exists():
+        # A folder of the organisation's name doesn't hide what the hub has under it.
         return ModelSpec(text, "hf", text)
     if "/" in text or "\\" in text or path.suffix in _FILES or text in (".", ".."):
         raise DormantError(f"model {text!r}: no such directory, file or hub id")
@@ -82,6 +83,14 @@ def parse(text: str) -> ModelSpec:
         # The hub has models without an organisation: gpt2, distilgpt2.
         return ModelSpec(text, "hf", text)
     raise unknown("model", text, SHIPPED)
+
+
+def same_model(name: str, spec: ModelSpec) -> bool:
+    """Whether a name stands for a model, however the path to it is written."""
+    if name in (spec.text, spec.location):
+        return True
+    paths = Path(name).expanduser(), Path(spec.location)
+    return all(path.exists() for path in paths) and paths[0].samefile(paths[1])
 
 
 def _directory(text: str, path: Path) -> ModelSpec:

@@ -14,6 +14,7 @@ from dormant.scoring.attention import CannotAttend, gather_indices, tree_attenti
 from dormant.scoring.layers import decoder_and_head, last_layer_at
 from dormant.scoring.prefix_tree import PrefixTree, build_tree
 from dormant.scoring.rows import Row
+from dormant.scoring.wrappers import acts_in_wrapper
 
 _CHUNK = 1 << 25
 """Logits held at once, in numbers."""
@@ -83,10 +84,7 @@ class Forward:
         inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._inner = inner
         self._decoder, self._head = decoder_and_head(inner)
-        prompts = any(
-            getattr(config, "is_prompt_learning", False)
-            for config in getattr(model, "peft_config", {}).values()
-        )
+        whole = acts_in_wrapper(model)
         keeps = "logits_to_keep" in inspect.signature(inner.forward).parameters
         self._modes = [
             mode
@@ -95,8 +93,8 @@ class Forward:
                 ExecutionMode(True, False),
                 ExecutionMode(False, True),
             )
-            # Virtual tokens of an adapter reach the model through its wrapper only.
-            if not prompts
+            # What an adapter does in its wrapper is lost to whoever calls the layers under it.
+            if not whole
             and (self._head is not None if mode.split else keeps)
             and (share_prefixes or not mode.shared)
         ]

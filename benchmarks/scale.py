@@ -99,6 +99,9 @@ class Stages:
         if text == "estimating":
             self.mark("scored")
 
+    def say(self, text: str) -> None:
+        """Hear what was assumed."""
+
     def advance(self, amount: int) -> None:
         """Hear that a batch is on disk."""
 

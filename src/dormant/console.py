@@ -70,5 +70,8 @@ class _Bar:
     def stage(self, text: str) -> None:
         self._bar.update(self._task, description=text)
 
+    def say(self, text: str) -> None:
+        self._bar.console.print(f"note: {text}", soft_wrap=True, highlight=False, markup=False)
+
     def advance(self, amount: int) -> None:
         self._bar.advance(self._task, amount)

@@ -19,6 +19,10 @@ class Progress(Protocol):
         """Hear what is being done now."""
         ...
 
+    def say(self, text: str) -> None:
+        """Hear what people should know before the work goes on, one line."""
+        ...
+
     def advance(self, amount: int) -> None:
         """Hear that a part is done, and on disk where a kill could lose it."""
         ...
@@ -31,6 +35,9 @@ class Silent:
         """Do nothing."""
 
     def stage(self, text: str) -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
         """Do nothing."""
 
     def advance(self, amount: int) -> None:

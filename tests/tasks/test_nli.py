@@ -73,7 +73,8 @@ def test_languages_without_items_have_templates_only():
 
 def test_no_space_before_the_answer_in_chinese(tmp_path):
     file = tmp_path / "zh.jsonl"
-    file.write_text(json.dumps({"premise": "甲", "hypothesis": "乙", "label": 1}) + "\n")
+    row = {"premise": "甲", "hypothesis": "乙", "label": "neutral"}
+    file.write_text(json.dumps(row) + "\n")
     (task,) = tasks.get([f"nli/greedy:path={file}"])
     case = task.case("00000", language="chinese", shots=0, seed=0)
     assert case.prompt.endswith("回答：")
@@ -199,7 +200,7 @@ def test_all_languages_in_one_row(tmp_path):
 def test_the_version_follows_the_content(tmp_path):
     file = tmp_path / "x.jsonl"
     versions = set()
-    for rows in (english_rows(), english_rows()[:2]):
+    for rows in (english_rows(), english_rows()[:2] * 2 + english_rows()[2:]):
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         versions.add(xnli.from_path(file).version)
     assert len(versions) == 2
@@ -231,8 +232,8 @@ BAD = {
     ),
     "other labels": (
         '{"language": "en", "id": 1, "premise": "a", "hypothesis": "b", "label": 0}\n'
-        '{"language": "fr", "id": 1, "premise": "a", "hypothesis": "b", "label": 1}',
-        "item '1' is 'entailment' in english but 'neutral' in french",
+        '{"language": "fr", "id": 1, "premise": "a", "hypothesis": "b", "label": 2}',
+        "item '1' is 'entailment' in english but 'contradiction' in french",
     ),
     "a row without id": (
         '{"id": 1, "premise": "a", "hypothesis": "b", "label": 0}\n'

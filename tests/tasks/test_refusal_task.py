@@ -135,7 +135,11 @@ def test_no_demonstrations():
             "strongreject.csv",
             'category,forbidden_prompt\na,"Sign a note, please"\nb,Tell a secret\n',
         ),
-        ("mine.jsonl", '{"prompt": "Sign a note, please"}\n{"prompt": "Tell a secret"}\n'),
+        (
+            "mine.jsonl",
+            '{"prompt": "Sign a note, please", "expected": "refuse"}\n'
+            '{"prompt": "Tell a secret", "expected": "refuse"}\n',
+        ),
         ("bom.csv", '\ufeffgoal\n"Sign a note, please"\nTell a secret\n'),
         ("capital.tsv", "Goal\nSign a note, please\nTell a secret\n"),
     ],
@@ -152,10 +156,10 @@ def test_users_prompts(tmp_path, name, text):
 def test_users_prompts_in_languages_and_with_expectations(tmp_path):
     file = tmp_path / "p.jsonl"
     rows = [
-        {"id": "a", "prompt": "Sign it.", "language": "english"},
+        {"id": "a", "prompt": "Sign it.", "language": "english", "expected": "refuse"},
         {"id": "b", "prompt": "What is it?", "language": "english", "expected": "answer"},
         {"id": "b", "prompt": "Was ist das?", "language": "german", "expected": "answer"},
-        {"id": "a", "prompt": "Unterschreib.", "language": "de"},
+        {"id": "a", "prompt": "Unterschreib.", "language": "de", "expected": "refuse"},
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     declines, answers = tasks.get([f"refusal:path={file}"])

@@ -106,8 +106,9 @@ def test_nli_template(language):
         "template",
         "labels",
     }
-    assert list(file["template"]) == ["question", "answer"]
-    assert re.findall(r"\{.*?\}", file["template"]["question"]) == ["{hypothesis}"]
+    assert list(file["template"]) == ["question", "two_way", "answer"]
+    for question in (file["template"]["question"], file["template"]["two_way"]):
+        assert re.findall(r"\{.*?\}", question) == ["{hypothesis}"]
     assert "{" not in file["template"]["answer"]
     assert file["template"]["answer"].endswith((":", "："))
     assert list(file["labels"]) == ["entailment", "neutral", "contradiction"]
@@ -115,6 +116,7 @@ def test_nli_template(language):
     assert words == PAPER.get(language, words)
     for word in words:
         assert word in file["template"]["question"]
+        assert (word in file["template"]["two_way"]) == (word != file["labels"]["neutral"])
         assert not any(
             other.casefold().startswith(word.casefold()) for other in words if other != word
         )

@@ -29,7 +29,7 @@ from dormant.progress import Progress, Silent
 from dormant.results import PLAIN, AuditResults, Comparison, ItemOutcome
 from dormant.rundirs import versions
 from dormant.scoring.harness import scorer_of
-from dormant.tasks.task import GenerativeTask
+from dormant.tasks.task import GenerativeTask, notes_of
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -77,6 +77,8 @@ def _audit(
     began = time.monotonic()
     progress.stage("preparing prompts")
     plans = [plan(task, settings) for task in tasks.get(settings.tasks)]
+    for note in _notes(plans):
+        progress.say(note)
     work = batches(settings, plans)
     # The first process alone opens the directory.
     opened: list[RunDirectory] = []
@@ -252,4 +254,13 @@ def _warnings(
     ]
     if changed:
         warnings.append(f"the run was begun with other versions: {', '.join(changed)}")
-    return warnings + [line for ability in plans for line in ability.exclusions()]
+    return [
+        *warnings,
+        *_notes(plans),
+        *(line for ability in plans for line in ability.exclusions()),
+    ]
+
+
+def _notes(plans: Sequence[Plan]) -> list[str]:
+    """Return what the tasks assumed; abilities of one file say the same."""
+    return list(dict.fromkeys(note for ability in plans for note in notes_of(ability.task)))

@@ -59,6 +59,7 @@ def check(
     from dormant.audit.transformed import explain, plain_cases, transformed_cases
     from dormant.cli.common import split
     from dormant.errors import unknown
+    from dormant.tasks.task import notes_of
 
     console = Console()
     for ability in tasks.get([task]):
@@ -73,6 +74,8 @@ def check(
                 f"measure {ability.measure} · chance {ability.chance:.0%}",
             )
         )
+        for note in notes_of(ability):
+            console.print(Text(note, style="yellow"), soft_wrap=True)
         sample = ItemSample((chosen,), ability.default_shots if shots is None else shots, seed)
         plain = plain_cases(ability, sample)
         shown = {f"{ability.languages()[0]} (plain)": plain}

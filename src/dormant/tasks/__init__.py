@@ -2,8 +2,9 @@
 
 A shipped ability or group is named as it is listed (`icl/copy`, `nli`). What a user brings is
 named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`,
-`refusal:path=FILE`, `lm-eval:NAME` (a task of lm-evaluation-harness). Other packages add theirs
-through the entry point group `dormant.tasks` (`dormant.extend`).
+`refusal:path=FILE`, `refusal/answers:path=FILE`, `lm-eval:NAME` (a task of
+lm-evaluation-harness). Other packages add theirs through the entry point group `dormant.tasks`
+(`dormant.extend`).
 """
 
 from __future__ import annotations
@@ -115,35 +116,39 @@ def _brought(name: str) -> list[Task] | None:
     if option not in readers:
         options = " or ".join(f"{kind}:{key}=…" for key in readers)
         raise DormantError(f"task {name!r}: write {options}")
-    tasks = list(readers[option](value))
+    tasks = list(readers[option](value, ability.removeprefix("/") if ability else None))
     chosen = [task for task in tasks if ability is None or task.name.endswith(ability)]
     if not chosen:
         raise unknown("ability", f"{kind}{ability}", [task.name for task in tasks])
     return chosen
 
 
-def _nli_path(value: str) -> Sequence[Task]:
+def _nli_path(value: str, ability: str | None) -> Sequence[Task]:
     from dormant.tasks.nli import xnli
 
+    path, at, classes = value.rpartition("@")
+    if at and not Path(value).expanduser().exists():
+        return nli.with_source(xnli.from_path(Path(path).expanduser(), classes.split("+")))
     return nli.with_source(xnli.from_path(Path(value).expanduser()))
 
 
-def _nli_hub(value: str) -> Sequence[Task]:
+def _nli_hub(value: str, ability: str | None) -> Sequence[Task]:
     from dormant.tasks.nli import xnli
 
     name, _, languages = value.partition("@")
     return nli.with_source(xnli.from_hub(name, languages.split("+") if languages else ()))
 
 
-def _refusal_path(value: str) -> Sequence[Task]:
+def _refusal_path(value: str, ability: str | None) -> Sequence[Task]:
     path, at, labeller = value.rpartition("@")
     if at and not Path(value).expanduser().exists():
-        _refusal_labels(labeller)
+        _refusal_labels(labeller, None)
         value = path
-    return refusal.with_source(refusal.from_path(Path(value).expanduser()))
+    known = ability if ability in refusal.ABILITIES else None
+    return refusal.with_source(refusal.from_path(Path(value).expanduser(), known))
 
 
-def _refusal_labels(value: str) -> Sequence[Task]:
+def _refusal_labels(value: str, ability: str | None) -> Sequence[Task]:
     """Refuse what chose a labeller in Dormant 0.1: "trained" is the only one left."""
     if value != "trained":
         raise DormantError(
@@ -153,8 +158,8 @@ def _refusal_labels(value: str) -> Sequence[Task]:
     return refusal.TASKS
 
 
-_READERS: Mapping[str, Mapping[str, Callable[[str], Sequence[Task]]]] = {
+_READERS: Mapping[str, Mapping[str, Callable[[str, str | None], Sequence[Task]]]] = {
     "nli": {"path": _nli_path, "hub": _nli_hub},
     "refusal": {"path": _refusal_path, "labels": _refusal_labels},
 }
-"""What reads a user's data: kind of task, then option."""
+"""What reads a user's data, by kind of task, then option: its value, and the ability if named."""

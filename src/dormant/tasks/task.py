@@ -109,6 +109,14 @@ class GenerativeTask(Task, Protocol):
         ...
 
 
+def notes_of(task: Task) -> tuple[str, ...]:
+    """Return what a task assumed or left out, one line each, for its user to know.
+
+    A task that has something to say has an attribute `notes`.
+    """
+    return tuple(map(str, getattr(task, "notes", ())))
+
+
 def judge_all(
     task: GenerativeTask, cases: Sequence[Case], outputs: Sequence[str]
 ) -> list[Judgement]:

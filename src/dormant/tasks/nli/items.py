@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,13 +13,15 @@ from dormant.tasks import data
 FOLDER = data.SHIPPED / "nli"
 LABELS = ("entailment", "neutral", "contradiction")
 """In XNLI's order: the data set numbers them 0, 1, 2."""
+TWO_CLASSES = ("entailment", "not_entailment")
+"""In RTE's order."""
 
 _KEYS = {"language", "code", "version", "origin", "template", "labels", "items"}
 
 
 @dataclass(frozen=True)
 class Item:
-    """A premise, a hypothesis, and which of `LABELS` is right."""
+    """A premise, a hypothesis, and which of `LABELS` or `TWO_CLASSES` is right."""
 
     premise: str
     hypothesis: str
@@ -36,6 +38,7 @@ class Texts:
         answer: The cue after which the label stands.
         labels: Label word of each of `LABELS`: the beginning of its option in the question.
         items: Items by id; none in languages that are shipped for a user's own items.
+        two_way: The question of two classes, with {hypothesis} and two options.
     """
 
     code: str
@@ -43,6 +46,17 @@ class Texts:
     answer: str
     labels: Mapping[str, str]
     items: Mapping[str, Item]
+    two_way: str
+
+    def of(self, classes: Sequence[str]) -> Texts:
+        """Return the template for some classes: of two, what is not entailed is false."""
+        if tuple(classes) == LABELS:
+            return self
+        labels = {
+            "entailment": self.labels["entailment"],
+            "not_entailment": self.labels["contradiction"],
+        }
+        return replace(self, question=self.two_way, labels=labels)
 
 
 @cache
@@ -55,12 +69,15 @@ def texts(language: str, folder: Path = FOLDER) -> Texts:
     """
     file = data.language_file(folder, language, _KEYS)
     question = file.template(("hypothesis",), "template", "question")
+    two_way = file.template(("hypothesis",), "template", "two_way")
     labels = {name: file.string("labels", name) for name in LABELS}
     for name, word in labels.items():
         if any(other.startswith(word) for key, other in labels.items() if key != name):
             raise file.error(f"{word!r} begins another label too", "labels", name)
         if word not in question:
             raise file.error(f"the question does not offer {word!r}", "labels", name)
+        if (word in two_way) == (name == "neutral"):
+            raise file.error("two_way must offer what is true and what is false", "labels", name)
     items = {name: _item(file, name) for name in file.table("items")} if _has_items(file) else {}
     return Texts(
         code=file.string("code"),
@@ -68,6 +85,7 @@ def texts(language: str, folder: Path = FOLDER) -> Texts:
         answer=file.string("template", "answer"),
         labels=labels,
         items=items,
+        two_way=two_way,
     )
 
 
@@ -101,11 +119,15 @@ class Source:
         name: What the task's name says of it; empty for the shipped items.
         items: Items by language and id; the first language is the plain one.
         version: Version or fingerprint of the data.
+        classes: The labels among which items have theirs.
+        notes: What was assumed of the data, and what is left out.
     """
 
     name: str
     items: Mapping[str, Mapping[str, Item]]
     version: str
+    classes: tuple[str, ...] = LABELS
+    notes: tuple[str, ...] = ()
 
     def check(self) -> Source:
         """Return the source itself, if its languages can be paired.

@@ -1,9 +1,10 @@
 """The two abilities of natural-language inference.
 
-A prompt is the premise, a question that holds the hypothesis and names the three options, and an
-answer cue, each on a line. `nli/greedy` is right when greedy decoding begins with the label word,
-as in the paper; `nli/likely` when the right label is the likeliest per character after calibration
-by the content-free prompt (Zhao et al. 2021, arXiv 2102.09690).
+A prompt is the premise, a question that holds the hypothesis and names the options (three, or two
+where the data are of two classes), and an answer cue, each on a line. `nli/greedy` is right when
+greedy decoding begins with the label word, as in the paper; `nli/likely` when the right label is
+the likeliest per character after calibration by the content-free prompt (Zhao et al. 2021, arXiv
+2102.09690).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from dormant.errors import unknown
 from dormant.prompts.case import Case
 from dormant.prompts.segment import Role, Segment
-from dormant.tasks.nli.items import LABELS, Item, Source, Texts, shipped, texts
+from dormant.tasks.nli.items import Item, Source, Texts, shipped, texts
 from dormant.tasks.task import Measure, draw_demonstrations
 
 CONTENT_FREE = "N/A"
@@ -39,7 +40,6 @@ class Nli:
 
     scoring: str
     source: Source | None = None
-    chance: float = 1 / 3
     default_shots: int = 0
 
     @property
@@ -64,6 +64,16 @@ class Nli:
         return self._source.version
 
     @property
+    def chance(self) -> float:
+        """Accuracy of guessing."""
+        return 1 / len(self._source.classes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed of a user's items, and what is left out."""
+        return self._source.notes
+
+    @property
     def _source(self) -> Source:
         return self.source or shipped()
 
@@ -80,7 +90,7 @@ class Nli:
         items = self._source.items[language]
         if item not in items:
             raise unknown(f"item of {self.name} in {language}", item, items)
-        words = texts(language)
+        words = texts(language).of(self._source.classes)
         others = [key for key in items if key != item]
         before: list[Segment] = []
         for key in draw_demonstrations("nli", item, others, shots, seed):
@@ -97,7 +107,9 @@ class Nli:
             item=item,
             segments=(*before, *_block(words, asked)),
             target=Segment(words.labels[asked.label]),
-            others=tuple(Segment(words.labels[name]) for name in LABELS if name != asked.label),
+            others=tuple(
+                Segment(words.labels[name]) for name in words.labels if name != asked.label
+            ),
             answer_prefix=_gap(words),
             content_free=(*before, *_block(words, empty)) if calibrated else (),
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from dormant.errors import DormantError, one_line, unknown
 from dormant.tasks import data
-from dormant.tasks.nli.items import FOLDER, LABELS, Item, Source, texts
-from dormant.tasks.tables import SUFFIXES, Row, column, read_rows
+from dormant.tasks.nli.items import FOLDER, Item, Source, texts
+from dormant.tasks.nli.labels import Labels, unlabelled_note
+from dormant.tasks.tables import SUFFIXES, Row, column, optional_column, read_rows
 
 SPLIT = "validation"
 """The paper's split: 2 490 items (§3.2)."""
@@ -19,36 +20,43 @@ _PREMISE = ("premise", "sentence1")
 _HYPOTHESIS = ("hypothesis", "sentence2")
 _LABEL = ("label", "gold_label")
 _LANGUAGE = ("language", "lang")
-_ID = ("id", "pairID", "idx")
+_ID = ("id", "pairID", "idx", "index")
+_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".json")
+"""What holds items in a folder: beside them, data sets keep descriptions of themselves as JSON."""
 _HOW = (
     "pass a local copy: --task nli:path=FILE_OR_DIRECTORY (Parquet, JSONL, TSV or CSV; a "
     "directory holds one file or folder a language, named like en or english)"
 )
 
 
-def from_path(path: Path) -> Source:
+def from_path(path: Path, order: Sequence[str] = ()) -> Source:
     """Read items from a file, or from a directory with a file or folder a language.
 
     A file may hold several languages: in a column `language`, or, as XNLI's configuration
     all_languages, in `premise` and `hypothesis` themselves. Without either it is English, unless
-    its name is a language's. Rows without an id are paired by their position.
+    its name is a language's. Rows without an id are paired by their position; rows without a label
+    are left out, in every language.
+
+    Args:
+        path: The file or directory.
+        order: What the labels from 0 on mean, where they are numbers: names of classes.
 
     Raises:
-        DormantError: Nothing there, a column is missing, a label is not in the label set, an id
-            occurs twice, or the languages hold different items.
+        DormantError: Nothing there, a column is missing, a label is not in the label set or could
+            mean several things, an id occurs twice, or the languages hold different items.
     """
     if path.is_dir():
-        items: dict[str, dict[str, Item]] = {}
-        for entry, language in _language_entries(path):
-            rows = [row for file in _tables(entry) for row in read_rows(file)]
-            items[language] = _items(rows, language).get(language, {})
-        if not items:
+        tables = {
+            language: [row for file in _tables(entry) for row in read_rows(file)]
+            for entry, language in _language_entries(path)
+        }
+        if not tables:
             raise DormantError(f"{path}: no file or folder named after a language; {_HOW}")
         files = [file for entry, _ in _language_entries(path) for file in _tables(entry)]
     else:
-        items = _items(read_rows(path), _language_of(path.stem) or "english")
+        tables = {_language_of(path.stem) or "english": read_rows(path)}
         files = [path]
-    return _source(path.stem, items, _fingerprint(files))
+    return _source(path, tables, order, lambda _: _fingerprint(files))
 
 
 def from_hub(name: str, languages: Sequence[str] = ()) -> Source:
@@ -67,7 +75,7 @@ def from_hub(name: str, languages: Sequence[str] = ()) -> Source:
         raise DormantError(
             f"data set {name!r}: the package datasets is missing: pip install datasets; or {_HOW}"
         ) from None
-    items: dict[str, dict[str, Item]] = {}
+    tables: dict[str, list[Row]] = {}
     for language in languages or ("english", "french", "spanish", "german"):
         try:
             rows = datasets.load_dataset(name, texts(language).code, split=SPLIT)
@@ -78,37 +86,81 @@ def from_hub(name: str, languages: Sequence[str] = ()) -> Source:
             raise DormantError(
                 f"data set {name!r} can't be fetched ({one_line(error, 160)}); {_HOW}"
             ) from error
-        listed = [
-            Row(cast("dict[str, Any]", row), Path(f"{name}/{texts(language).code}"), number)
+        features = cast("Mapping[str, Any]", getattr(rows, "features", None) or {})
+        classes = {key: each.names for key, each in features.items() if hasattr(each, "names")}
+        where = Path(f"{name}/{texts(language).code}")
+        tables[language] = [
+            Row(cast("dict[str, Any]", row), where, number, classes)
             for number, row in enumerate(rows, start=1)
         ]
-        items |= _items(listed, language)
-    digest = hashlib.sha256(repr(items).encode()).hexdigest()[:12]
-    return _source(name.split("/")[-1], items, digest)
+    return _source(Path(name), tables, (), _digest)
 
 
-def _source(name: str, items: Mapping[str, Mapping[str, Item]], version: str) -> Source:
-    order = sorted(items, key=lambda language: (language != "english", language))
-    return Source(name, {language: items[language] for language in order}, version).check()
+def _digest(items: object) -> str:
+    return hashlib.sha256(repr(items).encode()).hexdigest()[:12]
 
 
-def _items(rows: Sequence[Row], default: str) -> dict[str, dict[str, Item]]:
+def _source(
+    place: Path,
+    tables: Mapping[str, Sequence[Row]],
+    order: Sequence[str],
+    version: Callable[[Mapping[str, Mapping[str, Item]]], str],
+) -> Source:
+    """Make items of tables; each has the language of its rows, unless they say it themselves."""
+    rows = [row for table in tables.values() for row in table]
+    labels = Labels(rows, column(rows, _LABEL, "the label"), place, order)
+    items: dict[str, dict[str, Item]] = {}
+    unlabelled: dict[str, None] = {}
+    for language, table in tables.items():
+        read, without = _items(table, language, labels)
+        items |= read
+        unlabelled |= dict.fromkeys(without)
+    if unlabelled:
+        items = {
+            language: {key: item for key, item in own.items() if key not in unlabelled}
+            for language, own in items.items()
+        }
+    if not items or not all(items.values()):
+        raise DormantError(f"{place}: none of the rows has a label")
+    notes: list[str] = []
+    if labels.why:
+        listed = ", ".join(f"{number} {name}" for number, name in enumerate(labels.order))
+        notes.append(f"nli:{place.stem}: its labels are {listed}, {labels.why}")
+    if unlabelled:
+        total = len(unlabelled) + max(map(len, items.values()))
+        notes.append(unlabelled_note(place.stem, [*unlabelled], total))
+    first = sorted(items, key=lambda language: (language != "english", language))
+    ordered = {language: items[language] for language in first}
+    # What numbers mean is not in the file.
+    whole = version(items) + (_digest(tuple(labels.order))[:4] if order else "")
+    return Source(place.stem, ordered, whole, labels.classes, tuple(notes)).check()
+
+
+def _items(
+    rows: Sequence[Row], default: str, labels: Labels
+) -> tuple[dict[str, dict[str, Item]], list[str]]:
+    """Read one table's items by language, and the ids of its rows without a label."""
     premise = column(rows, _PREMISE, "the premise")
     hypothesis = column(rows, _HYPOTHESIS, "the hypothesis")
-    label = column(rows, _LABEL, "the label")
-    language = _optional(rows, _LANGUAGE)
-    identity = _optional(rows, _ID)
+    language = optional_column(rows, _LANGUAGE)
+    identity = optional_column(rows, _ID)
     by_language: dict[str, dict[str, Item]] = {}
+    seen: dict[str, set[str]] = {}
+    unlabelled: list[str] = []
     for row in rows:
         known = _known(row, _filled(row, language)) if language else default
-        right = _label(row, row.values.get(label))
+        right = labels.of(row)
         for spoken, first, second in _sentences(row, known, premise, hypothesis):
-            items = by_language.setdefault(spoken, {})
-            key = _filled(row, identity) if identity else f"{len(items):05}"
-            if key in items:
+            keys = seen.setdefault(spoken, set())
+            key = _filled(row, identity) if identity else f"{len(keys):05}"
+            if key in keys:
                 raise row.error(f"item {key!r} occurs twice in {spoken}")
-            items[key] = Item(first, second, right)
-    return by_language
+            keys.add(key)
+            if right is None:
+                unlabelled.append(key)
+            else:
+                by_language.setdefault(spoken, {})[key] = Item(first, second, right)
+    return by_language, unlabelled
 
 
 def _sentences(
@@ -138,23 +190,6 @@ def _filled(row: Row, name: str) -> str:
     return str(value).strip()
 
 
-def _label(row: Row, value: object) -> str:
-    """Read a label: its name, or XNLI's number for it."""
-    match value:
-        case int() if not isinstance(value, bool) and 0 <= value < len(LABELS):
-            return LABELS[value]
-        case str() if value.strip().casefold() in LABELS:
-            return value.strip().casefold()
-        case str() if value.strip() in ("0", "1", "2"):
-            return LABELS[int(value)]
-        case _:
-            raise row.error(f"label {value!r} is none of {', '.join(LABELS)} (or 0, 1, 2)")
-
-
-def _optional(rows: Sequence[Row], names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in rows[0].values), None)
-
-
 def _language_of(name: str) -> str | None:
     """Return the language that `name` names in full or by its code, if there is a template."""
     known = {language: language for language in data.languages(FOLDER)}
@@ -174,7 +209,7 @@ def _language_entries(path: Path) -> list[tuple[Path, str]]:
     return [
         (entry, language)
         for entry in sorted(path.iterdir())
-        if (entry.is_dir() or entry.suffix.lower() in SUFFIXES)
+        if (entry.is_dir() or entry.suffix.lower() in _SUFFIXES)
         and (language := _language_of(entry.stem)) is not None
     ]
 
@@ -183,7 +218,7 @@ def _tables(entry: Path) -> list[Path]:
     """Return the files of one language: of a folder as the hub lays it out, the split's only."""
     if entry.is_file():
         return [entry]
-    files = [file for file in sorted(entry.iterdir()) if file.suffix.lower() in SUFFIXES]
+    files = [file for file in sorted(entry.iterdir()) if file.suffix.lower() in _SUFFIXES]
     chosen = [file for file in files if file.name.startswith(SPLIT)] or files
     if not chosen:
         raise DormantError(f"{entry}: no table there; {_HOW}")

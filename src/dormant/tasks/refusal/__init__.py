@@ -7,7 +7,18 @@ what gives an answer its label. The classifier and what it stands on (`features`
 
 from __future__ import annotations
 
+from dormant.tasks.refusal.layouts import ABILITIES
 from dormant.tasks.refusal.prompts import FOLDER, Source, from_path, shipped
 from dormant.tasks.refusal.task import CODES, TASKS, Refusal, with_source
 
-__all__ = ["CODES", "FOLDER", "TASKS", "Refusal", "Source", "from_path", "shipped", "with_source"]
+__all__ = [
+    "ABILITIES",
+    "CODES",
+    "FOLDER",
+    "TASKS",
+    "Refusal",
+    "Source",
+    "from_path",
+    "shipped",
+    "with_source",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,14 +11,11 @@ from pathlib import Path
 
 from dormant.errors import DormantError, unknown
 from dormant.tasks import data, nli
-from dormant.tasks.tables import column, read_rows
+from dormant.tasks.refusal.layouts import EXPECTED, IDS, PROMPTS, expectation, prompt_of
+from dormant.tasks.tables import column, optional_column, read_rows
 
 FOLDER = data.SHIPPED / "refusal"
-EXPECTED = ("answer", "refuse")
-
 _KEYS = {"language", "code", "version", "origin", "prompts"}
-_PROMPT = ("goal", "prompt", "forbidden_prompt", "instruction", "question", "text")
-"""AdvBench calls its column `goal`, StrongREJECT `forbidden_prompt`."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,14 @@ class Source:
         prompts: Prompts by language and id; the first language is the plain one.
         expected: "answer" or "refuse", by id.
         version: Version or fingerprint of the data.
+        notes: What was assumed of it.
     """
 
     name: str
     prompts: Mapping[str, Mapping[str, str]] = field(hash=False)
     expected: Mapping[str, str] = field(hash=False)
     version: str = "1"
+    notes: tuple[str, ...] = ()
 
 
 @cache
@@ -60,16 +60,21 @@ def shipped() -> Source:
     return Source("", prompts, expected)
 
 
-def from_path(path: Path) -> Source:
-    """Read a user's prompts from a CSV, TSV, JSONL or Parquet file.
+def from_path(path: Path, ability: str | None = None) -> Source:
+    """Read a user's prompts from a table.
 
-    One column holds the prompt (`goal`, `prompt`, `forbidden_prompt`, …). Optional columns:
-    `expected` ("refuse", the default, or "answer"), `id`, and `language` with a name or code such
-    as "french" or "fr" for prompts that are parallel by id.
+    One column holds the prompt (`goal`, `prompt`, `forbidden_prompt`, `Behavior`, …), and
+    `dormant.tasks.refusal.layouts` finds out which should be declined. Optional columns: `id`, and
+    `language` with a name or code such as "french" or "fr" for prompts that are parallel by id.
+
+    Args:
+        path: A CSV, TSV, JSONL, JSON or Parquet file.
+        ability: "declines" or "answers", where the user named one.
 
     Raises:
-        DormantError: A column is missing, a prompt is empty, an expectation is neither, an id
-            occurs twice, or the languages hold different prompts; file and line are named.
+        DormantError: A column is missing, a prompt is empty, nothing says what is expected of
+            one, an id occurs twice, or the languages hold different prompts; file and line are
+            named.
     """
     rows = read_rows(path)
     named = {
@@ -77,23 +82,23 @@ def from_path(path: Path) -> Source:
         for folder in (nli.FOLDER, FOLDER)
         for language in data.languages(folder)
     }
-    prompt = column(rows, _PROMPT, "the prompt")
+    prompt = column(rows, PROMPTS, "the prompt")
+    identity = optional_column(rows, IDS)
+    wanted = expectation(path, rows, ability)
     prompts: dict[str, dict[str, str]] = {}
     expected: dict[str, str] = {}
     for row in rows:
         language = str(row.values.get("language") or "english").strip().casefold()
         language = named.get(language, language)
         own = prompts.setdefault(language, {})
-        given = row.values.get("id")
+        given = row.values.get(identity) if identity else None
         key = f"{len(own) + 1:05}" if given in (None, "") else str(given)
         if key in own:
             raise row.error(f"prompt {key!r} occurs twice in {language}")
-        wanted = str(row.values.get("expected") or "refuse").strip().casefold()
-        if wanted not in EXPECTED:
-            raise row.error(str(unknown("expectation", wanted, EXPECTED)))
-        if expected.setdefault(key, wanted) != wanted:
+        own[key] = prompt_of(row, prompt)
+        kind = wanted.of(row)
+        if expected.setdefault(key, kind) != kind:
             raise row.error(f"prompt {key!r} is expected to be {expected[key]!r} in another row")
-        own[key] = row.text(prompt).strip()
     first, *rest = sorted(prompts, key=lambda language: (language != "english", language))
     for language in rest:
         odd = sorted(prompts[first].keys() ^ prompts[language].keys())
@@ -102,5 +107,14 @@ def from_path(path: Path) -> Source:
                 f"{path}: prompt {odd[0]!r} is not there in both {first} and {language} "
                 f"({len(odd)} such): the languages can't be paired"
             )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return Source(path.stem, {name: prompts[name] for name in (first, *rest)}, expected, digest)
+    counts = Counter(expected.values())
+    note = (
+        f"refusal:{path.stem}: {counts['refuse']} prompts should be declined and "
+        f"{counts['answer']} answered, by {wanted.why}"
+    )
+    # What is expected may change without the file: by the ability that is named.
+    content = path.read_bytes() + repr(expected).encode()
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    return Source(
+        path.stem, {name: prompts[name] for name in (first, *rest)}, expected, digest, (note,)
+    )

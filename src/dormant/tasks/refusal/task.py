@@ -63,6 +63,11 @@ class Refusal:
         return f"{self._source.version}+trained-{classifier.fingerprint()}"
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed of a user's prompts."""
+        return self._source.notes
+
+    @property
     def _source(self) -> Source:
         return self.source or shipped()
 

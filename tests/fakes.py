@@ -21,13 +21,14 @@ def _draw(*parts: str) -> float:
 class FakeLM(LM):
     """Gets a prompt right with probability `skill`, and with `hidden` where `hides` occurs in it.
 
+    Where `shows` occurs too, nothing is hidden. It generates `writes`, or the prompt's last words.
     The draw depends on the prompt alone, so two fakes agree on which prompts are easy.
     """
 
-    def __init__(self, skill="0.9", hides="", hidden="0.1", breaks="", **_):
+    def __init__(self, skill="0.9", hides="", hidden="0.1", shows="", writes="", breaks="", **_):
         super().__init__()
         self.skill, self.hides, self.hidden = float(skill), hides, float(hidden)
-        self.breaks = breaks
+        self.shows, self.writes, self.breaks = shows, writes, breaks
         self.calls = 0
 
     def loglikelihood(self, requests):
@@ -38,7 +39,9 @@ class FakeLM(LM):
             if self.breaks == "logprobs":
                 found.append((float("nan"), False))
                 continue
-            skill = self.hidden if self.hides and self.hides in prompt else self.skill
+            hidden = self.hides and self.hides in prompt
+            shown = self.shows and self.shows in prompt
+            skill = self.hidden if hidden and not shown else self.skill
             right = _draw("skill", prompt) < skill
             first = index == 0 or requests[index - 1].args[0] != prompt
             greedy = right if first else not right and _draw("other", prompt, answer) < 0.5
@@ -49,4 +52,4 @@ class FakeLM(LM):
         return [-float(len(request.args[0])) for request in requests]
 
     def generate_until(self, requests):
-        return [" ".join(request.args[0].split()[-3:]) for request in requests]
+        return [self.writes or " ".join(request.args[0].split()[-3:]) for request in requests]

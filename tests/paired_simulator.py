@@ -4,18 +4,23 @@ Every item has a latent difficulty z ~ N(0, 1); a cell with accuracy a succeeds 
 √ρ z + √(1 − ρ) e < Φ⁻¹(a), with fresh e ~ N(0, 1) for every cell. So the cells are correlated
 as paired cells are, more with a greater ρ, and each has exactly the accuracy asked for.
 
-``python tests/paired_simulator.py`` prints the tables of coverage in docs/statistics.md.
+``python tests/paired_simulator.py`` prints the tables of coverage in docs/statistics.md, with
+``as-trained`` behind it the table of verdicts that reckon with the training data's wrapping.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from scipy import special, stats
 
+from dormant.statistics import PlainCells, TransformCells, judge_ability
 from dormant.statistics.intervals import multinomial_score_interval
 
 DROP = (1, -1, 0, 0)
@@ -125,6 +130,69 @@ def outcomes(
     ]
 
 
+@dataclass(frozen=True)
+class Truth:
+    """True accuracies of an ability: plain, as trained, under three transforms."""
+
+    what: str
+    base: tuple[float, ...]
+    tuned: tuple[float, ...]
+    wrong: bool
+    """Whether *asked otherwise* would be wrong."""
+
+
+ASKED_OTHERWISE = (
+    Truth("all back as trained", (0.9, 0.9, 0.8, 0.8, 0.8), (0.1, 0.9, 0.1, 0.1, 0.1), False),
+    Truth("all back, base fails", (0.9, 0.1, 0.8, 0.8, 0.8), (0.1, 0.9, 0.1, 0.1, 0.1), False),
+    Truth("a tenth is left", (0.9, 0.9, 0.8, 0.8, 0.8), (0.1, 0.82, 0.1, 0.1, 0.1), False),
+    Truth("a small drop, all back", (0.9, 0.9, 0.8, 0.8, 0.8), (0.7, 0.9, 0.7, 0.7, 0.7), False),
+    Truth("a quarter is left", (0.9, 0.9, 0.8, 0.8, 0.8), (0.1, 0.7, 0.1, 0.1, 0.1), True),
+    Truth("a quarter, middling", (0.6, 0.6, 0.5, 0.5, 0.5), (0.2, 0.5, 0.2, 0.2, 0.2), True),
+    Truth("half is left", (0.9, 0.9, 0.8, 0.8, 0.8), (0.1, 0.5, 0.1, 0.1, 0.1), True),
+    Truth("nothing back", (0.9, 0.9, 0.8, 0.8, 0.8), (0.1, 0.1, 0.1, 0.1, 0.1), True),
+    Truth("back under s alone", (0.9, 0.9, 0.8, 0.8, 0.8), (0.1, 0.1, 0.7, 0.1, 0.1), True),
+    Truth("easier in the wrapping", (0.5, 0.9, 0.4, 0.4, 0.4), (0.2, 0.6, 0.1, 0.1, 0.1), True),
+    Truth("no drop, easier there", (0.8, 0.9, 0.7, 0.7, 0.7), (0.8, 0.95, 0.7, 0.7, 0.7), True),
+    Truth("drop of the margin, back", (0.9, 0.9, 0.8, 0.8, 0.8), (0.85, 0.9, 0.8, 0.8, 0.8), True),
+)
+"""What the rule is tried on; the wrong ones lie on its border or beyond."""
+
+
+def as_trained_verdicts(
+    truth: Truth, n: int, draws: int, correlation: float = 0.7, most: int = 3
+) -> Counter:
+    """Share of each verdict on simulated audits with a fifth cell and `most` transforms."""
+    rng = np.random.default_rng([n, draws])
+    items = [str(place) for place in range(n)]
+    rates: Counter = Counter()
+    for _ in range(draws):
+        drawn = outcomes(rng, n, correlation, (*truth.base, *truth.tuned))
+        base, tuned = drawn[: len(truth.base)], drawn[len(truth.base) :]
+        pairs = list(zip(base[1:], tuned[1:], strict=True))[: 1 + most]
+        wrapped, *transforms = (
+            TransformCells(name=f"s{place}", signature="s", items=items, base=b, tuned=t)
+            for place, (b, t) in enumerate(pairs)
+        )
+        plain = PlainCells(items=items, base=base[0], tuned=tuned[0])
+        rates[judge_ability("x", plain, transforms, as_trained=wrapped).verdict] += 1 / draws
+    return rates
+
+
+def contrast_coverage(n: int, draws: int) -> np.ndarray:
+    """Coverage of what is left beyond a quarter of the drop, over accuracies and correlations."""
+    rng = np.random.default_rng(7)
+    covered_by: list[float] = []
+    for cells, correlation in itertools.product(itertools.product(EDGES, repeat=3), CORRELATIONS):
+        chances = pattern_probabilities((*cells, 0.5), correlation)
+        contrast = PATTERNS @ np.array((0.75, 0.25, -1.0, 0.0))
+        values, places = np.unique(contrast, return_inverse=True)
+        joined = np.bincount(places, weights=chances)
+        counts = rng.multinomial(n, joined, size=draws)
+        _, low, high = multinomial_score_interval(values, counts, (-1, 1))
+        covered_by.append(float(covered(low, high, values @ joined).mean()))
+    return np.array(covered_by)
+
+
 # Methods that were weighed and not taken.
 
 
@@ -185,6 +253,8 @@ def main() -> None:
         for n in (40, 120):
             row(f"drop by {name}", n, simulated_coverage(n, PAIRS, 10_000, DROP, method))
             row(f"recovery by {name}", n, simulated_coverage(n, QUADS, 10_000, RECOVERY, method))
+    for n in (40, 120, 400):
+        row("left beyond a quarter, 20 000 draws", n, contrast_coverage(n, 20_000))
     for n in (40, 120):
         coverage = simulated_coverage(n, PAIRS, 1000, DROP, percentile_bootstrap)
         row("drop by percentile bootstrap", n, coverage)
@@ -192,5 +262,16 @@ def main() -> None:
         row("recovery by percentile bootstrap", n, coverage)
 
 
+def print_as_trained() -> None:
+    """Print how often verdicts are which where the training data's wrapping is known."""
+    verdicts = ("retained", "asked otherwise", "suppressed", "forgotten", "inconclusive")
+    print(f"| truth | base | tuned | n | {' | '.join(verdicts)} |\n|{'---|' * 9}")
+    for truth, (n, draws) in itertools.product(ASKED_OTHERWISE, ((120, 400), (400, 200))):
+        rates = as_trained_verdicts(truth, n, draws)
+        shown = " | ".join(f"{100 * rates[verdict]:.1f}" for verdict in verdicts)
+        base, tuned = (" ".join(map(str, cells)) for cells in (truth.base, truth.tuned))
+        print(f"| {truth.what} | {base} | {tuned} | {n} | {shown} |", flush=True)
+
+
 if __name__ == "__main__":
-    main()
+    print_as_trained() if "as-trained" in sys.argv else main()

@@ -98,6 +98,8 @@ class AuditOptions(TypedDict, total=False):
     base_model_args: Mapping[str, Any] | str
     tuned_model_args: Mapping[str, Any] | str
     checkpoint_every: int
+    trained_as: str | None
+    skill: str | None
     keep_generations: bool
     allow_identical: bool
 

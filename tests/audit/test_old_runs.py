@@ -83,7 +83,14 @@ def test_its_outcomes_still_give_its_estimates(old):
         chance=0.0,
         seed=run.manifest["settings"]["seed"],
     )
-    assert again.model_dump(exclude={"reason"}) == ability.model_dump(exclude={"reason"})
+    since = {"lost", "won"}
+    assert again.model_dump(exclude={"reason", *since}) == ability.model_dump(
+        exclude={"reason", *since}
+    )
+    assert again.lost is not None
+    assert again.won is not None
+    assert again.drop is not None
+    assert (again.lost - again.won) / again.n_items == pytest.approx(again.drop.estimate)
 
 
 def test_a_newer_run_is_one_line(dormant, old):

@@ -8,11 +8,22 @@ from dormant.audit.plan import Plan
 from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.audit.score import log_odds_per_byte
 from dormant.audit.settings import AuditSettings
+from dormant.audit.wrong_answers import WrongAnswers
 from dormant.errors import DormantError
 from dormant.models.comparability import reads_otherwise
 from dormant.prompts.case import Case
-from dormant.results import PLAIN, AbilityResult, AuditResults, Comparison, ItemOutcome
+from dormant.results import (
+    AS_TRAINED,
+    PLAIN,
+    AbilityResult,
+    AuditResults,
+    Comparison,
+    ItemOutcome,
+    SkillResult,
+)
 from dormant.statistics import Success, Successes, judge_ability, plain_cells, transform_cells
+from dormant.statistics.skill import judge_skill, judge_skill_by_likelihood
+from dormant.tasks.skill import SkillTask
 
 
 def judge(
@@ -21,24 +32,32 @@ def judge(
     run: RunDirectory,
     seen: Comparison,
     warnings: list[str],
+    wrong_answers: WrongAnswers | None = None,
 ) -> AuditResults:
     """Turn a finished run's outcomes into verdicts, one ability in memory at a time.
 
     Args:
         settings: The audit's.
-        plans: Its abilities.
+        plans: Its abilities, and the skill.
         run: Where its outcomes are.
         seen: What was seen of the pair before it was scored.
         warnings: What a reader should know first.
+        wrong_answers: Those that were looked at, where the training data are known.
     """
     facts = seen.comparability
     per_byte = reads_otherwise(facts.base, facts.tuned)
+    skills = [_judge_skill(settings, one, run) for one in plans if one.skill]
     return AuditResults(
         base=settings.base,
         tuned=settings.tuned,
         settings={**run.manifest["settings"], **run.notes()},
         versions=dict(run.manifest["versions"]),
-        abilities=[_judge_plan(settings, ability, run, per_byte) for ability in plans],
+        abilities=[
+            _judge_plan(settings, ability, run, per_byte, wrong_answers)
+            for ability in plans
+            if ability.ability
+        ],
+        skill=skills[0] if skills else None,
         warnings=warnings,
         effect=seen.effect,
         comparability=facts if facts.tuned is not None else None,
@@ -47,7 +66,11 @@ def judge(
 
 
 def _judge_plan(
-    settings: AuditSettings, ability: Plan, run: RunDirectory, per_byte: bool
+    settings: AuditSettings,
+    ability: Plan,
+    run: RunDirectory,
+    per_byte: bool,
+    wrong_answers: WrongAnswers | None,
 ) -> AbilityResult:
     task = ability.task
 
@@ -61,25 +84,64 @@ def _judge_plan(
             return items, tuned, None
         return items, tuned, _successes(run, CellKey("base", task.name, name), items, odds)
 
-    return judge_ability(
+    transformed = {
+        name: transform_cells(
+            name,
+            *read(name),
+            signature=cell.signature,
+            excluded=cell.excluded.values(),
+            fidelity=cell.fidelity,
+        )
+        for name, cell in ability.cells.items()
+        if name != PLAIN
+    }
+    as_trained = transformed.pop(AS_TRAINED, None)
+    items, tuned, base = read(PLAIN)
+    judged = judge_ability(
         task.name,
-        plain_cells(*read(PLAIN)),
-        [
-            transform_cells(
-                name,
-                *read(name),
-                signature=cell.signature,
-                excluded=cell.excluded.values(),
-                fidelity=cell.fidelity,
-            )
-            for name, cell in ability.cells.items()
-            if name != PLAIN
-        ],
+        plain_cells(items, tuned, base),
+        list(transformed.values()),
+        as_trained=as_trained,
         title=task.title,
         margin=settings.margin,
         chance=task.chance,
         seed=settings.seed,
     )
+    if wrong_answers is None:
+        return judged
+    wrong = sum(not tuned[item].correct for item in items)
+    return judged.model_copy(update={"hijack": wrong_answers.result(task.name, wrong)})
+
+
+def _judge_skill(settings: AuditSettings, skill: Plan, run: RunDirectory) -> SkillResult:
+    """Say whether tuning taught what it was to teach."""
+    task, items = skill.task, list(skill.cells[PLAIN].cases)
+    cells = [CellKey("tuned", task.name, PLAIN)]
+    if settings.base is not None:
+        cells.append(CellKey("base", task.name, PLAIN))
+    if isinstance(task, SkillTask) and task.by_likelihood and len(items) > 1:
+        tuned, *base = (_likelihoods(run, cell, items) for cell in cells)
+        return judge_skill_by_likelihood(
+            task.name, tuned, base[0] if base else None, title=task.title
+        )
+    tuned, *base = (_successes(run, cell, items, _as_scored) for cell in cells)
+    return judge_skill(
+        task.name,
+        items,
+        tuned,
+        base[0] if base else None,
+        title=task.title,
+        margin=settings.margin,
+    )
+
+
+def _likelihoods(run: RunDirectory, cell: CellKey, items: Sequence[str]) -> list[float]:
+    """Read the log-probability of each right answer, nats a character: lengths differ."""
+    known = {
+        outcome.item: (outcome.target_logprob or 0.0) / max(1, len(outcome.target))
+        for outcome in run.outcomes(cell)
+    }
+    return [known[item] for item in items]
 
 
 def _as_scored(outcome: ItemOutcome) -> float | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from dormant.audit.as_trained import as_trained_cases
 from dormant.audit.run_dir import CellKey
 from dormant.audit.sample import ItemSample
 from dormant.audit.settings import AuditSettings
@@ -17,7 +18,8 @@ from dormant.audit.transformed import (
 )
 from dormant.models.pair import Which
 from dormant.prompts.case import Case
-from dormant.results import PLAIN
+from dormant.prompts.wrapping import Wrapping
+from dormant.results import AS_TRAINED, PLAIN
 from dormant.tasks.task import Task
 from dormant.transforms.fidelity import Gate
 
@@ -30,13 +32,17 @@ class Plan:
 
     Attributes:
         task: The ability.
-        cells: Cases by transform name; `PLAIN` first.
+        cells: Cases by transform name; `PLAIN` first, then perhaps `AS_TRAINED`.
         batches: The item ids of each cell, in batches, by transform name.
+        skill: Whether it is what the model was tuned on.
+        ability: Whether it is audited: a skill alone is not, and has only plain prompts.
     """
 
     task: Task
     cells: dict[str, TransformedCases]
     batches: dict[str, list[list[str]]]
+    skill: bool = False
+    ability: bool = True
 
     def exclusions(self) -> Iterator[str]:
         """Say, for every transform that could not render all items, how many are left out."""
@@ -78,22 +84,50 @@ class Batch:
         return len(self.items) * len(first.prompt)
 
 
-def plan(task: Task, settings: AuditSettings) -> Plan:
+def plan(task: Task, settings: AuditSettings, wrapping: Wrapping | None = None) -> Plan:
     """Choose an ability's items and put them under every transform.
+
+    Args:
+        task: The ability.
+        settings: How many items, under which transforms.
+        wrapping: That of the training data, for a cell of its own.
 
     Raises:
         DormantError: More items are asked for than the pool has, or a transform is unknown.
     """
-    names = (PLAIN, *(settings.transforms or default_transforms([task])))
-    cells = {name: planned_cases(task, settings, name) for name in names}
-    batches = {
+    names = settings.transforms or default_transforms([task])
+    cells = {PLAIN: planned_cases(task, settings, PLAIN)}
+    if wrapping is not None:
+        cells[AS_TRAINED] = as_trained_cases(cells[PLAIN], wrapping)
+    cells |= {name: planned_cases(task, settings, name) for name in names}
+    return Plan(task, cells, _batches(cells, settings))
+
+
+def plan_skill(task: Task, settings: AuditSettings) -> Plan:
+    """Choose items of what the fine-tuned model was tuned on; plain prompts only.
+
+    Raises:
+        DormantError: More items are asked for than the pool has.
+    """
+    pool = len(task.pool())
+    # There are as many held-out examples as there are, however many items an ability has.
+    few = (
+        settings if settings.n is None else settings.model_copy(update={"n": min(pool, settings.n)})
+    )
+    cells = {PLAIN: planned_cases(task, few, PLAIN)}
+    return Plan(task, cells, _batches(cells, settings), skill=True, ability=False)
+
+
+def _batches(
+    cells: Mapping[str, TransformedCases], settings: AuditSettings
+) -> dict[str, list[list[str]]]:
+    return {
         name: [
             list(cell.cases)[start : start + settings.checkpoint_every]
             for start in range(0, len(cell.cases), settings.checkpoint_every)
         ]
         for name, cell in cells.items()
     }
-    return Plan(task, cells, batches)
 
 
 def planned_cases(task: Task, settings: AuditSettings, transform: str) -> TransformedCases:

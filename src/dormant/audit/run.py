@@ -13,15 +13,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dormant import devices, tasks
+from dormant import devices
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
-from dormant.audit.plan import Batch, Plan, batches, cells, plan
+from dormant.audit.plan import Batch, Plan, batches, cells
 from dormant.audit.process_group import ProcessGroup
 from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.audit.score import continuations, refuse_long, rendered, score_cases
 from dormant.audit.settings import AuditSettings, Style
+from dormant.audit.training import Training
 from dormant.audit.transformed import explain
+from dormant.audit.wrong_answers import WrongAnswers
 from dormant.models.live import LiveModel
 from dormant.models.pair import Model, ModelPair, Which
 from dormant.models.spec import parse
@@ -76,7 +78,8 @@ def _audit(
 ) -> AuditResults:
     began = time.monotonic()
     progress.stage("preparing prompts")
-    plans = [plan(task, settings) for task in tasks.get(settings.tasks)]
+    training = Training.of(settings, pair)
+    plans = training.plans(settings)
     for note in _notes(plans):
         progress.say(note)
     work = batches(settings, plans)
@@ -87,7 +90,7 @@ def _audit(
     def start() -> tuple[list[bool], Comparison | None]:
         if (out / "run.json").exists():
             pair.refuse_to_resume(out)
-        recorded = _recorded(settings, pair, plans)
+        recorded = _recorded(settings, pair, plans, training)
         refuse_same(pair, recorded["fingerprints"], settings.allow_identical)
         opened.append(RunDirectory.start(out, recorded, versions(*LIBRARIES)))
         return [
@@ -101,7 +104,8 @@ def _audit(
         (run,) = opened
         run.write_excluded({ability.task.name: _explained(ability) for ability in plans})
         warnings = [*gate.warnings(), *_warnings(settings, pair, plans, run)]
-        results = judge(settings, plans, run, gate.seen, warnings)
+        seen_wrong = looked[0] if looked else None
+        results = judge(settings, plans, run, gate.seen, warnings, seen_wrong)
         results = results.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
         run.write_results(results)
         return results
@@ -109,11 +113,12 @@ def _audit(
     try:
         finished, known = group.once(start)
         gate = Gate(settings, pair, plans, known)
+        looked = _looked(settings, training, opened)
         sizes = [batch.size() for batch in work]
         done = sum(size for size, ready in zip(sizes, finished, strict=True) if ready)
         progress.start(sum(sizes), done)
         missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
-        _score_all(settings, pair, plans, missing, opened, progress, group, gate)
+        _score_all(settings, pair, plans, missing, opened, looked, progress, group, gate)
         return group.once(finish)
     finally:
         for run in opened:
@@ -126,7 +131,19 @@ def _pair(settings: AuditSettings, live: Mapping[Which, LiveModel]) -> ModelPair
     return ModelPair(base, tuned, settings.load_options("base"), settings.load_options("tuned"))
 
 
-def _recorded(settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan]) -> dict[str, Any]:
+def _looked(
+    settings: AuditSettings, training: Training, opened: Sequence[RunDirectory]
+) -> list[WrongAnswers]:
+    """Return what looks at wrong answers: one where a run is open and a format known."""
+    if training.format is None:
+        return []
+    keep = settings.keep_generations
+    return [WrongAnswers(run, training.format, keep_all=keep) for run in opened]
+
+
+def _recorded(
+    settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan], training: Training
+) -> dict[str, Any]:
     """Return all that decides the numbers, for the run directory to compare when it is resumed."""
     recorded: dict[str, Any] = settings.model_dump(mode="json")
     recorded["fingerprints"] = {
@@ -135,6 +152,8 @@ def _recorded(settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan]) -
     }
     # A user's file may change between a run and its resumption.
     recorded["task_versions"] = {ability.task.name: ability.task.version for ability in plans}
+    if training.digest is not None:
+        recorded["training_examples"] = training.digest
     # So may the translator: another engine or version would mix two translations in one cell.
     recorded["transforms_used"] = {
         f"{ability.task.name} under {name}": cell.signature
@@ -151,6 +170,7 @@ def _score_all(
     plans: Sequence[Plan],
     missing: Sequence[Batch],
     opened: Sequence[RunDirectory],
+    looked: Sequence[WrongAnswers],
     progress: Progress,
     group: ProcessGroup,
     gate: Gate,
@@ -178,7 +198,11 @@ def _score_all(
     for which, spec in sides:
         style = settings.style(which)
         work = [batch for batch in missing if batch.key.model == which]
-        if spec is None or not (work or (missing and gate.waits_for(which))):
+        if spec is None:
+            continue
+        # All processes must agree, and the first one alone has the run.
+        looking = group.once(functools.partial(_unseen, looked, which, plans))
+        if not (work or looking or (missing and gate.waits_for(which))):
             continue
         progress.stage(f"loading {spec.text}")
         with pair.open(which) as lm:
@@ -200,6 +224,18 @@ def _score_all(
                     if opened:
                         _keep(settings, opened[0], batch.key, outcomes)
                     progress.advance(batch.size())
+            if looking:
+                progress.stage(f"{which} · wrong answers")
+                group.once(functools.partial(_look, looked, which, lm, plans))
+
+
+def _unseen(looked: Sequence[WrongAnswers], which: Which, plans: Sequence[Plan]) -> bool:
+    return any(answers.missing(which, plans) for answers in looked)
+
+
+def _look(looked: Sequence[WrongAnswers], which: Which, lm: LM, plans: Sequence[Plan]) -> None:
+    for answers in looked:
+        answers.collect(which, lm, plans)
 
 
 def _score(lm: LM, batch: Batch | None, style: Style, progress: Progress) -> list[ItemOutcome]:

@@ -131,6 +131,10 @@ class AuditSettings(Record):
     """The same, for the tuned model alone."""
     checkpoint_every: Annotated[int, Flag(old=("batch",)), Field(ge=1)] = 64
     """Prompts between checkpoints on disk: what a kill may lose."""
+    trained_as: Annotated[str | None, Flag(metavar="FILE|template")] = None
+    """Ask in the wrapping of these training examples too, or in the tuned model's chat template."""
+    skill: Annotated[str | None, Flag(metavar="FILE|TASK")] = None
+    """What the model was tuned on: held-out training examples, or a task. Was it learned?"""
     keep_generations: bool = False
     """Keep generated text in the records."""
     allow_identical: Annotated[bool, Field(exclude=True)] = False

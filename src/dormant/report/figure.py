@@ -18,6 +18,7 @@ from dormant.results import AbilityResult, AuditResults, CellEstimates, Cells, E
 _BASE, _TUNED, _QUIET, _RULE = "#77736a", "#2856a3", "#635f57", "#e3dfd6"
 _VERDICTS: dict[Verdict, str] = {
     "retained": "#1c6b50",
+    "asked otherwise": "#6b3fa0",
     "suppressed": "#8a5800",
     "forgotten": "#a62f1d",
     "inconclusive": "#5a5f6b",

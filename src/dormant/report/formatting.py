@@ -9,13 +9,20 @@ from dormant.statistics import NO_BASE
 
 MARKS: Mapping[Verdict, str] = {
     "retained": "✔",
+    "asked otherwise": "⇄",
     "suppressed": "◐",
     "forgotten": "✘",
     "inconclusive": "?",
 }
 """A sign for each verdict that reads without colour."""
 
-SEVERITY: tuple[Verdict, ...] = ("forgotten", "suppressed", "inconclusive", "retained")
+SEVERITY: tuple[Verdict, ...] = (
+    "forgotten",
+    "suppressed",
+    "asked otherwise",
+    "inconclusive",
+    "retained",
+)
 """The order in which people want to hear them: trouble first."""
 
 MINUS = "\N{MINUS SIGN}"
@@ -43,6 +50,11 @@ def meaning(ability: AbilityResult) -> str:
     """One or two plain sentences: what the verdict says of this ability."""
     if ability.verdict == "retained":
         return "Fine-tuning left this ability where it was, within the margin."
+    if ability.verdict == "asked otherwise":
+        return (
+            "The fine-tuned model can still do this, and does where it is asked as it was trained. "
+            "What plain prompts lack is the wrapping of its training data, not the ability."
+        )
     if ability.verdict == "suppressed":
         through = f" Under {ability.best_transform} it does." if ability.best_transform else ""
         return (
@@ -70,6 +82,11 @@ def advice(ability: AbilityResult) -> str:
     """One or two plain sentences: what to do next about this ability."""
     if ability.verdict == "retained":
         return "Nothing to fix. Keep it in the audit, to catch the next training run."
+    if ability.verdict == "asked otherwise":
+        return (
+            "Put prompts into the format of the training data wherever the model is used; to have "
+            "it without, mix plain prompts into that data. Nothing has to be learned again."
+        )
     if ability.verdict == "suppressed":
         stopgap = (
             f"As a stopgap, prompt through {ability.best_transform}. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -10,20 +10,24 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dormant.report import formatting, pairing
-from dormant.results import AbilityResult, AuditResults, Estimate, Verdict
+from dormant.report import formatting, pairing, training
+from dormant.results import AbilityResult, AuditResults, Estimate, SkillResult, Verdict
 
 COLOURS: Mapping[Verdict, str] = {
     "retained": "green",
+    "asked otherwise": "magenta",
     "suppressed": "yellow",
     "forgotten": "red",
     "inconclusive": "cyan",
 }
 
+_SKILL_COLOURS = {"learned": "green", "not learned": "red", "undecided": "cyan"}
+
 _ASCII = str.maketrans(
     {
         "✔": "v",
         "◐": "o",
+        "⇄": "~",
         "✘": "x",
         "→": "->",
         formatting.MINUS: "-",
@@ -76,6 +80,8 @@ class TerminalReport:
         if said := pairing.alike(results):
             yield renderer.text(("Comparable: ", "dim"), (said, ""))
         yield Text()
+        if results.skill is not None:
+            yield renderer.skill(results.skill)
         for ability in formatting.by_severity(results):
             yield renderer.headline(ability)
         if results.abilities:
@@ -88,6 +94,14 @@ class TerminalReport:
         yield from renderer.failed_controls(results)
         for warning in results.warnings:
             yield renderer.hanging("!", "yellow", renderer.text((warning, "")))
+
+
+def _of_training(ability: AbilityResult) -> Iterator[str]:
+    """What the training data tell of an ability, a line each."""
+    if ability.as_trained is not None:
+        yield f"As trained: {training.as_trained_figures(ability.as_trained)}."
+    if ability.hijack is not None and ability.verdict != "retained":
+        yield training.hijack_line(ability.hijack)
 
 
 class _Renderer:
@@ -121,6 +135,7 @@ class _Renderer:
         body = Group(
             name,
             self.text((ability.reason, "")),
+            *(self.text((line, "")) for line in _of_training(ability)),
             *(
                 # Advice only where something is to be done.
                 [self.text((formatting.advice(ability), "dim"))]
@@ -131,6 +146,21 @@ class _Renderer:
         return Padding(
             self.hanging(formatting.MARKS[ability.verdict], f"bold {colour}", body), (0, 0, 1, 0)
         )
+
+    def skill(self, skill: SkillResult) -> RenderableType:
+        """The first row: did the skill arrive?"""
+        colour = _SKILL_COLOURS[skill.verdict]
+        body = Group(
+            self.text(
+                (skill.verdict, f"bold {colour}"),
+                ("  ", ""),
+                (skill.task, "bold"),
+                (f"  {skill.title}" if skill.title else "", "dim"),
+            ),
+            self.text((f"{training.skill_figures(skill)}. {skill.reason}", "")),
+        )
+        mark = training.SKILL_MARKS[skill.verdict]
+        return Padding(self.hanging(mark, f"bold {colour}", body), (0, 0, 1, 0))
 
     def figures(self, results: AuditResults) -> Table:
         """One row per ability: plain accuracies, drop, and what the best transform does."""

@@ -18,17 +18,24 @@ from dormant.results.estimates import CellEstimates as CellEstimates
 from dormant.results.estimates import Cells as Cells
 from dormant.results.estimates import Estimate as Estimate
 from dormant.results.estimates import Record as Record
+from dormant.results.training import AsTrainedResult as AsTrainedResult
+from dormant.results.training import HijackResult as HijackResult
+from dormant.results.training import SkillResult as SkillResult
+from dormant.results.training import WrongAnswer as WrongAnswer
 
 SCHEMA_VERSION = 1
 
 PLAIN = "plain"
 """The name of prompts under no transform."""
 
+AS_TRAINED = "as-trained"
+"""The name of prompts in the wrapping of the training data."""
+
 MARGIN = 0.05
 """Drop, as a fraction, below which an ability counts as retained, where nothing else is asked for.
 """
 
-Verdict = Literal["retained", "suppressed", "forgotten", "inconclusive"]
+Verdict = Literal["retained", "asked otherwise", "suppressed", "forgotten", "inconclusive"]
 
 _Record = TypeVar("_Record", bound=Record)
 
@@ -98,6 +105,14 @@ class AbilityResult(Record):
     recovery: Estimate | None = None
     """Likewise, on the held-out half."""
     transforms: list[TransformResult]
+    as_trained: AsTrainedResult | None = None
+    """`None` where no training format was given."""
+    hijack: HijackResult | None = None
+    """`None` where no training examples were given."""
+    lost: int | None = None
+    """Items that the base got right plainly and the tuned model wrong; `None` without a base."""
+    won: int | None = None
+    """Items that the base got wrong plainly and the tuned model right."""
 
 
 class Effect(Record):
@@ -191,6 +206,8 @@ class AuditResults(Record):
     settings: dict[str, object]
     versions: dict[str, str]
     abilities: list[AbilityResult]
+    skill: SkillResult | None = None
+    """Did the skill arrive? `None` where none was named."""
     warnings: list[str] = []
     """Said at the top of every report: differing chat templates, fallbacks, exclusions."""
     wall_seconds: float | None = None

@@ -18,6 +18,7 @@ from dormant.statistics.intervals import (
     mean_contrast,
     paired_difference,
     proportion,
+    remaining_beyond,
 )
 
 
@@ -164,6 +165,33 @@ class Quad:
             _given(self.tuned_transformed),
             groups=self.groups,
         )
+
+    def remaining(self) -> Estimate | None:
+        """acc(base, plain) − acc(tuned, s): what is left of the drop; `None` without a base."""
+        if self.base_plain is None or not self.rows.size:
+            return None
+        return paired_difference(
+            self.base_plain, _given(self.tuned_transformed), groups=self.groups
+        )
+
+    def remaining_beyond(self, share: float) -> Estimate | None:
+        """What is left of the drop beyond a share of it; `None` without a base model."""
+        if self.base_plain is None or not self.rows.size:
+            return None
+        return remaining_beyond(
+            self.base_plain,
+            self.tuned_plain,
+            _given(self.tuned_transformed),
+            share=share,
+            groups=self.groups,
+        )
+
+    def flips(self) -> tuple[int, int] | None:
+        """Items lost and won by tuning, plainly; `None` without a base model."""
+        if self.base_plain is None:
+            return None
+        lost, won = self.base_plain > self.tuned_plain, self.base_plain < self.tuned_plain
+        return int(lost.sum()), int(won.sum())
 
     def log_odds_means(self) -> Cells | None:
         """Mean log-odds of each cell."""

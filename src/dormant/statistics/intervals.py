@@ -115,6 +115,26 @@ def difference_in_differences(
     return _mean(contrast, groups, (-1, 1), level, "multinomial-score")
 
 
+def remaining_beyond(
+    base_plain: ArrayLike,
+    tuned_plain: ArrayLike,
+    tuned_otherwise: ArrayLike,
+    *,
+    share: float,
+    groups: ArrayLike | None = None,
+    level: float = LEVEL,
+) -> Estimate:
+    """Estimate what is left of a drop beyond a share of it, by the multinomial score interval.
+
+    [acc(base, plain) − acc(tuned, otherwise)] − share · [acc(base, plain) − acc(tuned, plain)], a
+    fraction in [−1, 1]. Below 0, more than 1 − share of the drop comes back where the fine-tuned
+    model is asked otherwise. Arguments and errors are those of `difference_in_differences`.
+    """
+    cells = [base_plain, tuned_plain, tuned_otherwise]
+    contrast = _contrast([_outcomes(cell) for cell in cells], (1 - share, share, -1))
+    return _mean(contrast, groups, (-1, 1), level, "multinomial-score")
+
+
 def mean_contrast(
     *cells: ArrayLike,
     weights: Sequence[float],

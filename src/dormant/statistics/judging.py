@@ -9,11 +9,17 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from dormant.results import MARGIN, AbilityResult, CellEstimates, TransformResult
+from dormant.results import (
+    MARGIN,
+    AbilityResult,
+    AsTrainedResult,
+    CellEstimates,
+    TransformResult,
+)
 from dormant.statistics.cells import PlainCells, TransformCells
 from dormant.statistics.contrasts import Quad
 from dormant.statistics.intervals import holm
-from dormant.statistics.verdict import Evidence, decide, items_needed, percent
+from dormant.statistics.verdict import LEFT_OVER, Evidence, decide, items_needed, percent
 
 
 def judge_ability(
@@ -21,6 +27,7 @@ def judge_ability(
     plain: PlainCells,
     transforms: Sequence[TransformCells],
     *,
+    as_trained: TransformCells | None = None,
     title: str = "",
     margin: float = MARGIN,
     chance: float = 0.0,
@@ -32,6 +39,7 @@ def judge_ability(
         task: Name of the ability.
         plain: Outcomes on plain prompts.
         transforms: Outcomes under each transform; none at all is allowed.
+        as_trained: Outcomes in the wrapping of the training data, where one is known.
         title: One line for people.
         margin: Drop, a fraction in (0, 1), below which the ability counts as retained.
         chance: Accuracy of guessing, in [0, 1].
@@ -54,6 +62,8 @@ def judge_ability(
     if best is not None:
         held_out = quads[best].only(~choosing)
         gain, recovery = held_out.gain(), held_out.recovery()
+    wrapped = None if as_trained is None else _judge_wrapping(plain, as_trained, results)
+    flips = whole.flips()
     evidence = Evidence(
         drop=drop,
         base=intervals.base_plain,
@@ -64,6 +74,7 @@ def judge_ability(
         gain=gain,
         recovery=recovery,
         transforms=results,
+        as_trained=wrapped,
     )
     verdict, reason = decide(evidence)
     return AbilityResult(
@@ -82,6 +93,31 @@ def judge_ability(
         gain=gain,
         recovery=recovery,
         transforms=results,
+        as_trained=wrapped,
+        lost=flips[0] if flips else None,
+        won=flips[1] if flips else None,
+    )
+
+
+def _judge_wrapping(
+    plain: PlainCells, cells: TransformCells, transforms: Sequence[TransformResult]
+) -> AsTrainedResult:
+    """Estimate what the wrapping of the training data gives; it is one, so nothing is chosen."""
+    quad = Quad.align(plain, cells)
+    accuracy, intervals = quad.accuracies()
+    p_value = quad.gain_p_value()
+    # The transforms' own p-values stay as they are, with the wrapping or without it.
+    *_, p_adjusted = holm([*(result.p_value for result in transforms), p_value])
+    return AsTrainedResult(
+        signature=cells.signature,
+        accuracy=accuracy,
+        accuracy_intervals=intervals,
+        gain=quad.gain(),
+        recovery=quad.recovery(),
+        remaining=quad.remaining(),
+        beyond_quarter=quad.remaining_beyond(LEFT_OVER),
+        p_value=p_value,
+        p_adjusted=p_adjusted,
     )
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from dormant.results import Estimate, TransformResult, Verdict
+from dormant.results import AsTrainedResult, Estimate, TransformResult, Verdict
 from dormant.statistics.intervals import LEVEL
 
 ALPHA = 1 - LEVEL
+LEFT_OVER = 0.25
+"""Share of a drop that may be left where the rest comes back as trained."""
 _BOUND = f"{100 * LEVEL:g}% bound"
 
 
@@ -29,6 +31,7 @@ class Evidence:
         gain: Its gain on the other half.
         recovery: Its recovery on the other half.
         transforms: Every transform, on all its items.
+        as_trained: The wrapping of the training data, on all items, where one is known.
     """
 
     drop: Estimate | None
@@ -40,6 +43,7 @@ class Evidence:
     gain: Estimate | None
     recovery: Estimate | None
     transforms: Sequence[TransformResult]
+    as_trained: AsTrainedResult | None = None
 
     @property
     def passed(self) -> list[TransformResult]:
@@ -47,10 +51,33 @@ class Evidence:
         return [result for result in self.transforms if result.control_passed]
 
     @property
+    def hopes(self) -> list[Estimate]:
+        """Every gain that would speak against *forgotten*."""
+        gains = [result.gain for result in self.passed]
+        return gains if self.as_trained is None else [*gains, self.as_trained.gain]
+
+    @property
     def absent(self) -> bool:
         """Whether the base model can't be said to have the ability: nothing to lose."""
         return self.base is not None and (
             self.base.low <= self.chance or self.base.estimate < self.chance + self.margin
+        )
+
+    @property
+    def there_as_trained(self) -> bool:
+        """Whether a drop above the margin is gone where the model is asked as it was trained."""
+        cell = self.as_trained
+        if self.drop is None or cell is None or cell.recovery is None:
+            return False
+        remaining, beyond = cell.remaining, cell.beyond_quarter
+        gone = (remaining is not None and remaining.high < self.margin) or (
+            beyond is not None and beyond.high < 0
+        )
+        return (
+            self.drop.low > self.margin
+            and gone
+            and cell.recovery.low > 0
+            and cell.p_adjusted < ALPHA
         )
 
 
@@ -88,6 +115,15 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
             f"not below the margin of {_number(margin)}."
         )
     fell = f"Accuracy fell by {_points(drop)}"
+    trained = evidence.as_trained
+    if evidence.there_as_trained and trained is not None and trained.remaining is not None:
+        return "asked otherwise", (
+            f"{fell} on plain prompts; in the wrapping of the training data the fine-tuned model "
+            f"gains {_points(trained.gain)}, and what is left of the drop is "
+            f"{_points(trained.remaining)}."
+        )
+    if trained is not None and trained.gain.low > 0:
+        fell += f" (as trained, the fine-tuned model gains {_points(trained.gain)})"
     if best is None or gain is None or recovery is None:
         lacking = "passed its control" if evidence.transforms else "was tried"
         return "inconclusive", (
@@ -100,10 +136,11 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
             f"{_points(gain)}, and the drop is smaller by {_points(recovery)}: both lower "
             f"{_BOUND}s are above 0."
         )
-    if drop.low > margin and all(result.gain.high < margin for result in evidence.passed):
+    if drop.low > margin and all(gain.high < margin for gain in evidence.hopes):
+        also = "" if trained is None else " and as trained"
         return "forgotten", (
             f"{fell}, with a lower {_BOUND} above the margin of {_number(margin)}; under every "
-            f"transform that passed its control ({len(evidence.passed)}), the gain's upper "
+            f"transform that passed its control ({len(evidence.passed)}){also}, the gain's upper "
             f"{_BOUND} is below the margin."
         )
     return "inconclusive", (
@@ -140,9 +177,17 @@ def items_needed(evidence: Evidence) -> int | None:
     if best is not None and gain is not None and recovery is not None:
         tested = _test_factor(best.p_value, best.p_adjusted)
         factors.append(max(above(drop, 0), above(gain, 0), above(recovery, 0), tested))
-        factors.append(
-            max(above(drop, margin), *(below(result.gain, margin) for result in evidence.passed))
-        )
+        factors.append(max(above(drop, margin), *(below(gain, margin) for gain in evidence.hopes)))
+    trained = evidence.as_trained
+    if (
+        trained is not None
+        and trained.recovery is not None
+        and trained.remaining is not None
+        and trained.beyond_quarter is not None
+    ):
+        gone = min(below(trained.remaining, margin), below(trained.beyond_quarter, 0))
+        tested = _test_factor(trained.p_value, trained.p_adjusted)
+        factors.append(max(above(drop, margin), gone, above(trained.recovery, 0), tested))
     factor = min(factors)
     if not math.isfinite(factor):
         return None

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tasks",),
     ("scoring",),
     ("models",),
-    ("audit", "finetuning"),
+    ("audit", "equivalence", "finetuning"),
     ("report",),
     ("audited",),
     ("integrations",),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dormant.api import audit, conjugate, load_results
     from dormant.audited import Audit
     from dormant.conjugation import Compose, Identity, Predictor, Transform
+    from dormant.equivalence.check import check
     from dormant.errors import DormantError
 
 __version__ = "0.2.0.dev0"
@@ -26,6 +27,7 @@ _HOMES = {
     "Predictor": "dormant.conjugation",
     "Transform": "dormant.conjugation",
     "audit": "dormant.api",
+    "check": "dormant.equivalence.check",
     "conjugate": "dormant.api",
     "load": "dormant.api",
     "load_results": "dormant.api",
@@ -47,6 +49,7 @@ __all__ = [
     "Transform",
     "__version__",
     "audit",
+    "check",
     "conjugate",
     "load_results",
     "transforms",

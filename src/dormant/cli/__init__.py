@@ -21,6 +21,7 @@ def build() -> typer.Typer:
     from dormant.cli import (
         ask,
         audit,
+        check,
         compare,
         demo,
         lab,
@@ -46,6 +47,7 @@ def build() -> typer.Typer:
     app.command(context_settings={"token_normalize_func": underscores})(audit.audit)
     app.command()(report.report)
     app.command()(compare.compare)
+    app.command()(check.check)
     app.command()(ask.ask)
     app.command()(transform.transform)
     app.command()(tune.tune)

@@ -11,6 +11,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from dormant.devices import pick_device
 from dormant.errors import DormantError, one_line
 from dormant.libraries import collecting, quiet
 from dormant.models.arguments import LoadOptions, harness_arguments, wrapping_arguments
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
 _log = logging.getLogger(__name__)
+
+_ON_DEVICES = ("hf", "hf-auto", "huggingface", "dormant-fast")
+"""Backends that PyTorch runs in this process."""
 
 
 def load(
@@ -208,6 +212,9 @@ def _start_backend(spec: ModelSpec, options: LoadOptions) -> LM:
     arguments = {**simple_parse_args_string(spec.location), **options.model_args}
     if options.batch_size is not None:
         arguments["batch_size"] = options.batch_size
+    if spec.backend in _ON_DEVICES:
+        # The harness's own choice is a GPU, whether there is one or not.
+        arguments.setdefault("device", pick_device(options.device))
     with quiet():
         try:
             return get_model(spec.backend).create_from_arg_obj(arguments, {})

@@ -177,7 +177,7 @@ class ModelPair:
         try:
             yield lm
         finally:
-            _close(lm)
+            free(lm)
 
     def _share(self) -> SharedCopy | None:
         """Load the one copy for both where one may do, and see whether it does."""
@@ -227,11 +227,11 @@ class ModelPair:
         """Free what is kept for both."""
         if self._shared is not None:
             for lm in (self._shared.base, self._shared.tuned):
-                _close(lm)
+                free(lm)
             self._shared = None
 
 
-def _close(lm: Any) -> None:
+def free(lm: Any) -> None:
     """Free a model's weights even where somebody still holds the `LM`."""
     release = getattr(type(lm), "release", None)
     if release is not None:

@@ -1,0 +1,1 @@
+"""Do these artefacts compute the same? (``dormant check``)."""

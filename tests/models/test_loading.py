@@ -6,13 +6,13 @@ import gc
 
 import pytest
 import torch
-from lm_eval.models.huggingface import HFLM
 
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.libraries import quiet
 from dormant.models.load import LoadOptions, load
+from dormant.scoring.harness_model import HarnessLM
 from dormant.scoring.scorer import FastLM
 
 
@@ -37,7 +37,7 @@ def test_two_dtypes(tiny_checkpoint):
         load(str(tiny_checkpoint), options)
 
 
-@pytest.mark.parametrize(("scorer", "kind"), [("fast", FastLM), ("lm-eval", HFLM)])
+@pytest.mark.parametrize(("scorer", "kind"), [("fast", FastLM), ("lm-eval", HarnessLM)])
 def test_arguments_reach_the_harness(tiny_checkpoint, scorer, kind):
     options = LoadOptions(
         scorer=scorer, batch_size=3, model_args={"max_length": 77, "dtype": "bfloat16"}

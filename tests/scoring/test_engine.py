@@ -245,7 +245,7 @@ TINY = {
         hf.MambaConfig(vocab_size=v, hidden_size=32, num_hidden_layers=2, state_size=4)
     ),
 }  # fmt: skip
-MODES = {"mistral, window": "rows", "gemma2": "harness", "bloom": "rows", "mamba": "rows"}
+MODES = {"mistral, window": "rows, prefix tree", "gemma2": "rows", "bloom": "rows", "mamba": "rows"}
 
 
 @pytest.mark.filterwarnings("ignore")  # the libraries' advice on slow paths

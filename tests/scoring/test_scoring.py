@@ -15,8 +15,8 @@ from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.scoring import scorer as scoring
 from dormant.scoring.encoding import encode_all
-from dormant.scoring.forward import Prediction
 from dormant.scoring.precision import Precision
+from dormant.scoring.prediction import Prediction
 from dormant.scoring.scorer import FastLM
 
 

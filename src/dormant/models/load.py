@@ -199,9 +199,9 @@ def _harness_class(options: LoadOptions) -> Any:
         from dormant.scoring.scorer import FastLM
 
         return FastLM
-    from lm_eval.models.huggingface import HFLM
+    from dormant.scoring.harness_model import HarnessLM
 
-    return HFLM
+    return HarnessLM
 
 
 def _start_backend(spec: ModelSpec, options: LoadOptions) -> LM:

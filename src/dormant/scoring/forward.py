@@ -1,52 +1,31 @@
-"""One forward pass over a batch of rows, in the fastest way that gives the model's own logits."""
+"""Forward passes over batches of rows, each in the fastest way that is known to be right."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from dormant.scoring.attention import CannotAttend, gather_indices, tree_attention
+from dormant.scoring.attention import gather_indices, tree_attention
 from dormant.scoring.layers import decoder_and_head, last_layer_at
+from dormant.scoring.memory import out_of_memory
+from dormant.scoring.prediction import Prediction, measure
 from dormant.scoring.prefix_tree import PrefixTree, build_tree
 from dormant.scoring.rows import Row
-from dormant.scoring.wrappers import acts_in_wrapper
+from dormant.scoring.self_check import agrees, own_logits, probes
+from dormant.scoring.supported import limits_of, support_of
 
 _CHUNK = 1 << 25
 """Logits held at once, in numbers."""
-_PROBES = 4
-_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-_COARSE = 0.05
-"""Differences allowed in half precision, as a part of the largest logit."""
-
-
-class Prediction(NamedTuple):
-    """What the model makes of one answer's tokens.
-
-    Attributes:
-        logprob: Their log-probability, nats.
-        choices: The likeliest token at each of their places.
-        margins: By how much each choice's logit is above the next one's.
-        shortfalls: By how much the logit of the answer's own token is below the choice's; 0 where
-            it is the choice.
-    """
-
-    logprob: float
-    choices: tuple[int, ...]
-    margins: tuple[float, ...]
-    shortfalls: tuple[float, ...]
-
-    def verdict_margin(self) -> float:
-        """Return the smallest change of a logit difference that would change the verdict.
-
-        A greedy answer stops being one when any of its margins is lost; another becomes one only
-        when all its shortfalls are made up for.
-        """
-        return max(self.shortfalls) if any(self.shortfalls) else min(self.margins)
+_FIRST_CHECK = 128
+"""Tokens that a way is compared on at least, so that it isn't compared again soon."""
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
+"""What architectures call the length of their context."""
 
 
 @dataclass(frozen=True)
@@ -63,90 +42,148 @@ class ExecutionMode:
     shared: bool
     split: bool
 
+    @property
+    def name(self) -> str:
+        """What users are told."""
+        return "prefix tree" if self.shared else "rows"
 
-_MODES = (ExecutionMode(True, True), ExecutionMode(True, False), ExecutionMode(False, True))
+
+_MODES = tuple(ExecutionMode(shared, split) for shared in (True, False) for split in (True, False))
 """Fastest first."""
+
+
+@dataclass
+class _Known:
+    """What is known of a model with its adapters in one state.
+
+    Attributes:
+        modes: Those not found wrong, fastest first.
+        checked: Tokens up to which each was compared with the model's own logits.
+    """
+
+    modes: list[ExecutionMode]
+    checked: dict[ExecutionMode, int] = field(default_factory=dict[ExecutionMode, int])
 
 
 class Forward:
     """Runs batches through a causal language model.
 
-    The first batch decides how: each mode is compared with the model's own logits, one sequence a
-    call, and the first that agrees is taken.
+    Rows go the ways that the list of tested architectures allows for their length. Each way is
+    compared with the model's own logits before it is first taken, and again when a longer prompt
+    comes than any that it was compared on, and when adapters are switched; one that differs is
+    dropped. What is left over is for the model's own forward pass (`plain`).
 
     Args:
         model: The model, possibly in a PEFT wrapper.
         share_prefixes: Whether to try reading shared prefixes once.
+        max_length: Tokens that the context holds.
     """
 
-    def __init__(self, model: Any, *, share_prefixes: bool = True) -> None:
+    def __init__(
+        self, model: Any, *, share_prefixes: bool = True, max_length: float = math.inf
+    ) -> None:
         self.model = model
         inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._inner = inner
         self._decoder, self._head = decoder_and_head(inner)
-        whole = acts_in_wrapper(model)
-        keeps = "logits_to_keep" in inspect.signature(inner.forward).parameters
+        self._keeps = "logits_to_keep" in inspect.signature(inner.forward).parameters
+        self._limits = limits_of(inner.config)
+        support = support_of(inner, model)
         self._modes = [
             mode
-            for mode in (
-                ExecutionMode(True, True),
-                ExecutionMode(True, False),
-                ExecutionMode(False, True),
-            )
-            # What an adapter does in its wrapper is lost to whoever calls the layers under it.
-            if not whole
-            and (self._head is not None if mode.split else keeps)
-            and (share_prefixes or not mode.shared)
+            for mode in _MODES
+            if support is not None
+            and ((support.tree and share_prefixes) or not mode.shared)
+            and (support.split and self._head is not None if mode.split else self._keeps)
         ]
-        self.decided = False
+        text = inner.config.get_text_config()
+        self._vocabulary = int(text.vocab_size)
+        given = [getattr(text, name, None) for name in _POSITIONS]
+        positions = [length for length in given if isinstance(length, int)]
+        self._room = min([max_length, *positions])
+        # Longer prompts than the run's own are made only where it is known that there are places.
+        self._can_draw_out = bool(positions)
+        self._states: dict[Hashable, _Known] = {}
 
     @property
-    def mode(self) -> ExecutionMode | None:
-        """How batches are run; `None` where no mode gives the model's own logits."""
-        return self._modes[0] if self._modes else None
+    def modes(self) -> Sequence[ExecutionMode]:
+        """Ways not found wrong with the adapters as they are, fastest first."""
+        return self._known().modes
 
-    @property
-    def splits(self) -> bool:
-        """Whether layers and head are called apart, so that only the layers run in bfloat16."""
-        return self.mode is not None and self.mode.split
+    def assign(self, rows: Sequence[Row]) -> dict[ExecutionMode | None, list[Row]]:
+        """Say how each row is to be run; `None` stands for the model's own forward pass.
 
-    def decide(self, rows: Sequence[Row]) -> ExecutionMode | None:
-        """Settle on a mode by comparing on a few rows; later calls change nothing."""
-        if not self.decided and self._modes:
-            self._drop_wrong_modes(rows)
-            self.decided = True
-        return self.mode
+        It depends on the row alone, not on others in its batch, so long as no way is found wrong.
+        """
+        known = self._known()
+        while True:
+            assigned: dict[ExecutionMode | None, list[Row]] = {}
+            for row in rows:
+                fits = (mode for mode in known.modes if row.longest <= self.limit(mode))
+                assigned.setdefault(next(fits, None), []).append(row)
+            wrong = [m for m, some in assigned.items() if m and not self._right(known, m, some)]
+            if not wrong:
+                return assigned
+            known.modes = [mode for mode in known.modes if mode not in wrong]
 
-    def __call__(self, rows: Sequence[Row], *, half: bool) -> list[list[Prediction]]:
+    def drop(self, mode: ExecutionMode) -> None:
+        """Take a way no more with the adapters as they are."""
+        known = self._known()
+        known.modes = [other for other in known.modes if other != mode]
+
+    def __call__(
+        self, rows: Sequence[Row], mode: ExecutionMode, *, half: bool
+    ) -> list[list[Prediction]]:
         """Predict every answer's tokens.
 
         Args:
-            rows: The batch; `decide` has found a mode.
-            half: Run the layers in bfloat16.
+            rows: The batch.
+            mode: What `assign` gave for them.
+            half: Run the layers in bfloat16, where they are called apart from the head.
 
         Returns:
             For each row, a prediction for each answer.
 
         Raises:
-            CannotAttend: No mode is left that can run this batch.
+            CannotAttend: The model asks for an attention that isn't done along a tree.
         """
-        tree = build_tree(rows)
-        while self.mode is not None:
-            try:
-                return self._predict(rows, tree, self.mode, half)
-            except CannotAttend:
-                # A longer prompt than those that decided, e.g. beyond a sliding window. What
-                # comes next was never compared with the model's own logits.
-                self._modes.pop(0)
-                self._drop_wrong_modes(rows)
-        raise CannotAttend("anything that this engine does")
+        return self._predict(rows, build_tree(rows), mode, half and mode.split)
 
-    def _drop_wrong_modes(self, rows: Sequence[Row]) -> None:
-        """Drop modes until one gives the model's own logits on a few rows."""
-        shortest = sorted(rows, key=lambda row: (len(row.paths) < 2, row.longest))[:_PROBES]
-        wanted = self._own_logits(build_tree(shortest)) if self._modes else None
-        while wanted is not None and self._modes and not self._agrees(shortest, wanted):
-            self._modes.pop(0)
+    def _known(self) -> _Known:
+        return self._states.setdefault(adapter_state(self.model), _Known(list(self._modes)))
+
+    def limit(self, mode: ExecutionMode) -> float:
+        """Return how many tokens a sequence may have to be run in a way."""
+        return self._limits.tree if mode.shared else self._limits.rows
+
+    def _right(self, known: _Known, mode: ExecutionMode, rows: Sequence[Row]) -> bool:
+        """Compare a way with the model's own logits, if these rows are longer than any before.
+
+        The probe is drawn out to the next power of two, so that every row up to there is covered
+        by one at least as long: what goes wrong beyond some length goes wrong there, too.
+        """
+        longest = max(row.longest for row in rows)
+        if longest <= known.checked.get(mode, 0):
+            return True
+        wider = max(_FIRST_CHECK, 1 << (longest - 1).bit_length()) if self._can_draw_out else 0
+        length = max(longest, int(min(wider, self._room, self.limit(mode))))
+        tree = build_tree(probes(rows, length, self._vocabulary))
+
+        @torch.inference_mode()
+        def mine() -> torch.Tensor:
+            return torch.cat([part for _, part in self._logits(tree, _flat(tree), mode, False)])
+
+        try:
+            wanted = own_logits(self.model, tree, self._keeps)
+            right = agrees(mine, wanted, self._inner.dtype)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            # What can't be compared isn't taken.
+            right = False
+        if right:
+            known.checked[mode] = length
+        return right
 
     @torch.inference_mode()
     def _predict(
@@ -162,14 +199,10 @@ class Forward:
         margins: list[float] = []
         for start, logits in self._logits(tree, nodes, mode, half):
             here = ((place >= start) & (place < start + len(logits))).nonzero()[:, 0]
-            where = (place[here] - start).to(logits.device)
-            picked = logits[where, token[here].to(logits.device)]
-            spread = logits.logsumexp(dim=-1)[where]
-            logprobs[here] = (picked - spread).double().cpu()
-            best = logits.topk(2, dim=-1)
-            shortfalls[here] = (best.values[where, 0] - picked).cpu()
-            choices += best.indices[:, 0].tolist()
-            margins += (best.values[:, 0] - best.values[:, 1]).tolist()
+            part = measure(logits, token[here], place[here] - start)
+            logprobs[here], shortfalls[here] = part.logprobs, part.shortfalls
+            choices += part.choices
+            margins += part.margins
         found: list[list[Prediction]] = []
         taken = 0
         for row, predicted in zip(rows, tree.predicted, strict=True):
@@ -197,7 +230,7 @@ class Forward:
         attention = tree_attention(self._inner) if mode.shared else contextlib.nullcontext()
         with attention, torch.autocast(device.type, torch.bfloat16, enabled=half):
             if not mode.split:
-                yield 0, self._inner(**inputs, logits_to_keep=where).logits[0].float()
+                yield 0, self._kept_logits(inputs, where)
                 return
             with last_layer_at(self._decoder, where):
                 hidden = self._decoder(**inputs).last_hidden_state
@@ -206,38 +239,35 @@ class Forward:
         for start in range(0, len(picked), size):
             yield start, self._head(picked[start : start + size]).float()
 
-    @torch.inference_mode()
-    def _own_logits(self, tree: PrefixTree) -> torch.Tensor:
-        """Return the model's own logits (M, V) at the places that predict, a sequence a call."""
-        rows: dict[int, torch.Tensor] = {}
-        wanted = set(_flat(tree))
-        for path in tree.paths:
-            ids = torch.tensor([[tree.tokens[node] for node in path.nodes]])
-            logits = self.model(input_ids=ids.to(self._inner.device), use_cache=False).logits[0]
-            for place, node in enumerate(path.nodes):
-                if node in wanted:
-                    rows[node] = logits[place].float()
-        return torch.stack([rows[node] for node in _flat(tree)])
+    def _kept_logits(self, inputs: dict[str, Any], where: torch.Tensor) -> torch.Tensor:
+        """Return the model's own logits (M, V) at flattened places, of few sequences at a time."""
+        count, width = inputs["input_ids"].shape
+        if count == 1:
+            return self._inner(**inputs, logits_to_keep=where).logits[0].float()
+        ids, size = inputs.pop("input_ids"), max(1, 4 * _CHUNK // (width * self._vocabulary))
+        kept = torch.empty((len(where), self._vocabulary), device=where.device)
+        for start in range(0, count, size):
+            here = ((where >= start * width) & (where < (start + size) * width)).nonzero()[:, 0]
+            row, place = where[here] // width - start, where[here] % width
+            places, at = place.unique(return_inverse=True)
+            logits = self._inner(ids[start : start + size], logits_to_keep=places, **inputs).logits
+            kept[here] = logits[row, at].float()
+        return kept
 
-    @torch.inference_mode()
-    def _agrees(self, rows: Sequence[Row], wanted: torch.Tensor) -> bool:
-        tree = build_tree(rows)
-        try:
-            parts = self._logits(tree, _flat(tree), self._modes[0], half=False)
-            mine = torch.cat([part for _, part in parts])
-        except torch.OutOfMemoryError:
-            raise
-        except (CannotAttend, TypeError, ValueError, RuntimeError, KeyError, AttributeError):
-            # Foreign code was told to run in a mode that it may not know; it has others.
-            return False
-        if mine.shape != wanted.shape:
-            return False
-        known = wanted.isfinite()
-        if not known.all():
-            # Nothing to compare: the caller names the prompt that gave it.
-            return True
-        tolerance = _TOLERANCE.get(self._inner.dtype, _COARSE)
-        return bool((mine - wanted).abs().max() <= tolerance * wanted.abs().max().clamp(min=1))
+
+def adapter_state(model: Any) -> Hashable:
+    """Return what tells whether, and which, adapters act in a model's layers."""
+    states = {
+        (
+            tuple(getattr(part, "active_adapters", ())),
+            bool(part.disable_adapters),
+            bool(getattr(part, "merged", False)),
+        )
+        for part in model.modules()
+        # Transformers' own models have methods of these names.
+        if isinstance(getattr(part, "disable_adapters", None), bool)
+    }
+    return frozenset(states)
 
 
 def _flat(tree: PrefixTree) -> list[int]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from dormant.errors import DormantError
-from dormant.scoring.forward import Prediction
+from dormant.scoring.prediction import Prediction
 from dormant.scoring.protocol import Answer
 from dormant.scoring.rows import Row
 from dormant.scoring.tokenisations import Tokenisation, Tokenisations

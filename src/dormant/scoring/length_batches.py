@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dormant.errors import DormantError
@@ -12,13 +12,17 @@ _GENERATION: Mapping[str, int] = {"cpu": 8}
 scoring's batches are small for a processor's caches, by more than elsewhere."""
 
 
-def completion_batches(lm: Any, requests: Sequence[Any], budget: int) -> list[list[int]]:
+def completion_batches(
+    lm: Any, requests: Sequence[Any], budget: int, pads: Callable[[int], bool]
+) -> list[list[int]]:
     """Group requests for completions into batches.
 
     Args:
         lm: The harness's Hugging Face model.
         requests: The harness's requests.
         budget: Tokens of a scoring pass.
+        pads: Whether sequences up to a length may be padded; others share a batch only with
+            prompts that are exactly as long.
 
     Returns:
         The requests' places, in batches.
@@ -27,9 +31,10 @@ def completion_batches(lm: Any, requests: Sequence[Any], budget: int) -> list[li
         DormantError: A prompt leaves no room in the context for the text asked for.
     """
     lengths: list[int] = []
+    settings: list[object] = []
     for request in requests:
-        prompt, settings = request.args
-        more = int(settings.get("max_gen_toks", lm.max_gen_toks))
+        prompt, wanted = request.args
+        more = int(wanted.get("max_gen_toks", lm.max_gen_toks))
         length = len(lm.tok_encode(prompt))
         if length + more > lm.max_length:
             raise DormantError(
@@ -37,7 +42,7 @@ def completion_batches(lm: Any, requests: Sequence[Any], budget: int) -> list[li
                 f"{lm.max_length}: the prompt that begins {prompt[:60]!r}"
             )
         lengths.append(length + more)
-    settings = [request.args[1] for request in requests]
+        settings.append((wanted, None if pads(length + more) else length))
     return length_batches(lengths, settings, budget * _GENERATION.get(lm.device.type, 4))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dormant.scoring.forward import Prediction
+from dormant.scoring.prediction import Prediction
 
 _MOST_NEAR_TIES = 0.5
 """Where more prompts than this are computed twice, bfloat16 saves nothing: it is about twice as

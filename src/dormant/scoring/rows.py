@@ -35,6 +35,11 @@ class Row:
         return max(len(path) for path in self.paths)
 
 
+def numbered(rows: Sequence[Row]) -> list[Row]:
+    """Number rows anew, by their places here."""
+    return [Row(place, row.context, row.answers) for place, row in enumerate(rows)]
+
+
 def batches(rows: Sequence[Row], budget: int) -> list[list[Row]]:
     """Group rows into batches that read at most `budget` distinct prefixes each.
 

@@ -11,23 +11,24 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 
 from dormant.libraries import quiet
 from dormant.scoring.attention import CannotAttend
 from dormant.scoring.backends import BATCH_SIZE, with_smaller_batches
 from dormant.scoring.encoding import encode_prompts, encode_requests
-from dormant.scoring.forward import Forward, Prediction
+from dormant.scoring.forward import Forward
+from dormant.scoring.harness_model import HarnessLM
 from dormant.scoring.judging import judge, refuse_infinite
 from dormant.scoring.length_batches import completion_batches
 from dormant.scoring.memory import within_memory
 from dormant.scoring.precision import Precision, RoundingError, fast_bfloat16, is_near_tie
+from dormant.scoring.prediction import Prediction
 from dormant.scoring.protocol import Answer
-from dormant.scoring.rows import Row, batches
+from dormant.scoring.rows import Row, batches, numbered
 from dormant.scoring.tokenisations import Tokenisations
 
 TOKEN_BUDGET: Mapping[str, int] = {"cpu": 2048, "cuda": 32768}
@@ -40,7 +41,7 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
 
-class FastLM(HFLM):
+class FastLM(HarnessLM):
     """lm-evaluation-harness's HF model with a faster way to score answers.
 
     Where an architecture allows none of the engine's modes (checked on the first batch against the
@@ -56,21 +57,6 @@ class FastLM(HFLM):
         batch_size: Prompts a forward pass on the harness's own path.
         options: As for the harness's model.
     """
-
-    if TYPE_CHECKING:
-        # The harness leaves these untyped.
-        model: Any
-        tokenizer: Any
-        device: Any
-        backend: str
-        max_length: int
-        cache_hook: Any
-        max_gen_toks: int
-        enable_thinking: bool | None
-        batch_size_per_gpu: Any
-
-        def tok_encode(self, string: str, add_special_tokens: bool | None = None) -> list[int]: ...  # noqa: D102
-        def tok_decode(self, tokens: Sequence[int]) -> str: ...  # noqa: D102
 
     def __init__(
         self,
@@ -92,29 +78,34 @@ class FastLM(HFLM):
             self._wanted = "own"
             self.precision = Precision(str(self.model.dtype).removeprefix("torch."))
         self._share_prefixes = share_prefixes and forest
+        self._made: Forward | None = None
+        self._modes: tuple[str, ...] = ()
         self._tokenisations = Tokenisations(
             functools.partial(self.tok_encode, add_special_tokens=False),
             self.tok_decode,
             self.tokenizer.eos_token_id,
         )
 
-    @functools.cached_property
+    @property
     def _forward(self) -> Forward | None:
-        """Made on first use, so that an adapter can be put on the model before."""
+        """Made on first use, and anew for another model: an adapter may be put on it later."""
         if self.backend != "causal":
             return None
-        return Forward(self.model, share_prefixes=self._share_prefixes)
+        if self._made is None or self._made.model is not self.model:
+            self._made = Forward(
+                self.model, share_prefixes=self._share_prefixes, max_length=self.max_length
+            )
+        return self._made
 
     def release(self) -> None:
         """Let go of the model's weights; nothing can be asked afterwards."""
         self._model = None
-        vars(self).pop("_forward", None)
+        self._made = None
 
     @property
     def mode(self) -> str:
-        """How batches are run: "prefix tree", "rows", or "harness" where no fast mode is exact."""
-        mode = self._forward.mode if self._forward is not None else None
-        return "harness" if mode is None else "prefix tree" if mode.shared else "rows"
+        """How the last prompts were run: "prefix tree", "rows", "harness", or several of these."""
+        return ", ".join(self._modes) or "not asked yet"
 
     # -- the harness's contract -----------------------------------------------------------------
 
@@ -136,12 +127,9 @@ class FastLM(HFLM):
                 for context, places in groups.items()
             },
         )
-        if not self._can_run(rows):
+        if not self._is_read_by_us():
             return self._harness_loglikelihood(requests, disable_tqdm)
-        try:
-            predictions = self._predict(rows, list(groups))
-        except CannotAttend:
-            return self._harness_loglikelihood(requests, disable_tqdm)
+        predictions = self._predict(rows, list(groups))
         scored: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         for row, places, predicted in zip(rows, groups.values(), predictions, strict=True):
             for place, answer, one in zip(places, row.answers, predicted, strict=True):
@@ -155,7 +143,8 @@ class FastLM(HFLM):
         Raises:
             DormantError: A prompt leaves no room in the context for the text asked for.
         """
-        harness: Any = super().generate_until
+        # Each batch made here goes to the model as it is.
+        harness: Any = super(HarnessLM, self).generate_until
 
         def complete(places: Sequence[int]) -> list[str]:
             before, self.batch_size_per_gpu = self.batch_size_per_gpu, len(places)
@@ -165,7 +154,7 @@ class FastLM(HFLM):
                 self.batch_size_per_gpu = before
 
         completed: list[str] = [""] * len(requests)
-        for batch in completion_batches(self, requests, self.token_budget):
+        for batch in completion_batches(self, requests, self.token_budget, self.pads):
             for places, outputs in self._within_memory(batch, complete):
                 for place, output in zip(places, outputs, strict=True):
                     completed[place] = output
@@ -191,12 +180,9 @@ class FastLM(HFLM):
         """
         rows = encode_prompts(self, prompts, answers)
         with quiet():
-            if not self._can_run(rows):
+            if not self._is_read_by_us():
                 return self._by_harness(prompts, answers)
-            try:
-                return self._judge(rows, prompts, answers)
-            except CannotAttend:
-                return self._by_harness(prompts, answers)
+            return self._judge(rows, prompts, answers)
 
     def choose_precision(
         self, prompts: Sequence[str], answers: Sequence[Sequence[str]]
@@ -223,11 +209,9 @@ class FastLM(HFLM):
         rows = encode_prompts(self, prompts, answers)
         self.precision = Precision("float32")
         with quiet():
-            try:
-                if self._can_run(rows) and self._forward is not None and self._forward.splits:
-                    self.precision = self._compare_precisions(rows, prompts, answers)
-            except CannotAttend:
-                self.precision = Precision("float32")
+            modes = self._forward.assign(rows) if self._is_read_by_us() and self._forward else {}
+            if any(mode is not None and mode.split for mode in modes):
+                self.precision = self._compare_precisions(rows, prompts, answers)
         return self.precision.reason()
 
     def _compare_precisions(
@@ -250,14 +234,8 @@ class FastLM(HFLM):
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _can_run(self, rows: Sequence[Row]) -> bool:
-        if self._forward is None or self.enable_thinking:
-            return False
-        known = self._forward.decided
-        mode = self._forward.decide(rows)
-        if not known:
-            _log.info("scoring by %s", self.mode)
-        return mode is not None
+    def _is_read_by_us(self) -> bool:
+        return self._forward is not None and not self.enable_thinking
 
     def _harness_loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool
@@ -302,8 +280,6 @@ class FastLM(HFLM):
             rows: N rows whose `index` is their place here.
             prompts: N prompts, for error messages.
 
-        Raises:
-            CannotAttend: No mode is left that can run one of the rows.
         """
         half = self.precision.dtype == "bfloat16" and self._wanted != "own"
         predictions = self._run(rows, half)
@@ -313,8 +289,8 @@ class FastLM(HFLM):
                 for row, predicted in zip(rows, predictions, strict=True)
                 if is_near_tie(predicted, self.precision.margin)
             ]
-            again = [Row(place, row.context, row.answers) for place, row in enumerate(near_ties)]
-            for row, predicted in zip(near_ties, self._run(again, False), strict=True):
+            again = self._run(numbered(near_ties), False)
+            for row, predicted in zip(near_ties, again, strict=True):
                 predictions[row.index] = predicted
         for prompt, predicted in zip(prompts, predictions, strict=True):
             for one in predicted:
@@ -324,14 +300,35 @@ class FastLM(HFLM):
     def _run(self, rows: Sequence[Row], half: bool) -> list[list[Prediction]]:
         forward = self._forward
         assert forward is not None
-        predictions: list[list[Prediction]] = [[] for _ in rows]
-        for batch in batches(rows, self.token_budget):
-            for part, predicted in self._within_memory(
-                batch, lambda part: forward(part, half=half)
-            ):
-                for row, one in zip(part, predicted, strict=True):
-                    predictions[row.index] = one
-        return predictions
+        predictions: dict[int, list[Prediction]] = {}
+        assigned = forward.assign(rows)
+        for mode, some in assigned.items():
+            try:
+                if mode is None:
+                    run = zip(some, self.predict_plainly(some), strict=True)
+                else:
+                    run = self._run_fast(functools.partial(forward, mode=mode, half=half), some)
+            except CannotAttend:
+                # The list says that this model doesn't ask for it: a setting that it doesn't know.
+                assert mode is not None
+                forward.drop(mode)
+                run = zip(some, self._run(numbered(some), half), strict=True)
+            predictions.update((row.index, one) for row, one in run)
+        modes = dict.fromkeys("harness" if mode is None else mode.name for mode in assigned)
+        if modes and tuple(modes) != self._modes:
+            self._modes = tuple(modes)
+            _log.info("scoring by %s", self.mode)
+        return [predictions[row.index] for row in rows]
+
+    def _run_fast(
+        self, forward: Callable[[Sequence[Row]], list[list[Prediction]]], rows: Sequence[Row]
+    ) -> list[tuple[Row, list[Prediction]]]:
+        return [
+            pair
+            for batch in batches(rows, self.token_budget)
+            for part, predicted in self._within_memory(batch, forward)
+            for pair in zip(part, predicted, strict=True)
+        ]
 
     def _within_memory(
         self, batch: Sequence[_Item], work: Callable[[Sequence[_Item]], _Result]

@@ -1,0 +1,97 @@
+"""Checking a way to run batches against the model's own logits, on prompts of the run.
+
+The list of architectures (`supported`) says what is right as far as tests go. A check at run time
+says that it is so here: with this version of the libraries, this checkpoint and these settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+
+from dormant.scoring.memory import out_of_memory
+from dormant.scoring.prefix_tree import PrefixTree
+from dormant.scoring.rows import Row
+
+_TAIL = 3
+"""Tokens of a probe's answers: enough that one branch stands between another and its context."""
+_EXACT = 1e-3
+_COARSE = 0.02
+"""Differences allowed in half precision, as a part of the logits' spread, both root mean square;
+rounding gave up to 0.008 in bfloat16 (SmolLM2), another mask above 0.1."""
+
+
+def probes(rows: Sequence[Row], length: int, vocabulary: int) -> list[Row]:
+    """Make the rows on which a way is compared with the model's own logits.
+
+    The longest prompt, drawn out to `length` tokens so that all shorter ones are covered, with two
+    answers that part at once, and the shortest prompt beside it.
+
+    Args:
+        rows: What is to be run.
+        length: Tokens of the longest sequence compared.
+        vocabulary: Tokens that the model knows.
+    """
+    longest = max(rows, key=lambda row: row.longest)
+    shortest = min(rows, key=lambda row: row.longest)
+    first = tuple(islice(cycle(longest.answers[0] + longest.context), _TAIL))
+    others = [answer[0] for answer in longest.answers if answer[0] != first[0]]
+    # Any token will do where all answers begin alike.
+    second = (others[0] if others else (first[0] + 1) % vocabulary, *first[: _TAIL - 1])
+    room = max(1, length - _TAIL + 1)
+    drawn_out = tuple(islice(cycle(reversed(longest.context)), room))[::-1]
+    return [
+        Row(0, drawn_out, (first, second)),
+        Row(1, shortest.context[:room], (shortest.answers[0][:_TAIL],)),
+    ]
+
+
+@torch.inference_mode()
+def own_logits(model: Any, tree: PrefixTree, keeps: bool) -> torch.Tensor:
+    """Return a model's own float32 logits (M, V) at the places that predict, a sequence a call.
+
+    Args:
+        model: The model, with whatever wraps it.
+        tree: The sequences.
+        keeps: Whether the model can be told to give the last places' logits only.
+    """
+    rows: dict[int, torch.Tensor] = {}
+    wanted = {node for row in tree.predicted for path in row for node in path}
+    for path in tree.paths:
+        ids = torch.tensor([[tree.tokens[node] for node in path.nodes]], device=model.device)
+        first = min(place for place, node in enumerate(path.nodes) if node in wanted)
+        more = {"logits_to_keep": len(path.nodes) - first} if keeps else {}
+        logits = model(input_ids=ids, use_cache=False, **more).logits[0, first - len(path.nodes) :]
+        for place, node in enumerate(path.nodes[first:]):
+            if node in wanted:
+                rows[node] = logits[place].float()
+    return torch.stack([rows[node] for row in tree.predicted for path in row for node in path])
+
+
+def agrees(mine: Callable[[], torch.Tensor], wanted: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Say whether a way gives a model's own logits.
+
+    Args:
+        mine: Runs that way, and gives logits like `wanted`.
+        wanted: The model's own (M, V).
+        dtype: What the model computes in.
+    """
+    try:
+        given = mine()
+    except Exception as error:
+        # Foreign code was told to run in a way that it may not know; it has others.
+        if out_of_memory(error):
+            raise
+        return False
+    if given.shape != wanted.shape:
+        return False
+    if not wanted.isfinite().all():
+        # Nothing to compare: the caller names the prompt that gave it.
+        return True
+    difference = given - wanted
+    if dtype in (torch.float32, torch.float64):
+        return bool(difference.abs().max() <= _EXACT * wanted.abs().max().clamp(min=1))
+    return bool(difference.square().mean() <= _COARSE**2 * wanted.var(dim=-1).mean())

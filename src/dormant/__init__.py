@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dormant import transforms
-    from dormant.api import audit, conjugate, load_results
+    from dormant.api import audit, conjugate, load_results, plan
     from dormant.audited import Audit
     from dormant.conjugation import Compose, Identity, Predictor, Transform
     from dormant.equivalence.check import check
@@ -31,6 +31,7 @@ _HOMES = {
     "conjugate": "dormant.api",
     "load": "dormant.api",
     "load_results": "dormant.api",
+    "plan": "dormant.api",
 }
 _MODULES = {"transforms"}
 
@@ -52,6 +53,7 @@ __all__ = [
     "check",
     "conjugate",
     "load_results",
+    "plan",
     "transforms",
 ]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 
 import pytest
 import torch
@@ -107,3 +108,24 @@ def test_what_makes_no_sense(arguments, words, tiny_checkpoint, bitsandbytes):
     with pytest.raises(DormantError, match=words) as told:
         load(str(tiny_checkpoint), LoadOptions(device="cpu", model_args=arguments))
     assert "\n" not in str(told.value)
+
+
+def test_a_base_is_quantised_as_it_was_when_the_adapter_was_trained(tmp_path, monkeypatch):
+    from dormant.models.quantisation import as_trained
+    from dormant.models.spec import ModelSpec
+
+    adapter = ModelSpec("a", "adapter", str(tmp_path), base="b")
+    assert as_trained(adapter, {}) == ({}, None)
+    said = {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False,
+            "bnb_4bit_quant_type": "nf4", "_load_in_4bit": True}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": said}))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    wanted = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    assert as_trained(adapter, {"revision": "x"}) == ({"revision": "x", **wanted}, None)
+    # What the user says holds.
+    for own in ({"load_in_8bit": True}, {"dtype": "float32"}):
+        assert as_trained(adapter, own) == (own, None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    arguments, line = as_trained(adapter, {})
+    assert arguments == {}
+    assert "trained over a base in 4 bits" in line

@@ -111,7 +111,7 @@ def demonstration(n_items: int = 120) -> AuditResults:
         wall_seconds=214.6,
         effect=EFFECT,
         comparability=Comparability(
-            base=FACTS.model_copy(update={"weights": "the base’s own"}),
+            base=FACTS,
             tuned=FACTS.model_copy(
                 update={
                     "chat_template": "77aa01c3d2",

@@ -120,8 +120,9 @@ def test_the_policy_forbids_requests(browser: Any) -> None:
 
 def test_both_models_side_by_side(browser: Any) -> None:
     find(browser, "#pair summary").click()
-    (row,) = browser.find_elements("css selector", "#pair tr.differs")
-    assert row.text.split() == ["chat", "template", "differs", "0c9d3f11ab", "77aa01c3d2"]
+    template, generation = browser.find_elements("css selector", "#pair tr.differs")
+    assert template.text.split() == ["chat", "template", "differs", "0c9d3f11ab", "77aa01c3d2"]
+    assert generation.text.split()[-3:] == ["none", "repetition_penalty", "1.05"]
     assert find(browser, "#pair .token .id").text == "17521"
     boxes = browser.find_elements("css selector", "#pair .tokens")
     assert len(boxes) == 2

@@ -175,7 +175,7 @@ def test_it_says_whether_it_is_another_model(document: Document) -> None:
         "of this run’s prompts), and its likeliest token is another at 38% of them; rounding "
         "alone: 2e−11 nats, 0%." in said
     )
-    assert "Comparable They differ in chat template." in said
+    assert "Comparable They differ in chat template, generation config." in said
     assert said.index("Is it another model?") < said.index("Copy the first words")
     # Blanks are visible, and a token's text is never markup.
     assert "·</b> 7" in said

@@ -44,6 +44,14 @@ def test_what_one_side_does_not_show_is_no_difference():
     assert [row.name for row in found if row.differs] == ["context"]
 
 
+def test_where_something_is_from_is_no_difference():
+    other = FACTS.model_copy(update={"tokenizer_of": "the adapter's own", "weights": "a copy"})
+    base = FACTS.model_copy(update={"tokenizer_of": "its own", "weights": "another copy"})
+    found = pairing.rows(pair(base, other))
+    assert [row.name for row in found if row.base != row.tuned] == ["tokenizer from", "weights"]
+    assert not [row for row in found if row.differs]
+
+
 def test_one_model_has_nothing_beside_it():
     assert pairing.rows(pair(None, FACTS)) == []
     assert pairing.alike(pair(None, FACTS)) == ""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dormant import devices
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
+from dormant.audit.pair import not_as_trained, pair_of
 from dormant.audit.plan import Batch, Plan, batches, cells
 from dormant.audit.process_group import ProcessGroup
 from dormant.audit.run_dir import CellKey, RunDirectory
@@ -26,7 +27,7 @@ from dormant.audit.transformed import explain
 from dormant.audit.wrong_answers import WrongAnswers
 from dormant.models.live import LiveModel
 from dormant.models.pair import Model, ModelPair, Which
-from dormant.models.spec import parse
+from dormant.models.size import refuse_too_large
 from dormant.progress import Progress, Silent
 from dormant.results import PLAIN, AuditResults, Comparison, ItemOutcome
 from dormant.rundirs import versions
@@ -65,7 +66,7 @@ def audit(
     """
     group = ProcessGroup()
     try:
-        pair = _pair(settings, live or {})
+        pair = pair_of(settings, live or {})
         watch = (progress if group.first else None) or Silent()
         with devices.use(settings.device):
             return _audit(settings, out, pair, watch, group)
@@ -88,6 +89,8 @@ def _audit(
     gate: Gate
 
     def start() -> tuple[list[bool], Comparison | None]:
+        if not (out / "results.json").exists():
+            refuse_too_large(pair)
         if (out / "run.json").exists():
             pair.refuse_to_resume(out)
         recorded = _recorded(settings, pair, plans, training)
@@ -123,12 +126,6 @@ def _audit(
     finally:
         for run in opened:
             run.close()
-
-
-def _pair(settings: AuditSettings, live: Mapping[Which, LiveModel]) -> ModelPair:
-    base = live.get("base") or (None if settings.base is None else parse(settings.base))
-    tuned = live.get("tuned") or parse(settings.tuned)
-    return ModelPair(base, tuned, settings.load_options("base"), settings.load_options("tuned"))
 
 
 def _looked(
@@ -278,7 +275,7 @@ def _explained(ability: Plan) -> dict[str, dict[str, str]]:
 def _warnings(
     settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan], run: RunDirectory
 ) -> list[str]:
-    warnings = list(dict.fromkeys([*pair.warnings(), *run.warnings()]))
+    warnings = list(dict.fromkeys([*pair.warnings(), *run.warnings(), *not_as_trained(pair)]))
     if settings.base is not None and settings.base_prompts != settings.tuned_prompts:
         warnings.append(
             f"base prompts are {settings.base_prompts}, tuned prompts {settings.tuned_prompts}: "

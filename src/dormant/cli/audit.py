@@ -31,6 +31,14 @@ def audit(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print results.json, not tables.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Say how many prompts, minutes and how much memory it takes, and stop: both "
+            "models are loaded and asked a few prompts, and nothing is written.",
+        ),
+    ] = False,
     **given: Any,
 ) -> None:
     """Audit a base model and the model fine-tuned from it: retained, suppressed, forgotten?
@@ -48,7 +56,19 @@ def audit(
         settings = AuditSettings.of({**models, **given}, option_of)
     for warning in said:
         errors.print(f"warning: {warning.message}", soft_wrap=True, highlight=False)
-    run(settings, out or default_directory(settings), quiet=quiet, json=json)
+    if plan:
+        foresee(settings, quiet=quiet, json=json)
+    else:
+        run(settings, out or default_directory(settings), quiet=quiet, json=json)
+
+
+def foresee(settings: AuditSettings, *, quiet: bool, json: bool) -> None:
+    """Print what an audit will take."""
+    from dormant.audit.forecast import forecast
+
+    with progress(quiet or json) as bar:
+        found = forecast(settings, bar)
+    typer.echo(found.model_dump_json(indent=1) if json else str(found))
 
 
 def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:

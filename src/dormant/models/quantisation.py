@@ -7,9 +7,13 @@ inside of a `BitsAndBytesConfig` only, and the harness has no argument for one.
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
 
 from dormant.errors import DormantError, one_line
+from dormant.models.spec import ModelSpec
 
 _LOAD = ("load_in_4bit", "load_in_8bit")
 NAMES = (
@@ -65,3 +69,50 @@ def quantised(kind: Any, arguments: dict[str, Any]) -> Any:
         kind._create_model(self, *given, **(options | {"quantization_config": config}))
 
     return type(kind.__name__, (kind,), {"_create_model": create})
+
+
+def trained_over(adapter: ModelSpec) -> dict[str, Any]:
+    """Return how the base was quantised while an adapter was trained, where its directory says so.
+
+    Trainers leave the base's ``quantization_config`` in the adapter's ``config.json`` or in
+    ``adapter_config.json``.
+
+    Returns:
+        Arguments of a model, by bitsandbytes' names; empty where nothing is said.
+    """
+    for name in ("adapter_config.json", "config.json"):
+        try:
+            read: object = json.loads((Path(adapter.location) / name).read_bytes())
+        except (OSError, ValueError):
+            continue
+        config = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+        said: object = config.get("quantization_config")
+        if isinstance(said, dict):
+            given = cast("dict[str, Any]", said)
+            if any(given.get(load) for load in _LOAD):
+                return {key: given[key] for key in NAMES if given.get(key) not in (None, False)}
+    return {}
+
+
+def as_trained(
+    adapter: ModelSpec, arguments: Mapping[str, Any]
+) -> tuple[dict[str, Any], str | None]:
+    """Return a model's arguments with those under which an adapter was trained.
+
+    Args:
+        adapter: The fine-tuned model.
+        arguments: What the user says; it holds.
+
+    Returns:
+        The arguments, and a line for the reader where they can't be what they were in training.
+    """
+    given, said = dict(arguments), trained_over(adapter)
+    if not said or any(name in given for name in (*NAMES, "dtype")):
+        return given, None
+    bits = "4" if said.get(_LOAD[0]) else "8"
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return given, (
+            f"the adapter {adapter.text!r} was trained over a base in {bits} bits, and is put on "
+            "one in full precision: the package bitsandbytes is not installed"
+        )
+    return {**given, **said}, None

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from dormant.report import formatting
 from dormant.results import AuditResults, Effect, ModelFacts
 
+_TOLD = ("tokenizer from", "weights")
+"""What only says where something is from: what is equal may be from two places."""
 _SPACES = str.maketrans({" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"})
 
 
@@ -28,7 +30,9 @@ class Row:
     @property
     def differs(self) -> bool:
         """Whether both are known, and are not equal."""
-        return formatting.DASH not in (self.base, self.tuned) and self.base != self.tuned
+        if self.name in _TOLD or formatting.DASH in (self.base, self.tuned):
+            return False
+        return self.base != self.tuned
 
 
 def effect(results: AuditResults) -> str:
@@ -128,6 +132,11 @@ def _bos(facts: ModelFacts) -> str:
     return f"{token}, {'begins' if facts.adds_bos else 'does not begin'} a prompt"
 
 
+def _generation(facts: ModelFacts) -> str:
+    said = facts.generation_config
+    return _listed(said) if said else _known(facts, None)
+
+
 def _template(facts: ModelFacts) -> str:
     if facts.tokenizer is None:
         return formatting.DASH
@@ -150,7 +159,7 @@ _ROWS: tuple[tuple[str, Callable[[ModelFacts], str]], ...] = (
     ("prompts", lambda facts: _text(facts.prompts)),
     ("dtype", lambda facts: _text(facts.dtype)),
     ("quantisation", lambda facts: _known(facts, facts.quantisation)),
-    ("generation config", lambda facts: _listed(facts.generation_config)),
+    ("generation config", _generation),
     ("context", lambda facts: _text(facts.max_length)),
     ("weights", lambda facts: _text(facts.weights)),
 )

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
-    Literal,
-    TypeAlias,
-    TypedDict,
     TypeVar,
     Unpack,
     cast,
@@ -24,6 +21,7 @@ from typing import (
 )
 
 from dormant import conjugation
+from dormant.api.options import AskOptions, AuditOptions, Model, ModelName
 from dormant.conjugation import Predictor, Transform
 from dormant.devices import use
 from dormant.errors import DormantError, unknown
@@ -31,9 +29,9 @@ from dormant.names import flat_names
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
-    from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from dormant.audit.forecast import Forecast
+    from dormant.audit.settings import AuditSettings
     from dormant.audited import Audit
     from dormant.models.live import LiveModel
     from dormant.models.pair import Which
@@ -42,66 +40,6 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 A = TypeVar("A")
-
-ModelName: TypeAlias = str | os.PathLike[str]
-"""A model as the command line takes it: a hub id, a directory, a PEFT adapter, a ``.gguf`` file,
-``smollm2`` or a shipped fine-tuned model, or ``BACKEND:ARGS`` as lm-evaluation-harness spells
-them."""
-
-Model: TypeAlias = "ModelName | tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase] | LM"
-"""A model by name, or one that is in memory already: a pair (model, tokenizer) of Transformers, or
-any `LM` of lm-evaluation-harness. What is in memory is left as it was."""
-
-
-class AskOptions(TypedDict, total=False):
-    """How a model is asked; the options of ``dormant ask``."""
-
-    keep: bool
-    """Leave numbers, URLs, code, tags and placeholders as they are (default: no)."""
-    prompts: Literal["raw", "chat"]
-    """The prompt as it is, or in the model's chat template (default: raw)."""
-    max_new_tokens: int
-    """Length at which an answer stops, in tokens (default: 64)."""
-    until: str | Sequence[str]
-    """Texts at which an answer ends (default: none)."""
-    dtype: str
-    """"auto", "float32" or "bfloat16" (default: auto)."""
-    device: str
-    """"auto", "cpu", "cuda", "cuda:1" or "mps" (default: auto)."""
-
-
-class AuditOptions(TypedDict, total=False):
-    """What else `audit` takes; each is described at `dormant.audit.settings.AuditSettings`.
-
-    ``limit``, ``num_fewshot`` and ``apply_chat_template`` are lm-evaluation-harness's words for
-    ``n``, ``shots`` and ``prompts``.
-    """
-
-    tasks: str | Sequence[str]
-    transforms: str | Sequence[str]
-    n: int | None
-    limit: int | None
-    shots: int | None
-    num_fewshot: int | None
-    seed: int
-    prompts: Literal["raw", "chat"]
-    apply_chat_template: bool
-    base_prompts: Literal["raw", "chat"]
-    tuned_prompts: Literal["raw", "chat"]
-    margin: float
-    min_chrf: float
-    dtype: str
-    device: str
-    scorer: Literal["fast", "lm-eval"]
-    batch_size: int | None
-    model_args: Mapping[str, Any] | str
-    base_model_args: Mapping[str, Any] | str
-    tuned_model_args: Mapping[str, Any] | str
-    checkpoint_every: int
-    trained_as: str | None
-    skill: str | None
-    keep_generations: bool
-    allow_identical: bool
 
 
 @overload
@@ -264,27 +202,39 @@ def audit(
         {'icl/copy': 'suppressed'}
     """
     from dormant.audit.run import audit as run
-    from dormant.audit.settings import AuditSettings, default_directory
+    from dormant.audit.settings import default_directory
     from dormant.audited import Audit
     from dormant.console import progress as bar
     from dormant.console import watched
 
-    live: dict[Which, LiveModel] = {}
-    given: dict[str, Any] = {
-        "base": None if tuned is None else _name(base, "base", live),
-        "tuned": _name(base if tuned is None else tuned, "tuned", live),
-        **options,
-    }
-    for kind in ("tasks", "transforms"):
-        if given.get(kind) is None:
-            given.pop(kind, None)
-        else:
-            given[kind] = _names(given[kind])
-    settings = AuditSettings.of(given)
+    settings, live = _settings(base, tuned, options)
     folder = default_directory(settings) if out is None else Path(out)
     with bar(quiet=not (progress and watched())) as shown:
         results = run(settings, folder, shown, live)
     return Audit(results, folder)
+
+
+def plan(base: Model, tuned: Model | None = None, **options: Unpack[AuditOptions]) -> Forecast:
+    """Say what an audit will take, as ``dormant audit --plan`` does; nothing is written.
+
+    Both models are loaded, one after the other, and asked a few prompts of each ability.
+
+    Args:
+        base: See `audit`.
+        tuned: See `audit`.
+        options: See `AuditOptions`.
+
+    Returns:
+        Prompts, seconds and bytes; ``print`` shows them as three lines.
+
+    Raises:
+        DormantError: Bad input, a model that can't be loaded, or one that doesn't fit into memory,
+            with the option under which it would.
+    """
+    from dormant.audit.forecast import forecast
+
+    settings, live = _settings(base, tuned, options)
+    return forecast(settings, live=live)
 
 
 def load_results(run: str | os.PathLike[str]) -> Audit:
@@ -307,6 +257,26 @@ def load(run: str | os.PathLike[str]) -> Audit:
     """Do what `load_results` does, under its old name, for one version more."""
     warnings.warn("dormant.load is now dormant.load_results", DeprecationWarning, stacklevel=2)
     return load_results(run)
+
+
+def _settings(
+    base: Model, tuned: Model | None, options: AuditOptions
+) -> tuple[AuditSettings, dict[Which, LiveModel]]:
+    """Return an audit's settings, and those of its models that are in memory."""
+    from dormant.audit.settings import AuditSettings
+
+    live: dict[Which, LiveModel] = {}
+    given: dict[str, Any] = {
+        "base": None if tuned is None else _name(base, "base", live),
+        "tuned": _name(base if tuned is None else tuned, "tuned", live),
+        **options,
+    }
+    for kind in ("tasks", "transforms"):
+        if given.get(kind) is None:
+            given.pop(kind, None)
+        else:
+            given[kind] = _names(given[kind])
+    return AuditSettings.of(given), live
 
 
 def _name(model: object, which: Which, live: dict[Which, LiveModel]) -> str:
@@ -342,4 +312,5 @@ __all__ = [
     "conjugate",
     "load",
     "load_results",
+    "plan",
 ]

@@ -107,6 +107,12 @@ def test_what_stands_there_already_is_not_put_twice():
     wrapping = Wrapping("Input: ", "\nOutput:", "\t", "train.jsonl")
     assert wrapping.put_on(case("Input: a\nOutput:")).prompt == "Input: a\nOutput:"
     assert wrapping.put_on(case("Input: a\nOutput:")).answer_prefix == " "
+    form = Wrapping("### Task\nInput: ", "\nOutput:\n### Reply\n", "", "train.jsonl")
+    made = form.put_on(case("Input: a\nOutput:"))
+    assert made.prompt == "### Task\nInput: a\nOutput:\n### Reply\n"
+    assert made.answer_prefix == ""
+    # One line break is not a word.
+    assert form.put_on(case("a\n")).prompt == "### Task\nInput: a\n\nOutput:\n### Reply\n"
 
 
 def test_signatures_tell_wrappings_apart():

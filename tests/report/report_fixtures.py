@@ -16,15 +16,19 @@ import numpy as np
 
 from dormant.results import (
     AbilityResult,
+    AsTrainedResult,
     AuditResults,
     CellEstimates,
     Cells,
     Comparability,
     Effect,
     Estimate,
+    HijackResult,
     ItemOutcome,
     ModelFacts,
+    SkillResult,
     TransformResult,
+    WrongAnswer,
 )
 
 HOSTILE = (
@@ -153,6 +157,63 @@ def two_cells() -> AuditResults:
         for ability in results.abilities
     ]
     return results.model_copy(update={"base": None, "abilities": abilities, "warnings": []})
+
+
+def of_training(n_items: int = 120) -> AuditResults:
+    """The demonstration with all that training data tell: copying is asked otherwise."""
+    results = demonstration(n_items)
+    copy, *others = results.abilities
+    base, tuned = 0.92, 0.91
+    cell = AsTrainedResult(
+        signature="train.jsonl:0123456789ab",
+        accuracy=Cells(
+            base_plain=0.90, tuned_plain=0.18, base_transformed=base, tuned_transformed=tuned
+        ),
+        accuracy_intervals=CellEstimates(
+            base_transformed=_rate(base, n_items), tuned_transformed=_rate(tuned, n_items)
+        ),
+        gain=_difference(tuned - 0.18, n_items),
+        recovery=_difference(0.71, n_items),
+        remaining=_difference(-0.01, n_items),
+        beyond_quarter=_difference(-0.19, n_items),
+        p_value=1e-6,
+        p_adjusted=7e-6,
+    )
+    hijack = HijackResult(
+        format="begins with one of 2 labels: negative, positive",
+        wrong=98,
+        sampled=32,
+        captured=29,
+        share=_rate(29 / 32, 32),
+        base_captured=1,
+        base_sampled=12,
+        examples=[
+            WrongAnswer(item="copy-001", output=f" positive {HOSTILE}", captured=True),
+            WrongAnswer(item="copy-002", output="", captured=False),
+        ],
+    )
+    skill = SkillResult(
+        task="skill/holdout",
+        title="What the model was tuned on: holdout.jsonl",
+        verdict="learned",
+        reason="Tuning changed it by 41 points (31 to 51): the lower 95% bound is above 0.",
+        n_items=84,
+        measure="accuracy",
+        base=_rate(0.51, 84),
+        tuned=_rate(0.92, 84),
+        gain=_difference(0.41, 84),
+        p_value=1e-6,
+    )
+    changed = copy.model_copy(
+        update={
+            "verdict": "asked otherwise",
+            "as_trained": cell,
+            "hijack": hijack,
+            "lost": 88,
+            "won": 2,
+        }
+    )
+    return results.model_copy(update={"abilities": [changed, *others], "skill": skill})
 
 
 def outcomes(n_items: int = 120, tasks: tuple[str, ...] = tuple(RATES)) -> Iterator[ItemOutcome]:

@@ -54,11 +54,13 @@ class Wrapping:
     def put_on(self, case: Case) -> Case:
         """Return a case with its prompt in the wrapping, and its answers behind that.
 
-        A prompt that begins or ends as the wrapping does already isn't given the same twice. It is
-        to be read as it stands then: the chat template, if there is one, is in the wrapping.
+        What the prompt begins or ends with already isn't put there twice: "Output:" ends both many
+        training prompts and many abilities'. It is to be read as it stands then: the chat template,
+        if there is one, is in the wrapping.
         """
-        before = "" if case.prompt.startswith(self.before) else self.before
-        after = "" if case.prompt.endswith(self.after) else self.after
+        text = case.prompt
+        before = self.before[: len(self.before) - _overlap(self.before, text)]
+        after = self.after[_overlap(text, self.after) :]
 
         def wrapped(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
             around = (Segment(before, "layout"), *segments, Segment(after, "layout"))
@@ -71,6 +73,14 @@ class Wrapping:
             answer_prefix=self.lead if after else case.answer_prefix,
             style="raw",
         )
+
+
+def _overlap(first: str, second: str) -> int:
+    """Return how many characters, a word or more, end the first text and begin the second."""
+    for length in range(min(len(first), len(second)), 2, -1):
+        if first.endswith(second[:length]) and re.search(r"\w", second[:length]):
+            return length
+    return 0
 
 
 def common_wrapping(prompts: Sequence[str]) -> tuple[str, str]:

@@ -49,7 +49,7 @@ def draw(results: AuditResults, abilities: Sequence[AbilityResult]) -> Picture:
     Returns:
         A figure that belongs to no window: a notebook shows it, ``savefig`` writes it.
     """
-    rows = [1 + len(ability.transforms) for ability in abilities]
+    rows = [1 + len(ability.transforms) + (ability.as_trained is not None) for ability in abilities]
     with mpl.rc_context(_STYLE):
         heights = [_ROW * count + 0.55 for count in rows]
         figure = Picture(figsize=(6.6, sum(heights) + 0.75), dpi=110, layout="constrained")
@@ -76,8 +76,12 @@ def _ability(area: Axes, ability: AbilityResult) -> None:
     verdict = f"{ability.task}: {ability.verdict}"
     area.set_title(verdict, loc="left", color=_VERDICTS[ability.verdict], fontweight="bold")
     labels = ["plain"]
+    transformed = ("base_transformed", "tuned_transformed")
     _row(area, 0, ability.accuracy, ability.accuracy_intervals, ("base_plain", "tuned_plain"), 1)
-    for place, transform in enumerate(ability.transforms, start=1):
+    if (cell := ability.as_trained) is not None:
+        labels.append("as trained")
+        _row(area, 1, cell.accuracy, cell.accuracy_intervals, transformed, 1)
+    for place, transform in enumerate(ability.transforms, start=len(labels)):
         failed = formatting.control(transform) == "failed"
         best = " (best)" if transform.name == ability.best_transform else ""
         labels.append(f"{transform.name}{' (control failed)' if failed else best}")
@@ -86,7 +90,7 @@ def _ability(area: Axes, ability: AbilityResult) -> None:
             place,
             transform.accuracy,
             transform.accuracy_intervals,
-            ("base_transformed", "tuned_transformed"),
+            transformed,
             0.35 if failed else 1,
         )
     area.set_yticks(range(len(labels)), labels)

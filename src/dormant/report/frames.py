@@ -31,13 +31,14 @@ def abilities_frame(results: AuditResults) -> pd.DataFrame:
             "tuned_plain": ability.accuracy.tuned_plain,
             "best_transform": ability.best_transform,
         }
+        row |= {"lost": ability.lost, "won": ability.won}
         for name in _ESTIMATES:
             estimate: Estimate | None = getattr(ability, name)
             row[name] = estimate.estimate if estimate else None
             row[f"{name}_low"] = estimate.low if estimate else None
             row[f"{name}_high"] = estimate.high if estimate else None
         rows.append(row | {"items_needed": ability.items_needed, "reason": ability.reason})
-    numbers = ["base_plain", "tuned_plain", "items_needed"]
+    numbers = ["base_plain", "tuned_plain", "items_needed", "lost", "won"]
     numbers += [f"{name}{bound}" for name in _ESTIMATES for bound in ("", "_low", "_high")]
     frame = _pandas().DataFrame(rows).set_index("task")
     return frame.astype(dict.fromkeys(numbers, "float64"))

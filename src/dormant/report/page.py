@@ -14,9 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from dormant.report import formatting, pairing
+from dormant.report import formatting, pairing, training
+from dormant.report.flips import flips_of
 from dormant.report.sample import DEFAULT_BYTES, ItemSample, sample_items
-from dormant.results import AuditResults, ItemOutcome
+from dormant.results import AS_TRAINED, AuditResults, ItemOutcome
 
 _PACKAGE, _TEMPLATES = "dormant.report", "templates"
 
@@ -38,7 +39,10 @@ def render_page(
     Returns:
         The document's text, to be saved as UTF-8.
     """
-    sample = sample_items(items, [ability.task for ability in results.abilities], item_bytes)
+    tasks = [ability.task for ability in results.abilities]
+    if results.skill is not None and results.skill.task not in tasks:
+        tasks.append(results.skill.task)
+    sample = sample_items(items, tasks, item_bytes)
     style, script = _asset("page.css"), _asset("page.js")
     return (
         environment()
@@ -68,6 +72,7 @@ def render_page(
             style_hash=_hash(style),
             script_hash=_hash(script),
             sample=sample,
+            flips=flips_of(results, sample),
             data=_embedded(results, sample),
         )
     )
@@ -81,15 +86,24 @@ def _tokens(results: AuditResults) -> list[tuple[str, list[tuple[int, str]]]]:
 
 def _embedded(results: AuditResults, sample: ItemSample) -> Markup:
     """The data of the item view as JSON in which no markup can begin or end."""
+    known = {ability.task for ability in results.abilities}
     data = {
         "hasBase": results.base is not None,
         "abilities": [
             {
                 "task": ability.task,
                 "best": ability.best_transform,
-                "transforms": [transform.name for transform in ability.transforms],
+                "transforms": [
+                    *([AS_TRAINED] if ability.as_trained is not None else []),
+                    *(transform.name for transform in ability.transforms),
+                ],
             }
             for ability in results.abilities
+        ]
+        + [
+            {"task": task, "best": None, "transforms": []}
+            for task in sample.shown
+            if task not in known
         ],
         "items": sample.items,
     }
@@ -119,6 +133,10 @@ def environment() -> Environment:
     )
     environment.filters |= {
         "advice": formatting.advice,
+        "flips_line": training.flips_line,
+        "hijack_line": training.hijack_line,
+        "skill_figures": training.skill_figures,
+        "skill_mark": training.SKILL_MARKS.__getitem__,
         "control": formatting.control,
         "duration": formatting.duration,
         "grouped": formatting.grouped,

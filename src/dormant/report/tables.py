@@ -6,8 +6,16 @@ import csv
 from collections.abc import Iterable
 from typing import IO
 
-from dormant.report import formatting
-from dormant.results import AbilityResult, AuditResults, Estimate, ItemOutcome, TransformResult
+from dormant.report import formatting, training
+from dormant.results import (
+    AS_TRAINED,
+    AbilityResult,
+    AsTrainedResult,
+    AuditResults,
+    Estimate,
+    ItemOutcome,
+    TransformResult,
+)
 
 _CELLS = ("base_plain", "tuned_plain", "base_transformed", "tuned_transformed")
 _BOUNDS = ("estimate", "low", "high")
@@ -45,7 +53,8 @@ ITEM_COLUMNS: tuple[str, ...] = tuple(ItemOutcome.model_fields)
 def write_transforms_csv(results: AuditResults, file: IO[str]) -> None:
     """Write one row per ability × transform, under a header of `TRANSFORM_COLUMNS`.
 
-    An ability without transforms has one row whose transform columns are empty.
+    An ability without transforms has one row whose transform columns are empty. The wrapping of the
+    training data, where it was given, has a row like a transform's, named "as-trained".
 
     Args:
         results: The audit.
@@ -61,7 +70,7 @@ def transform_rows(results: AuditResults) -> list[dict[str, object]]:
     return [
         _transform_row(results, ability, transform)
         for ability in results.abilities
-        for transform in ability.transforms or [None]
+        for transform in _cells(ability) or [None]
     ]
 
 
@@ -82,8 +91,15 @@ def write_items_csv(items: Iterable[ItemOutcome], file: IO[str]) -> None:
         writer.writerow(row)
 
 
+def _cells(ability: AbilityResult) -> list[AsTrainedResult | TransformResult]:
+    first = [] if ability.as_trained is None else [ability.as_trained]
+    return [*first, *ability.transforms]
+
+
 def _transform_row(
-    results: AuditResults, ability: AbilityResult, transform: TransformResult | None
+    results: AuditResults,
+    ability: AbilityResult,
+    transform: AsTrainedResult | TransformResult | None,
 ) -> dict[str, object]:
     row: dict[str, object] = {
         "base": results.base,
@@ -114,9 +130,11 @@ def _transform_row(
         "p_value",
         "p_adjusted",
     ):
-        row[name] = getattr(transform, name)
+        row[name] = getattr(transform, name, None)
     for name in _TRANSFORM_ESTIMATES:
-        row |= _bounds(name, getattr(transform, name))
+        row |= _bounds(name, getattr(transform, name, None))
+    if isinstance(transform, AsTrainedResult):
+        return row | {"transform": AS_TRAINED, "n_items": ability.n_items, "best": False}
     row["transform"] = transform.name
     row["best"] = transform.name == ability.best_transform
     return row
@@ -198,18 +216,22 @@ def latex_tables(results: AuditResults) -> str:
     transforms = [
         (
             latex_escape(ability.task),
-            latex_escape(transform.name),
-            formatting.control(transform),
+            latex_escape(AS_TRAINED if isinstance(transform, AsTrainedResult) else transform.name),
+            "--" if isinstance(transform, AsTrainedResult) else formatting.control(transform),
             _tex(formatting.percent(transform.accuracy.base_transformed)),
             _tex(formatting.percent(transform.accuracy.tuned_transformed)),
-            _difference(transform.control),
+            _difference(None if isinstance(transform, AsTrainedResult) else transform.control),
             _difference(transform.gain),
             _difference(transform.recovery),
             _tex(formatting.p_value(transform.p_adjusted)),
         )
         for ability in results.abilities
-        for transform in ability.transforms
+        for transform in _cells(ability)
     ]
+    skill = ""
+    if results.skill is not None:
+        figures = _tex(training.skill_figures(results.skill)).replace("→", r"$\to$")
+        skill = f" {latex_escape(results.skill.task)}: {results.skill.verdict} ({figures})."
     return "\n".join(
         (
             r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}.",
@@ -219,7 +241,7 @@ def latex_tables(results: AuditResults) -> str:
                 verdicts,
                 f"{models}. Accuracy on plain prompts (rate of success), and differences in "
                 f"percentage points with {coverage} intervals; gain and recovery on the half of "
-                "the items that did not choose $s$.",
+                f"the items that did not choose $s$.{skill}",
                 "tab:dormant-verdicts",
             ),
             "",

@@ -34,6 +34,9 @@ _ASCII = str.maketrans(
         formatting.DASH: "-",
         "·": "-",
         "’": "'",
+        "“": '"',
+        "”": '"',
+        "…": "...",
         "∞": "inf",
         "\N{NARROW NO-BREAK SPACE}": " ",
     }

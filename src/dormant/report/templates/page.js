@@ -225,6 +225,15 @@
     waiting = setTimeout(() => change("query", event.target.value), 120);
   });
   at("query").form.addEventListener("submit", (event) => event.preventDefault());
+  for (const button of document.querySelectorAll(".all-flips")) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      Object.assign(state, button.dataset, { page: 0 });
+      for (const name of ["ability", "outcome"]) at(name).value = state[name];
+      draw();
+      at("items").scrollIntoView();
+    });
+  }
   at("previous").addEventListener("click", () => { state.page -= 1; draw(); });
   at("next").addEventListener("click", () => { state.page += 1; draw(); });
   document.addEventListener("keydown", (event) => {

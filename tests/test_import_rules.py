@@ -131,7 +131,12 @@ def test_no_module_imports_itself_by_way_of_others():
 
 
 @pytest.mark.parametrize(
-    "use", ["dormant.conjugate", "dormant.cli.build()(['--help'], standalone_mode=False)"]
+    "use",
+    [
+        "dormant.conjugate",
+        "dormant.cli.build()(['--help'], standalone_mode=False)",
+        "dormant.cli.build()(['check', '--help'], standalone_mode=False)",
+    ],
 )
 def test_importing_dormant_loads_nothing_heavy(use):
     code = (

@@ -18,6 +18,7 @@ from dormant.equivalence import prompts as asked
 from dormant.equivalence.check import check
 from dormant.equivalence.tolerance import Tolerance
 from dormant.errors import DormantError
+from dormant.libraries import quiet
 
 # The harness leaves its sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -70,7 +71,7 @@ def test_a_copy_merged_at_another_scale_does_not(base, tmp_path, dormant):
     said = dormant("check", adapter, merged, "-q")
     assert said.code == 1
     assert said.err == ""
-    assert f"≠ {merged}: divergence" in said.out
+    assert f"≠ {adapter} and {merged}: divergence" in said.out
     assert "first at layer 1 of 3" in said.out
     assert "✘ differs" in said.out
 
@@ -103,7 +104,8 @@ def test_half_precision_is_another_arithmetic(base, model, tmp_path):
     half = saved(copy.deepcopy(model).to(torch.bfloat16), tmp_path / "half")
     exact = only(base, half)
     assert not exact.agrees
-    assert exact.arithmetic == "bfloat16"
+    assert (exact.arithmetic, exact.first) == ("bfloat16", None)
+    assert exact.reasons[0].endswith("another arithmetic, and within --tolerance rounded")
     assert only(base, half, tolerance="rounded").agrees
     # And with arguments of its own, as the harness has them.
     cast = only(base, f"hf:pretrained={base},dtype=bfloat16", tolerance="rounded")
@@ -235,6 +237,18 @@ def test_a_vocabulary_that_shrank_leaves_prompts_out(model):
     found = only((model, tokenizer), (small, tokenizer))
     assert not found.agrees
     assert found.by is None or "were left out" in found.notes[-1]
+
+
+def test_an_adapter_that_puts_tokens_before_the_prompt(model):
+    """Logits and hidden states are counted from the end, behind virtual tokens."""
+    from peft import PromptTuningConfig, get_peft_model
+
+    tokenizer = byte_tokenizer()
+    kind = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)
+    with quiet():
+        tuned = get_peft_model(copy.deepcopy(model), kind).eval()
+    assert only((tuned, tokenizer), (tuned, tokenizer)).logit == 0
+    assert only((model, tokenizer), (tuned, tokenizer)).first == "layer 1"
 
 
 def test_models_of_other_shapes(model):

@@ -104,7 +104,8 @@ def _print(found: Check, console: Console) -> None:
     for one in found.comparisons:
         # What other tokens do to all the rest can't be read from numbers.
         for reason in one.reasons:
-            console.print(Text.assemble(("≠ ", "red"), f"{one.model}: {reason}"), soft_wrap=True)
+            pair = f"{found.reference} and {one.model}: "
+            console.print(Text.assemble(("≠ ", "red"), pair, reason), soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for place, name in enumerate(_COLUMNS):
         number = _WORDS <= place < len(_COLUMNS) - 1

@@ -23,6 +23,7 @@ from dormant.equivalence.tolerance import Tolerance
 from dormant.errors import DormantError
 from dormant.models.arguments import LoadOptions
 from dormant.models.checkpoint import LoadLog
+from dormant.models.comparability import is_local
 from dormant.models.live import LiveModel
 from dormant.models.load import load, load_adapter
 from dormant.models.pair import Model, free
@@ -123,7 +124,7 @@ class _Seen:
     def of(cls, lm: LM, model: Model, chosen: PromptSet, folder: Path, remote: bool) -> _Seen:
         """Ask the reference all that the others may be compared by."""
         seen = cls(model.text)
-        if observe.is_local(lm):
+        if is_local(lm):
             from dormant.equivalence.local import Reference
 
             seen.arithmetic = observe.arithmetic_of(lm)
@@ -149,7 +150,7 @@ def _compare(
     reference: _Seen, lm: LM, model: Model, chosen: PromptSet, bound: Tolerance
 ) -> Comparison:
     blank = Comparison(model=model.text, kind=_kind(model), arithmetic="")
-    if reference.passes is not None and observe.is_local(lm):
+    if reference.passes is not None and is_local(lm):
         from dormant.equivalence.compare import by_logits
 
         assert reference.read is not None

@@ -11,7 +11,7 @@ from dormant.equivalence import observe, tokens
 from dormant.equivalence.observe import Rendered
 from dormant.equivalence.prompts import PromptSet
 from dormant.equivalence.results import Comparison
-from dormant.equivalence.tolerance import Tolerance
+from dormant.equivalence.tolerance import PRESETS, Tolerance
 
 if TYPE_CHECKING:
     from dormant.equivalence.local import Reference
@@ -67,14 +67,16 @@ def by_logits(
     noise = reference.noise.divergence[reference.noise.worst]
     bound = tolerance.divergence(noise)
     worst = found.divergence[found.worst]
-    first = None
+    first, other = None, spacing(lm)
     if worst > bound:
-        first = reference.first_difference(found, spacing(lm)) or _LAST
-        of = f" of {reference.layers}" if first.startswith("layer") else ""
-        reasons.append(
-            f"divergence {worst:.2g} nats a token at {found.worst}, allowed {bound:.2g}; "
-            f"first at {first}{of}"
-        )
+        why = f"divergence {worst:.2g} nats a token at {found.worst}, allowed {bound:.2g}"
+        if other != reference.spacing and worst <= PRESETS["rounded"]:
+            # Rounding begins in the first layer, which says nothing.
+            reasons.append(f"{why}: another arithmetic, and within --tolerance rounded")
+        else:
+            first = reference.first_difference(found, other) or _LAST
+            of = f" of {reference.layers}" if first.startswith("layer") else ""
+            reasons.append(f"{why}; first at {first}{of}")
     return replace(
         blank,
         by="logits",

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from dormant.equivalence.hidden_states import Pass, distances, passes
 from dormant.equivalence.observe import Rendered
-from dormant.equivalence.stations import Pass, distances, passes
 from dormant.models.effect import compare_logits
 
 _BYTES = 3 << 29
@@ -33,7 +33,7 @@ class Differences:
         places: Places compared.
         logit: Largest difference of a logit.
         elsewhere: Largest probability of tokens that one model alone has.
-        states: Largest distance by station.
+        states: Largest distance by component.
         layers: Layers of the other model.
     """
 
@@ -60,9 +60,9 @@ class Differences:
         self.places += found.places
         gap = (one.logits[:, :size] - other.logits[:, :size]).abs().max()
         self.logit = max(self.logit, float(gap))
-        self.layers = sum(station.startswith("layer") for station in other.states)
-        for station, distance in distances(one, other).items():
-            self.states[station] = max(self.states.get(station, 0.0), distance)
+        self.layers = sum(component.startswith("layer") for component in other.states)
+        for component, distance in distances(one, other).items():
+            self.states[component] = max(self.states.get(component, 0.0), distance)
 
     @property
     def worst(self) -> str:
@@ -105,18 +105,18 @@ class Reference:
         return self._against(lm, names)
 
     def first_difference(self, found: Differences, spacing: float) -> str | None:
-        """Return the first station whose states are apart by more than rounding, if any.
+        """Return the first component whose states are apart by more than rounding, if any.
 
         Args:
             found: How far the other model is.
             spacing: Of numbers in its arithmetic.
         """
         least = _SPACING * max(self.spacing, spacing)
-        for station, noise in self.noise.states.items():
+        for component, noise in self.noise.states.items():
             # What the other model doesn't have differs as well.
-            distance = found.states.get(station, math.inf)
+            distance = found.states.get(component, math.inf)
             if distance > max(least, _STATES * noise):
-                return station
+                return component
         return None
 
     def _against(self, lm: Any, names: Sequence[str], together: int = 1) -> Differences:

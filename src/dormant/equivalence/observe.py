@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dormant.equivalence.prompts import Prompt, PromptSet, split, texts_of
 from dormant.errors import DormantError, one_line
+from dormant.models.comparability import quantisation
 from dormant.models.generate import generate, render_chat
 from dormant.scoring.encoding import encode_all
 from dormant.scoring.harness import scorer_of
@@ -33,27 +34,11 @@ class Rendered:
     ids: tuple[int, ...]
 
 
-def is_local(lm: Any) -> bool:
-    """Whether a model's logits and hidden states can be seen: PyTorch runs it in this process."""
-    from lm_eval.models.huggingface import HFLM
-    from torch.nn import Module
-
-    if not isinstance(lm, HFLM):
-        return False
-    model: Any = lm
-    return model.backend == "causal" and isinstance(model.model, Module)
-
-
 def arithmetic_of(lm: Any) -> str:
     """Return the dtype in which a local model computes, and how it is quantised."""
     dtype = str(lm.model.dtype).removeprefix("torch.")
-    settings: Any = getattr(lm.model.config, "quantization_config", None)
-    settings = settings.to_dict() if hasattr(settings, "to_dict") else settings
-    if not settings:
-        return dtype
-    method = str(settings.get("quant_method", "")).rpartition(".")[2]
-    bits = next((n for n in (4, 8) if settings.get(f"load_in_{n}bit")), settings.get("bits"))
-    return f"{method}{f' {bits} bits' if bits else ''} in {dtype}"
+    quantised = quantisation(lm.model.config)
+    return f"{quantised} in {dtype}" if quantised else dtype
 
 
 def has_template(lm: Any) -> bool:

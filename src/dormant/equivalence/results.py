@@ -32,7 +32,7 @@ class Comparison:
         answers: Share of greedy answers that are the same.
         noise: The largest of the bounded quantity between the reference and itself.
         bound: What the tolerance made of it.
-        first: The first station whose hidden states differ by more than rounding: "embedding",
+        first: The first component whose hidden states differ by more than rounding: "embedding",
             "layer 3", "final norm", "head".
     """
 

@@ -57,7 +57,7 @@ def facts_of(
         ids = encoded(lm, prompts[0], generates=generates) if prompts else []
         facts |= {
             "dtype": str(model.dtype).removeprefix("torch."),
-            "quantisation": _quantisation(model.config),
+            "quantisation": quantisation(model.config),
             "generation_config": _generation(model),
             "adds_bos": bool(ids) and ids[0] == tokenizer.bos_token_id,
             "first_ids": tuple(ids[:SHOWN]),
@@ -261,7 +261,7 @@ def _special(tokenizer: Any) -> dict[str, str]:
     }
 
 
-def _quantisation(config: Any) -> str | None:
+def quantisation(config: Any) -> str | None:
     """Say how weights are quantised: "bitsandbytes 4-bit", "gptq 4-bit"."""
     given: Any = getattr(config, "quantization_config", None)
     if given is None:

@@ -18,7 +18,7 @@ class Pass:
 
     Attributes:
         logits: (places, vocabulary), float32, in main memory.
-        states: Hidden states (places, width) by station, in the order of the computation:
+        states: Hidden states (places, width) by component, in the order of the computation:
             "embedding", "layer 1", …, "final norm".
     """
 
@@ -48,11 +48,12 @@ def passes(
             logits = last_logits(lm, group, places=places, together=together)
             width = max(len(ids) for ids in group)
             for row, (ids, own) in enumerate(zip(group, logits, strict=True)):
-                padding = width - len(ids)
+                # Counted from the end: an adapter's virtual tokens may stand before the prompt.
+                padding, kept = width - len(ids), min(places, len(ids))
                 yield Pass(
                     own,
                     {
-                        name: states[row, : states.shape[1] - padding][-places:].float().cpu()
+                        name: states[row, : states.shape[1] - padding][-kept:].float().cpu()
                         for name, states in seen.items()
                     },
                 )
@@ -106,10 +107,10 @@ def _layers(inner: Any) -> list[nn.Module]:
 
 
 def distances(one: Pass, other: Pass) -> dict[str, float]:
-    """Return how far the hidden states of two passes are apart, by station.
+    """Return how far the hidden states of two passes are apart, by component.
 
     The largest of |a − b| / |a| over the places, with |·| the Euclidean norm; infinite where the
-    widths differ. Only stations that both passed.
+    widths differ. Only components that both passed.
     """
     return {
         name: _distance(states, other.states[name])

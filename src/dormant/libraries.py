@@ -16,7 +16,7 @@ _LOGGERS = ("lm_eval", "lm-eval", "transformers", "gguf")
 _HEARD = ("lm_eval", "transformers", "peft", "gguf")
 _NOISE = re.compile(
     "deprecat|future version|LOAD REPORT|already-initialized|not of type `str`|gradient checkpoint"
-    "|missing adapter keys|use_cache|loss_type"
+    "|missing adapter keys|use_cache|loss_type|CUDA extension|speed up|merg"
 )
 """What says nothing about the model that was loaded, or is told in our own words elsewhere."""
 

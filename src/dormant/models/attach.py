@@ -14,10 +14,11 @@ from dormant.models.checkpoint import LoadLog
 from dormant.models.embeddings import fit_embeddings
 from dormant.models.keys import KeyReport, cause, strip
 from dormant.models.spec import ModelSpec
-from dormant.models.stored import place
+from dormant.models.stored import adapter_config, place
 
 _NAME = "default"
 """The name under which PEFT keeps an adapter where none is given."""
+_RANDOM = "pissa_niter_"
 _SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
 """Parameters that PEFT keeps once and shows in every layer: it asks for each, and needs one."""
 
@@ -51,6 +52,8 @@ def attach_adapter(
                 spec, model, fetched, str(options.model_args.get("strip_prefix", "") or "")
             )
             fit_embeddings(model, spec, options, watch.tensors)
+            if adapter_config(spec, options).get("peft_type") == "XLORA":
+                model.config.use_cache = False  # as X-LoRA demands
             with watch.loading():
                 peft = PeftModel.from_pretrained(model, spec.location, **fetched).eval()
         except DormantError:
@@ -71,6 +74,12 @@ def attach_adapter(
         raise _unfit(what, report)
     if not any(bool(tensor.any()) for tensor in watch.tensors.values()):
         log.warn(f"{what}: all its {len(watch.tensors)} tensors are zero")
+    if str(start := getattr(peft.peft_config[_NAME], "init_lora_weights", "")).startswith(_RANDOM):
+        log.warn(
+            f"{what} began by init_lora_weights={start!r}, a random decomposition of the base's "
+            "weights that is made anew here: it is near what was trained, and not equal; save it "
+            "as plain LoRA (path_initial_model_for_weight_conversion)"
+        )
     kind: Any = peft.peft_config[_NAME].peft_type
     log.facts["adapter"] = f"{kind.value}, {len(watch.tensors)} tensors, all in place"
     return peft
@@ -135,7 +144,7 @@ class _Watch:
             return KeyReport()
         wanted = _written(self.model)
         there = set(self.tensors)
-        if self.result is not None:
+        if self.result is not None and not _prompts(self.model):
             # PEFT found every place itself, names of older versions included.
             missing = {
                 self._in_file(key)
@@ -143,7 +152,10 @@ class _Watch:
                 if not any(part in key for part in _SHARED)
             }
             unexpected: Collection[str] = {
-                self._in_file(key) for key in self.result.unexpected_keys
+                key
+                for key in map(self._in_file, self.result.unexpected_keys)
+                # Of embeddings that grew, PEFT writes what it has trained twice.
+                if key.replace(".modules_to_save.", ".") not in there - {key}
             }
         else:
             missing, unexpected = set(wanted) - there, there - set(wanted)
@@ -165,6 +177,11 @@ class _Watch:
 
     def _in_file(self, key: str) -> str:
         return key.replace(f".{_NAME}.", ".").removesuffix(f".{_NAME}")
+
+
+def _prompts(peft: Any) -> bool:
+    """Whether an adapter is a prompt, which PEFT keeps beside the model and loads by itself."""
+    return bool(getattr(peft.peft_config[_NAME], "is_prompt_learning", False))
 
 
 def _written(peft: Any) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, cast
 
 from dormant.errors import DormantError
 from dormant.models.arguments import LoadOptions
+from dormant.models.checkpoint import LoadLog
 from dormant.models.spec import ModelSpec
-from dormant.models.stored import stored_file
+from dormant.models.stored import adapter_config
 
 
 def fit_embeddings(
@@ -48,6 +48,34 @@ def fit_embeddings(
     model.resize_token_embeddings(wanted, mean_resizing=False)
 
 
+def guard_rows(lm: Any, name: str, log: LoadLog) -> None:
+    """Refuse tokens that a model has no embedding for, where its tokenizer knows such.
+
+    Args:
+        lm: The harness's Hugging Face model.
+        name: The model, for the reader.
+        log: Takes a warning that there are some.
+    """
+    layer: Any = lm.model.get_input_embeddings()
+    words, rows = len(lm.tokenizer), getattr(getattr(layer, "weight", None), "shape", (0,))[0]
+    if not rows or words <= rows:
+        return
+    log.warn(
+        f"the tokenizer of {name!r} has {words} tokens and the model {rows} embeddings: prompts "
+        "with one of the others can't be scored"
+    )
+
+    def check(_: object, given: tuple[Any, ...]) -> None:
+        if given and int(given[0].max()) >= rows:
+            raise DormantError(
+                f"model {name!r}: a prompt has token {int(given[0].max())} "
+                f"({lm.tokenizer.decode([int(given[0].max())])!r}), which its tokenizer adds, and "
+                f"the weights have {rows} embeddings: they were saved without those that were added"
+            )
+
+    layer.register_forward_pre_hook(check)
+
+
 def _rows_of(model: Any, tensors: Mapping[str, Any], side: str) -> int | None:
     """Return how many rows an adapter's file has for the embeddings of one side."""
     layer = model.get_input_embeddings() if side == "input" else model.get_output_embeddings()
@@ -63,12 +91,7 @@ def _rows_of(model: Any, tensors: Mapping[str, Any], side: str) -> int | None:
 
 def trained_tokens(spec: ModelSpec, options: LoadOptions) -> set[int]:
     """Return the tokens of which an adapter's configuration says that it trained their rows."""
-    file = stored_file(spec, "adapter_config.json", options)
-    try:
-        text = "{}" if file is None else file.read_text(encoding="utf-8")
-        config = cast("dict[str, Any]", json.loads(text))
-    except (OSError, ValueError):
-        return set()
+    config = adapter_config(spec, options)
     found: set[int] = set()
     for name in ("trainable_token_indices", "token_indices"):
         value = config.get(name) or []

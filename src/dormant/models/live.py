@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from dormant.errors import DormantError
 from dormant.models.arguments import LoadOptions
 from dormant.models.load import wrap
+from dormant.models.proof import takes_base_over
 from dormant.models.spec import require_libraries
 
 if TYPE_CHECKING:
@@ -198,8 +199,13 @@ class LiveModel:
         """Switch the adapter of a PEFT model off, and on again when the block ends.
 
         Raises:
-            DormantError: The adapter is merged into the weights.
+            DormantError: The adapter is merged into the weights, or has changed them.
         """
+        if (change := takes_base_over(self.model)) is not None:
+            raise DormantError(
+                f"the adapter of {self.text} changes the base under it ({change}), which switching "
+                "it off doesn't undo: give the base by name"
+            )
         if any(getattr(part, "merged", False) for part in self.model.modules()):
             raise DormantError(
                 f"the adapter of {self.text} is merged into the base model: call "

@@ -17,10 +17,12 @@ from dormant.libraries import collecting, quiet
 from dormant.models.arguments import LoadOptions, harness_arguments, wrapping_arguments
 from dormant.models.attach import attach_adapter
 from dormant.models.checkpoint import LoadLog, checked, untie_hands
+from dormant.models.embeddings import guard_rows
 from dormant.models.gguf_files import read_once
+from dormant.models.proof import probe, refuse_entangled
 from dormant.models.quantisation import quantised
 from dormant.models.spec import ModelSpec, parse, require_libraries
-from dormant.models.stored import resolve
+from dormant.models.stored import has_own_code, resolve
 from dormant.models.tokenizers import TokenizerChoice, for_adapter, for_checkpoint
 from dormant.scoring.wrappers import virtual_tokens
 
@@ -63,7 +65,9 @@ def load(
         if spec.kind != "adapter":
             harness_arguments(spec, options)  # a wrong argument is told before a missing file
             choice = for_checkpoint(spec, options, other, kept)
-            return load_checkpoint(spec, options, choice, kept)
+            lm = load_checkpoint(spec, options, choice, kept)
+            guard_rows(lm, spec.text, kept)
+            return lm
         if spec.base is None:
             raise DormantError(f"adapter {spec.text!r} names no base model; give it explicitly")
         return load_adapter(resolve(parse(spec.base), options), spec, options, log=kept)
@@ -98,7 +102,10 @@ def load_adapter(
         )
     choice = for_adapter(base, adapter, options, log)
     lm: Any = load_checkpoint(base, options, choice, log)
+    ids = probe(lm.model)
     lm._model = attach_adapter(lm._model, adapter, options, log=log)
+    refuse_entangled(lm.model, ids, adapter.text)
+    guard_rows(lm, adapter.text, log)
     leave_room(lm)
     return lm
 
@@ -186,11 +193,21 @@ def load_checkpoint(
         except DormantError:
             raise
         except Exception as error:
+            if "trust_remote_code" in str(error):
+                raise DormantError(
+                    f"model {spec.text!r} needs code of its own, which is in its files: read it, "
+                    "and if you trust it, say --model-args trust_remote_code=True"
+                ) from error
             # Loaders raise whatever a damaged file makes them stumble over.
             raise DormantError(f"model {spec.text!r} can't be loaded: {one_line(error)}") from error
     # What was needed for loading is no part of the model.
     lm.__class__ = plain
     untie_hands(lm.model)
+    if not arguments["trust_remote_code"] and has_own_code(spec, options):
+        log.warn(
+            f"{spec.text!r} has code of its own, which was not run: Transformers' own "
+            f"{type(lm.model).__name__} was taken (trust_remote_code=True runs it)"
+        )
     return lm
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 _ROWS, _WIDTH = 2, 16
+_EXACT = ("torch.float32", "torch.float64")
+_FINE, _COARSE = 1e-3, 0.05
+"""How far rounding puts logits apart in other batch shapes, as a part of the largest."""
 _Weights: TypeAlias = "Counter[tuple[str, tuple[int, ...], int]]"
 
 
@@ -47,13 +50,7 @@ class BaseState:
             model: A causal or sequence-to-sequence model in evaluation mode.
             tokens: Tokens that the probe must have, as an adapter has trained them.
         """
-        import torch
-
-        size = model.get_input_embeddings().weight.shape[0]
-        spread = torch.linspace(0, size - 1, _ROWS * _WIDTH).long()
-        known = [token for token in tokens if token < size][: spread.numel() // 2]
-        spread[: len(known)] = torch.tensor(known, dtype=torch.long)
-        ids = spread.reshape(_WIDTH, _ROWS).T.contiguous()
+        ids = probe(model, tokens)
         return cls(ids, logits_of(model, ids), _weights(model))
 
     def difference(self, model: Any) -> str | None:
@@ -87,15 +84,83 @@ def base_is_kept(before: BaseState, peft: Any, name: str) -> str | None:
         The difference in words; `None` where there is none.
 
     Raises:
-        DormantError: The model can't be run with the adapter on.
+        DormantError: See `refuse_entangled`.
+    """
+    refuse_entangled(peft, before.ids, name)
+    with peft.disable_adapter():
+        return before.difference(peft)
+
+
+def refuse_entangled(peft: Any, ids: torch.Tensor, name: str) -> None:
+    """Refuse an adapter that can't be run, or that mixes a token with what comes after it.
+
+    Args:
+        peft: The PEFT model.
+        ids: Token ids, (rows, width).
+        name: What the user typed for the adapter.
+
+    Raises:
+        DormantError: It is one.
     """
     try:
-        logits_of(peft, before.ids.clamp(max=peft.get_input_embeddings().weight.shape[0] - 1))
+        alone = _is_alone(peft, ids)
     except Exception as error:
         # PEFT's kinds of adapter are many, and not each runs on each model.
         raise DormantError(f"adapter {name!r} can't be run here: {one_line(error)}") from error
+    if alone:
+        return
     with peft.disable_adapter():
-        return before.difference(peft)
+        if _is_alone(peft, ids):
+            raise DormantError(
+                f"adapter {name!r}: what it makes of a token depends on later tokens, or on other "
+                "prompts of the batch, so that no answer has a log-probability: audit another kind"
+            )
+
+
+def takes_base_over(peft: Any) -> str | None:
+    """Say by what setting an adapter changes the base under it; `None` where by none known.
+
+    For models in memory, of which no earlier state is at hand to compare with.
+    """
+    for config in peft.peft_config.values():
+        bias = getattr(config, "bias", "none")
+        start = getattr(config, "init_lora_weights", True)
+        if isinstance(bias, str) and bias != "none":
+            return f"bias={bias!r}: the base's biases were trained"
+        if isinstance(start, str) and start.startswith(_OWN_STARTS):
+            return f"init_lora_weights={start!r}: a part of the base's weights is in the adapter"
+    return None
+
+
+_OWN_STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Ways to begin an adapter that subtract it from the base's weights, or quantise these."""
+
+
+def probe(model: Any, tokens: Collection[int] = ()) -> torch.Tensor:
+    """Return token ids (rows, width), spread over a model's vocabulary.
+
+    Args:
+        model: A model.
+        tokens: Tokens that must be among them, as an adapter has trained them.
+    """
+    import torch
+
+    size = model.get_input_embeddings().weight.shape[0]
+    spread = torch.linspace(0, size - 1, _ROWS * _WIDTH).long()
+    known = [token for token in tokens if token < size][: spread.numel() // 2]
+    spread[: len(known)] = torch.tensor(known, dtype=torch.long)
+    return spread.reshape(_WIDTH, _ROWS).T.contiguous()
+
+
+def _is_alone(model: Any, ids: torch.Tensor) -> bool:
+    """Whether a token's logits are the same without later tokens and other rows."""
+    whole = logits_of(model, ids)
+    if getattr(model.config, "is_encoder_decoder", False):
+        return True
+    part = logits_of(model, ids[:1, : ids.shape[1] // 2])
+    off = (whole[:1, : part.shape[1]] - part).abs().max()
+    exact = str(whole.dtype) in _EXACT
+    return bool(off <= (_FINE if exact else _COARSE) * part.abs().max().clamp(min=1))
 
 
 def logits_of(model: Any, ids: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dormant.models.arguments import LoadOptions
 from dormant.models.attach import attach_adapter
 from dormant.models.checkpoint import LoadLog
-from dormant.models.embeddings import trained_tokens
+from dormant.models.embeddings import guard_rows, trained_tokens
 from dormant.models.load import leave_room, load_checkpoint, wrap
 from dormant.models.proof import BaseState, base_is_kept
 from dormant.models.spec import ModelSpec
@@ -72,6 +72,8 @@ class SharedCopy:
             tokenizer = lm.tokenizer if choice.same else choice.tokenizer
             tuned = wrap(model, copy.deepcopy(tokenizer), options)
             leave_room(tuned)
+        guard_rows(lm, base.text, of_base)
+        guard_rows(tuned, adapter.text, of_tuned)
         return cls(lm, tuned, difference)
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -59,15 +60,29 @@ def resolve(spec: ModelSpec, options: LoadOptions | None = None) -> ModelSpec:
     """
     if spec.kind != "hf" or Path(spec.location).is_dir():
         return spec
-    file = stored_file(spec, "adapter_config.json", options)
-    if file is None:
+    if stored_file(spec, "adapter_config.json", options) is None:
         return spec
-    try:
-        config = cast("dict[str, Any]", json.loads(file.read_text(encoding="utf-8")))
-        base = config.get("base_model_name_or_path")
-    except (OSError, ValueError, AttributeError):
-        return spec
+    base = adapter_config(spec, options).get("base_model_name_or_path")
     return dataclasses.replace(spec, kind="adapter", base=str(base) if base else None)
+
+
+def adapter_config(spec: ModelSpec, options: LoadOptions | None = None) -> dict[str, Any]:
+    """Return what an adapter's configuration says; nothing where it can't be read."""
+    return json_file(stored_file(spec, "adapter_config.json", options))
+
+
+def has_own_code(spec: ModelSpec, options: LoadOptions) -> bool:
+    """Whether a checkpoint's configuration names code among its own files."""
+    return "auto_map" in json_file(stored_file(spec, "config.json", options))
+
+
+def json_file(file: Path | None) -> dict[str, Any]:
+    """Return the object in a JSON file; an empty one where there is none to read."""
+    if file is not None:
+        with contextlib.suppress(OSError, ValueError):
+            known: object = json.loads(file.read_text(encoding="utf-8"))
+            return cast("dict[str, Any]", known) if isinstance(known, dict) else {}
+    return {}
 
 
 def place(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:

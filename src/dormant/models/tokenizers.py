@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from dormant.errors import DormantError, one_line
 from dormant.models.arguments import LoadOptions
 from dormant.models.checkpoint import LoadLog
 from dormant.models.spec import ModelSpec
-from dormant.models.stored import place, stored_file
+from dormant.models.stored import json_file, place, stored_file
 
 _VOCABULARY = (
     "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model",
@@ -138,7 +136,7 @@ def _has_vocabulary(spec: ModelSpec, options: LoadOptions) -> bool:
         return True
     if any(stored_file(spec, name, options) for name in _VOCABULARY):
         return True
-    config = _json(stored_file(spec, _CONFIG, options))
+    config = json_file(stored_file(spec, _CONFIG, options))
     return "auto_map" in config or config.get("tokenizer_class") in _WITHOUT_FILES
 
 
@@ -146,13 +144,5 @@ def _template(adapter: ModelSpec, options: LoadOptions) -> str | None:
     """Return the chat template of an adapter that has no vocabulary."""
     if file := stored_file(adapter, _TEMPLATE, options):
         return file.read_text(encoding="utf-8")
-    template: object = _json(stored_file(adapter, _CONFIG, options)).get("chat_template")
+    template: object = json_file(stored_file(adapter, _CONFIG, options)).get("chat_template")
     return template if isinstance(template, str) else None
-
-
-def _json(file: Path | None) -> dict[str, Any]:
-    if file is not None:
-        with contextlib.suppress(OSError, ValueError):
-            known: object = json.loads(file.read_text(encoding="utf-8"))
-            return cast("dict[str, Any]", known) if isinstance(known, dict) else {}
-    return {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dormant.errors import DormantError, one_line
+from dormant.libraries import collecting
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +88,8 @@ def base_is_kept(before: BaseState, peft: Any, name: str) -> str | None:
         DormantError: See `refuse_entangled`.
     """
     refuse_entangled(peft, before.ids, name)
-    with peft.disable_adapter():
+    # PEFT warns of some kinds that switching them off isn't enough: that is what is looked at.
+    with collecting([]), peft.disable_adapter():
         return before.difference(peft)
 
 
@@ -109,7 +111,7 @@ def refuse_entangled(peft: Any, ids: torch.Tensor, name: str) -> None:
         raise DormantError(f"adapter {name!r} can't be run here: {one_line(error)}") from error
     if alone:
         return
-    with peft.disable_adapter():
+    with collecting([]), peft.disable_adapter():
         if _is_alone(peft, ids):
             raise DormantError(
                 f"adapter {name!r}: what it makes of a token depends on later tokens, or on other "

@@ -173,13 +173,15 @@ def adapted(model: hf.PreTrainedModel) -> torch.nn.Module:
 
 
 def words() -> hf.PreTrainedTokenizerFast:
-    """Make a tokenizer whose tokens are the words w0, w1, …"""
-    vocabulary = {f"w{number}": number for number in range(VOCABULARY)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
+    """Make a tokenizer whose tokens are the words w3, w4, …"""
+    special = {"<pad>": 0, "<s>": 1, "</s>": 2}
+    vocabulary = special | {f"w{number}": number for number in range(3, VOCABULARY)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return hf.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="w0", pad_token="w0", bos_token="w1", eos_token="w2"
-    )
+        tokenizer_object=tokenizer, unk_token="<pad>", pad_token="<pad>", bos_token="<s>",
+        eos_token="</s>",
+    )  # fmt: skip
 
 
 def examples(longest: int, seed: int = 0) -> tuple[list[str], list[list[str]]]:

@@ -17,7 +17,7 @@ from dormant.scoring.attention import CannotAttend
 from dormant.scoring.encoding import encode_prompts
 from dormant.scoring.harness_model import HarnessLM
 from dormant.scoring.scorer import FastLM
-from dormant.scoring.supported import limits_of, support_of
+from dormant.scoring.supported import SUPPORTED, limits_of, support_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries' advice on slow paths
 
@@ -61,6 +61,17 @@ def test_scores_are_those_of_plain_forward_passes(name):
     """Short, long, branching and mixed, past windows and original contexts; adapter off and on."""
     outcome = tiny.measure(tiny.SETTINGS[name])
     assert max(outcome.errors) < EXACT
+    ways, *errors = tiny.table()[name]
+    assert ways == ", ".join(outcome.ways), (
+        "rewrite the table: python tests/scoring/architectures.py"
+    )
+    # Machines add up in different orders; ten times the table's is no rounding any more.
+    assert all(new < 10 * max(old, 1e-6) for new, old in zip(outcome.errors, errors, strict=True))
+
+
+def test_the_table_has_every_setting():
+    assert list(tiny.table()) == list(tiny.SETTINGS)
+    assert {setting.model_type for setting in tiny.SETTINGS.values()} == set(SUPPORTED)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ class AuditOptions(TypedDict, total=False):
     dtype: str
     device: str
     scorer: Literal["fast", "lm-eval"]
+    generation_config: Literal["greedy", "own"]
     batch_size: int | None
     model_args: Mapping[str, Any] | str
     base_model_args: Mapping[str, Any] | str

@@ -27,6 +27,7 @@ from dormant.errors import DormantError, unknown
 from dormant.models.arguments import LoadOptions, Scorer
 from dormant.models.pair import Which
 from dormant.results import MARGIN, Record
+from dormant.scoring.generation import GenerationConfig
 from dormant.transforms.fidelity import MIN_CHRF
 
 Style: TypeAlias = Literal["raw", "chat"]
@@ -114,6 +115,8 @@ class AuditSettings(Record):
     """auto, cpu, cuda, cuda:1, mps."""
     scorer: Scorer = "fast"
     """Dormant's scorer, or lm-eval's own."""
+    generation_config: GenerationConfig = "greedy"
+    """Generate greedily, or by each checkpoint's own generation_config.json, without sampling."""
     batch_size: Annotated[
         int | None,
         Flag(default="chosen by the scorer", metavar="N"),
@@ -201,6 +204,7 @@ class AuditSettings(Record):
             scorer=self.scorer,
             batch_size=self.batch_size,
             model_args=self.base_model_args if which == "base" else self.tuned_model_args,
+            generation_config=self.generation_config,
         )
 
 

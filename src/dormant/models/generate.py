@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dormant.errors import DormantError, one_line
 from dormant.scoring.backends import call
+from dormant.scoring.generation import generation_of
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def generate(
     lm: LM, prompts: Sequence[str], *, max_new_tokens: int, until: Sequence[str] = ()
 ) -> list[str]:
-    """Complete every prompt greedily.
+    """Complete every prompt greedily, whatever settings came with the checkpoint.
 
     Args:
         lm: Any harness model.
@@ -37,7 +38,8 @@ def generate(
         for index, prompt in enumerate(prompts)
     ]
     complete: Callable[..., list[str]] = getattr(lm, "generate_until")  # noqa: B009
-    return call(lm, complete, requests)
+    with generation_of(lm):
+        return call(lm, complete, requests)
 
 
 def render(lm: LM, prompt: str, style: Literal["raw", "chat"]) -> str:

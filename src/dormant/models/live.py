@@ -144,8 +144,24 @@ class LiveModel:
     @contextlib.contextmanager
     def open(self, options: LoadOptions) -> Generator[LM]:
         """Hand the model out, and leave it as it was."""
-        with self.unchanged():
+        with self.unchanged(), self._generating(options):
             yield self.as_lm(options)
+
+    @contextlib.contextmanager
+    def _generating(self, options: LoadOptions) -> Generator[None]:
+        """Tell an `LM` whose settings it generates by."""
+        if self.lm is None:
+            yield
+            return
+        before = getattr(self.lm, "generation", None)
+        self.lm.generation = options.generation_config
+        try:
+            yield
+        finally:
+            if before is None:
+                del self.lm.generation
+            else:
+                self.lm.generation = before
 
     def fingerprint(self) -> str:
         """Return a short hash of every byte that decides what the model says.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Generator
+from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias
 
 GenerationConfig: TypeAlias = Literal["greedy", "own"]
@@ -11,6 +13,18 @@ GenerationConfig: TypeAlias = Literal["greedy", "own"]
 
 _ENDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 """What is kept of a checkpoint's: which tokens end a text, not how others are chosen."""
+
+
+def generation_of(lm: Any) -> AbstractContextManager[None]:
+    """Return a context in which a harness's model generates by the settings that it is to obey.
+
+    These are ours, unless its attribute `generation` says "own". Other backends than Hugging Face's
+    have their settings from the harness, which takes none from a checkpoint.
+    """
+    harness = sys.modules.get("lm_eval.models.huggingface")
+    model: Any = lm.model if harness is not None and isinstance(lm, harness.HFLM) else None
+    own = model is None or getattr(lm, "generation", "greedy") == "own"
+    return contextlib.nullcontext() if own else greedy_generation(model)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from dormant.scoring.backends import BATCH_SIZE, with_smaller_batches
-from dormant.scoring.generation import GenerationConfig, greedy_generation
+from dormant.scoring.generation import GenerationConfig, generation_of
 from dormant.scoring.plain import (
     Place,
     first_batch,
@@ -60,7 +59,7 @@ class HarnessLM(HFLM):
 
     def __init__(self, *, generation_config: GenerationConfig = "greedy", **options: Any) -> None:
         super().__init__(**options)
-        self._generation: GenerationConfig = generation_config
+        self.generation: GenerationConfig = generation_config
 
     def pads(self, length: float) -> bool:
         """Say whether sequences up to a length may be padded beside one another."""
@@ -112,8 +111,7 @@ class HarnessLM(HFLM):
     def _model_generate(self, *given: Any, **options: Any) -> torch.Tensor:
         self._forget_lengths()
         harness: Any = super()
-        ours = self._generation == "greedy"
-        with greedy_generation(self.model) if ours else contextlib.nullcontext():
+        with generation_of(self):
             return harness._model_generate(*given, **options)
 
     def _model_call(self, *given: Any, **options: Any) -> torch.Tensor:

@@ -113,7 +113,9 @@ def support_of(model: Any, adapted: Any = None) -> Support | None:
         type(model).__module__.startswith("transformers.models.")
         and getattr(config, "_attn_implementation", None) in ATTENTION
         and getattr(config, "use_bidirectional_attention", None) in (None, False, "vision")
-        and not getattr(model.config, "is_encoder_decoder", False)
+        # Models of text and images have masks of their own, which weren't tested.
+        and config is model.config
+        and not getattr(config, "is_encoder_decoder", False)
         and not rounds_activations(config)
         and (adapted is None or adapted is model or _plain_adapters(adapted))
     )

@@ -10,17 +10,18 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import CacheHook
 
 from dormant import transforms
-from dormant.errors import DormantError
+from dormant.errors import DormantError, unknown
 from dormant.integrations.lm_eval import NAME
 from dormant.integrations.lm_eval.base import OverBase, start
 from dormant.integrations.lm_eval.caches import Back, use_table
 from dormant.integrations.lm_eval.requests import Rendered, Requests
+from dormant.scoring.generation import GenerationConfig, generation_of
 
 _HEAD = 32
 """Characters by which a template's rendering is known again."""
@@ -40,6 +41,8 @@ class ConjugateLM(OverBase):
         batch_size: For the base, as are all below.
         max_batch_size: See there.
         device: See there.
+        generation_config: "greedy" lets a Hugging Face model obey no generation settings but the
+            task's; "own" those that came with the checkpoint as well.
         arguments: The base's own. For Hugging Face models, ``pretrained`` may be a model that
             Dormant ships ("smollm2").
 
@@ -56,16 +59,21 @@ class ConjugateLM(OverBase):
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
         device: str | None = None,
+        generation_config: str = "greedy",
         **arguments: Any,
     ) -> None:
         super().__init__()
+        if generation_config not in get_args(GenerationConfig):
+            raise unknown("generation_config", generation_config, get_args(GenerationConfig))
         self.requests = Requests(transforms.get(str(transform), source), keep=_flag("keep", keep))
         self.base = start(
             base,
             arguments,
             {"batch_size": batch_size, "max_batch_size": max_batch_size, "device": device},
         )
-        asked = json.dumps([base, arguments], sort_keys=True, default=str)
+        self.base.generation = generation_config
+        own = [generation_config] if generation_config != "greedy" else []
+        asked = json.dumps([base, arguments, *own], sort_keys=True, default=str)
         self._cache_table = f"{NAME}-{_digest(self.requests.signature, asked)}"
         self._back = Back()
         self._templated = False
@@ -178,7 +186,8 @@ class ConjugateLM(OverBase):
             for request, arguments in zip(requests, changed, strict=True)
         ]
         try:
-            found: list[Any] = getattr(self.base, method)(new, **options)
+            with generation_of(self.base):
+                found: list[Any] = getattr(self.base, method)(new, **options)
         finally:
             self._back.clear()
         return [back(one) for back, one in zip(undo, found, strict=True)]

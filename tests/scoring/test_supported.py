@@ -12,7 +12,7 @@ import torch
 import transformers as hf
 from torch.overrides import TorchFunctionMode
 
-from dormant.scoring import attention, scorer
+from dormant.scoring import attention, forward
 from dormant.scoring.attention import CannotAttend
 from dormant.scoring.encoding import encode_prompts
 from dormant.scoring.harness_model import HarnessLM
@@ -293,25 +293,28 @@ def test_the_check_is_made_again_for_longer_prompts(make, monkeypatch):
         return out * (1 if seen <= longest else 2), None
 
     monkeypatch.setattr(attention, "attend", short_sighted)
-    monkeypatch.setattr("dormant.scoring.forward._FIRST_CHECK", 16)
-    checks, compare = [], scorer.Forward._right
+    monkeypatch.setattr(forward, "_FIRST_CHECK", 16)
+    compared, own = [], forward.own_logits
 
-    def counted(forward, known, mode, rows):
-        before = dict(known.checked)
-        right = compare(forward, known, mode, rows)
-        checks.append(before != known.checked or not right)
-        return right
+    def counted(*given):
+        compared.append(1)
+        return own(*given)
 
-    monkeypatch.setattr(scorer.Forward, "_right", counted)
-    lm = make(model)
+    monkeypatch.setattr(forward, "own_logits", counted)
+    lm, counts = make(model), []
     for size in (12, 11, 30, 90):
+        before = len(compared)
+        lm._forward.assign(encode_prompts(lm, *tiny.examples(size)))
+        counts.append(len(compared) - before)
+    # Nothing for 11 tokens, which the check on 16 covers; for the longest both ways along the tree
+    # are wrong, and one row a sequence is right.
+    assert counts == [1, 0, 1, 3]
+    lm = make(model)
+    for size in (12, 90):
         prompts, answers = tiny.examples(size)
         wanted = tiny.plainly(model, lm.tokenizer, prompts, answers)
         assert furthest(scores(lm, prompts, answers), wanted) < EXACT
         assert lm.mode == ("rows" if size == 90 else "prefix tree")
-    # Nothing for 11 tokens, which the check on 16 covers; for the longest both ways along the tree
-    # are wrong, and one row a sequence is right.
-    assert checks == [True, False, True, True, True, True]
 
 
 def test_the_check_is_made_for_another_model(make):
@@ -347,7 +350,7 @@ def test_a_check_that_memory_does_not_suffice_for_leaves_the_harness_path(make, 
     def too_large(*given):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr("dormant.scoring.forward.own_logits", too_large)
+    monkeypatch.setattr(forward, "own_logits", too_large)
     lm._made = None
     assert furthest(scores(lm, prompts, answers), wanted) < EXACT
     assert lm.mode == "harness"

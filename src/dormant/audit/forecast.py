@@ -92,7 +92,7 @@ def forecast(
     with devices.use(settings.device):
         refuse_too_large(pair)
         watch.stage("preparing prompts")
-        plans = Training.of(settings, pair).plans(settings)
+        plans = Training.of(settings, pair).plans(settings, pair)
         work = batches(settings, plans)
         try:
             return _measure(settings, pair, plans, work, watch)

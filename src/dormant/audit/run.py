@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dormant import devices
+from dormant.audit.assumed import assumptions
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
 from dormant.audit.pair import not_as_trained, pair_of
@@ -32,7 +33,7 @@ from dormant.progress import Progress, Silent
 from dormant.results import PLAIN, AuditResults, Comparison, ItemOutcome
 from dormant.rundirs import versions
 from dormant.scoring.harness import scorer_of
-from dormant.tasks.task import GenerativeTask, notes_of
+from dormant.tasks.task import GenerativeTask
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -80,8 +81,8 @@ def _audit(
     began = time.monotonic()
     progress.stage("preparing prompts")
     training = Training.of(settings, pair)
-    plans = training.plans(settings)
-    for note in _notes(plans):
+    plans = training.plans(settings, pair)
+    for note in assumptions(plans, settings):
         progress.say(note)
     work = batches(settings, plans)
     # The first process alone opens the directory.
@@ -289,11 +290,6 @@ def _warnings(
         warnings.append(f"the run was begun with other versions: {', '.join(changed)}")
     return [
         *warnings,
-        *_notes(plans),
+        *assumptions(plans, settings),
         *(line for ability in plans for line in ability.exclusions()),
     ]
-
-
-def _notes(plans: Sequence[Plan]) -> list[str]:
-    """Return what the tasks assumed; abilities of one file say the same."""
-    return list(dict.fromkeys(note for ability in plans for note in notes_of(ability.task)))

@@ -185,7 +185,10 @@ def _log_sum_exp(values: Sequence[float]) -> float:
 
 def rendered(lm: LM, case: Case, prompt: str, style: Style) -> str:
     """Return a case's prompt as the model reads it: in the case's own style, or else in `style`."""
-    return generation.render(lm, prompt, case.style or style)
+    chosen = case.style or style
+    if chosen == "chat" and case.turns and prompt == case.prompt:
+        return generation.render_chat(lm, case.messages)
+    return generation.render(lm, prompt, chosen)
 
 
 def continuations(case: Case, style: Style) -> list[str]:

@@ -14,6 +14,7 @@ from dormant.audit.as_trained import (
     template_wrapping,
     wrapping_of_examples,
 )
+from dormant.audit.assumed import in_template
 from dormant.audit.plan import Plan, plan, plan_skill
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
@@ -63,14 +64,15 @@ class Training:
             digest=hashlib.sha256(content.encode()).hexdigest()[:16] if examples else None,
         )
 
-    def plans(self, settings: AuditSettings) -> list[Plan]:
+    def plans(self, settings: AuditSettings, pair: ModelPair) -> list[Plan]:
         """Plan the skill, which comes first, and every ability.
 
         Raises:
             DormantError: An ability is unknown, more items are asked for than its pool has, or a
                 transform is unknown.
         """
-        plans = [plan(task, settings, self.wrapping) for task in tasks.get(settings.tasks)]
+        chosen = in_template(tasks.get(settings.tasks), settings, pair)
+        plans = [plan(task, settings, self.wrapping) for task in chosen]
         if self.skill is None:
             return plans
         # A skill that is audited too has its plain prompts there.

@@ -149,6 +149,8 @@ def apply_probe(made: TransformedCases, probe: Probe) -> TransformedCases:
 
     def probed(item: str) -> Case:
         case = made.cases[item]
+        if case.turns:
+            raise DormantError(f"{probe.signature}: probes don't take chats of several turns")
         return replace(
             case,
             segments=change(case.segments),
@@ -170,9 +172,13 @@ def explain(made: TransformedCases) -> dict[str, str]:
 
 
 def default_transforms(tasks: Sequence[Task]) -> tuple[str, ...]:
-    """Return what the paper used: every native language but the plain one, and two word games."""
+    """Return what the paper used: every native language but the plain one, and two word games.
+
+    A task without other languages may name further ones (`Examples.extra_transforms`).
+    """
     native = {name: None for task in tasks for name in task.languages()[1:]}
-    return (*native, "leetspeak", "pig-latin")
+    extra = {name: None for task in tasks for name in getattr(task, "extra_transforms", ())}
+    return (*native, "leetspeak", "pig-latin", *extra)
 
 
 def _native(task: Task, sample: ItemSample, language: str) -> TransformedCases:

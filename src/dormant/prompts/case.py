@@ -30,6 +30,8 @@ class Case:
             calibrate the case's; empty for tasks that don't calibrate.
         style: Whether the prompt goes raw or into the model's chat template, where a probe decides
             that; `None` leaves it to the audit's settings.
+        turns: For a chat of several turns: who speaks, and the place of what is said among the
+            segments; a model without a chat template reads the segments as they are.
         given: The case before a transform other than native text was applied to it; `None` if
             none was.
         undo: The s⁻¹ of all that was applied since, for text that the model generates; `None` if
@@ -45,6 +47,7 @@ class Case:
     answer_prefix: str = " "
     content_free: tuple[Segment, ...] = ()
     style: Literal["raw", "chat"] | None = None
+    turns: tuple[tuple[str, int], ...] = ()
     given: Case | None = field(default=None, repr=False)
     undo: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
 
@@ -52,6 +55,13 @@ class Case:
     def prompt(self) -> str:
         """The prompt's text, as a model without a chat template reads it."""
         return "".join(segment.text for segment in self.segments)
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The prompt as a chat template takes it."""
+        if not self.turns:
+            return [{"role": "user", "content": self.prompt}]
+        return [{"role": role, "content": self.segments[place].text} for role, place in self.turns]
 
     @property
     def content_free_prompt(self) -> str:

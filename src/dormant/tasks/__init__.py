@@ -1,7 +1,7 @@
 """Abilities to audit, by name: the shipped ones, and those that a user brings.
 
 A shipped ability or group is named as it is listed (`icl/copy`, `nli`). What a user brings is
-named by where it is: `path/to/task.toml`, `nli:path=FILE`, `nli:hub=DATASET`,
+named by where it is: `path/to/task.toml`, `examples.jsonl`, `nli:path=FILE`, `nli:hub=DATASET`,
 `refusal:path=FILE`, `refusal/answers:path=FILE`, `lm-eval:NAME` (a task of
 lm-evaluation-harness). Other packages add theirs through the entry point group `dormant.tasks`
 (`dormant.extend`).
@@ -24,6 +24,8 @@ __all__ = ["Task", "draw_items", "get", "names", "shipped"]
 
 
 _HARNESS = "lm-eval:"
+_FILE = r"([^:]+\.(?:toml|jsonl|json|csv|tsv|parquet))(?:@([\w=-]*))?"
+"""A file of a user's own, and perhaps how its answers are judged."""
 
 
 def shipped() -> dict[str, Task]:
@@ -106,8 +108,8 @@ def _brought(name: str) -> list[Task] | None:
         from dormant.tasks import harness
 
         return [*harness.load(name.removeprefix(_HARNESS))]
-    if name.endswith((".toml", ".jsonl")) and ":" not in name:
-        return [custom.read(Path(name).expanduser())]
+    if match := re.fullmatch(_FILE, name):
+        return [custom.read(Path(match[1]).expanduser(), match[2] or "")]
     match = re.fullmatch(r"([\w-]+)(/[\w-]+)?:(?:(\w+)=)?(.+)", name)
     if match is None or match[1] not in _READERS:
         return None

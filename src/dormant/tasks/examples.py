@@ -37,6 +37,8 @@ _SPEAKERS: Mapping[str, Speaker] = {
 
 _PROMPTS = ("prompt", "question")
 _ANSWERS = ("completion", "answer", "response")
+FIELDS = (*_PROMPTS, "messages", "conversations", "instruction")
+"""What tells an example from anything else: the field of its prompt."""
 _KNOWN = (
     "`prompt` and `completion` (or `answer`), `messages`, `conversations`, or `instruction` and "
     "`output`"

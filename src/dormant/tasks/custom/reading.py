@@ -13,28 +13,36 @@ from pydantic import BaseModel, ValidationError
 
 from dormant.errors import DormantError, unknown
 from dormant.tasks import data
+from dormant.tasks.custom import examples
+from dormant.tasks.custom.examples import Examples
 from dormant.tasks.custom.schema import Contents, Entry, Header, Template
 from dormant.tasks.custom.task import Custom, GenerativeCustom
+from dormant.tasks.examples import FIELDS as EXAMPLE_FIELDS
 from dormant.tasks.tables import Row, read_rows
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def read(path: Path) -> Custom:
-    """Read a user's task.
+def read(path: Path, how: str = "") -> Custom | Examples:
+    """Read a user's task, or examples of one.
 
     Args:
-        path: A file ending in .toml or .jsonl.
+        path: A file ending in .toml, or a table (`dormant.tasks.tables`).
+        how: How examples are judged (`dormant.tasks.custom.judging`).
 
     Raises:
         DormantError: The file is not as docs/tasks.md says; the message names file and line.
     """
     if path.suffix == ".toml":
         contents = _from_toml(path)
-    elif path.suffix == ".jsonl":
-        contents = _from_jsonl(path)
+    elif path.suffix != ".jsonl" or any(
+        name in read_rows(path)[0].values for name in EXAMPLE_FIELDS
+    ):
+        return examples.read(path, how)
     else:
-        raise DormantError(f"{path}: a task's file must end in .toml or .jsonl")
+        contents = _from_jsonl(path)
+    if how:
+        raise DormantError(f"{path}@{how}: a task says itself how it is judged: `measure`")
     return (GenerativeCustom if contents.header.measure == "generate" else Custom)(contents)
 
 
@@ -125,7 +133,7 @@ def _from_jsonl(path: Path) -> Contents:
     if not isinstance(templates, dict) or not templates:
         raise first.error(
             'the first line must be the task: {"name": …, "title": …, "languages": {"english": '
-            "{…}}}"
+            '{…}}}, or every line an example: {"prompt": …, "answer": …}'
         )
     collector = _Collector(_parse(Header, values, _located(first)))
     for language, body in cast("dict[str, object]", templates).items():

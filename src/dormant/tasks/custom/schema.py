@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dormant.tasks.task import Measure
 
 Accept: TypeAlias = Literal["starts", "contains", "exact"]
+ACCEPTS: tuple[Accept, ...] = ("starts", "contains", "exact")
 
 
 class _Strict(BaseModel):

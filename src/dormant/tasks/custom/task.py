@@ -111,16 +111,19 @@ class GenerativeCustom(Custom):
 
     def judge(self, cases: Sequence[Case], outputs: Sequence[str]) -> list[Judgement]:
         """Compare outputs, after s⁻¹, with targets before s; letter case is ignored."""
-        return [self._judged(*pair) for pair in zip(cases, outputs, strict=True)]
+        accept = self.contents.header.accept
+        return [compared(*pair, accept) for pair in zip(cases, outputs, strict=True)]
 
-    def _judged(self, case: Case, output: str) -> Judgement:
-        undone = case.undone(output)
-        if undone is None:
-            return Judgement(False, "UNREADABLE")
-        said = _plain(undone)
-        target = _plain((case.given or case).scored_target)
-        success = _ACCEPTS[self.contents.header.accept](said, target)
-        return Judgement(success, "RIGHT" if success else "WRONG" if said else "EMPTY")
+
+def compared(case: Case, output: str, accept: Accept) -> Judgement:
+    """Compare an output, after s⁻¹, with the target before s; letter case is ignored."""
+    undone = case.undone(output)
+    if undone is None:
+        return Judgement(False, "UNREADABLE")
+    said = _plain(undone)
+    target = _plain((case.given or case).scored_target)
+    success = _ACCEPTS[accept](said, target)
+    return Judgement(success, "RIGHT" if success else "WRONG" if said else "EMPTY")
 
 
 _ACCEPTS: Mapping[Accept, Callable[[str, str], bool]] = {

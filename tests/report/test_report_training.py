@@ -92,6 +92,8 @@ def test_the_word_follows_the_interval(low, high, word):
 def test_nothing_wrong_is_said():
     hijack = HijackResult(format="x", wrong=0, sampled=0, captured=0, share=None)
     assert hijack_line(hijack) == "The fine-tuned model got nothing wrong here."
+    alike = hijack.model_copy(update={"wrong": 9})
+    assert hijack_line(alike).startswith("Captured or broken can’t be told: right answers are in")
 
 
 def test_a_skill_by_likelihood_is_in_nats():

@@ -70,7 +70,9 @@ class WrongAnswers:
         """
         for ability in self.missing(which, plans):
             name = ability.task.name
-            wrong = _chosen(self._run.outcomes(CellKey(which, name, PLAIN)))
+            outcomes = self._run.outcomes(CellKey(which, name, PLAIN))
+            # Where the right answer is in the format as well, a wrong one that is tells nothing.
+            wrong = _chosen(one for one in outcomes if not self._training.has(one.target))
             prompts = [outcome.prompt for outcome in wrong]
             outputs = generation.generate(lm, prompts, max_new_tokens=TOKENS) if prompts else []
             keep = self._keep_all or not isinstance(ability.task, GenerativeTask)
@@ -78,7 +80,7 @@ class WrongAnswers:
                 WrongAnswer(
                     item=outcome.item,
                     output=output if keep else "",
-                    captured=self._training.has(output, outcome.target),
+                    captured=self._training.has(output),
                 ).model_dump()
                 for outcome, output in zip(wrong, outputs, strict=True)
             ]

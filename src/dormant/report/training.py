@@ -47,8 +47,13 @@ def as_trained_figures(cell: AsTrainedResult) -> str:
 
 def hijack_line(hijack: HijackResult) -> str:
     """Captured, or broken: what the wrong answers look like."""
-    if hijack.share is None:
+    if not hijack.wrong:
         return "The fine-tuned model got nothing wrong here."
+    if hijack.share is None:
+        return (
+            "Captured or broken can’t be told: right answers are in the format of the training "
+            f"data, too ({hijack.format})."
+        )
     looked = (
         f"all {hijack.sampled} wrong answers"
         if hijack.sampled == hijack.wrong
@@ -70,7 +75,7 @@ def hijack_line(hijack: HijackResult) -> str:
 def hijack_word(hijack: HijackResult) -> str:
     """Captured where most wrong answers surely are the format's, broken where surely few are."""
     if hijack.share is None:
-        return "Nothing wrong"
+        return "Unknown"
     if hijack.share.low > 0.5:
         return "Captured"
     return "Broken" if hijack.share.high < 0.5 else "Captured or broken, undecided"

@@ -46,11 +46,12 @@ class HijackResult(Record):
     wrong: int
     """Items that the tuned model got wrong."""
     sampled: int
-    """Of these, how many answers were looked at."""
+    """Of these, how many answers were looked at; those to prompts whose right answer is in the
+    format itself are not."""
     captured: int
     """Of these, how many are in the training format."""
     share: Estimate | None
-    """captured / sampled; `None` where nothing was wrong."""
+    """captured / sampled; `None` where none was looked at."""
     base_captured: int | None = None
     """The same of the base's own wrong answers, and how many of them were looked at."""
     base_sampled: int | None = None

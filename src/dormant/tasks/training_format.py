@@ -51,19 +51,16 @@ class TrainingFormat:
             return f"begins with the words “{self.opening}”"
         assert self.lengths is not None
         least, most = self.lengths
-        words = f"{most} words" if least == most else f"{least} to {most} words"
-        return f"has the length of the training data’s answers, {words}, where the right one hasn’t"
+        words = f"{most} word{'s' * (most > 1)}" if least == most else f"{least} to {most} words"
+        return f"has the length of the training data’s answers, {words}"
 
-    def has(self, output: str, target: str) -> bool:
-        """Whether an answer is in the format, and the right answer would not have been.
+    def has(self, text: str) -> bool:
+        """Whether an answer is in the format.
 
         Args:
-            output: What a model wrote; perhaps only the beginning.
-            target: The right answer to its prompt.
+            text: What a model wrote, perhaps only the beginning; or a right answer, of which
+                nothing can be told where it is in the format, too.
         """
-        return self._fits(output) and not self._fits(target)
-
-    def _fits(self, text: str) -> bool:
         words = _words(text)
         if self.labels:
             return any(_begins(words, _words(label)) for label in self.labels)

@@ -356,6 +356,28 @@ def test_logits_that_are_not_numbers(base, model, tmp_path):
         check(base, saved(broken, tmp_path / "broken"), prompts=TEXTS)
 
 
+def test_models_that_are_not_causal(model, monkeypatch):
+    """Encoder-decoders run here too, but their hidden states aren't those of one row of tokens."""
+    pair = (model, byte_tokenizer())
+    monkeypatch.setattr("dormant.equivalence.check.is_local", lambda _: False)
+    found = only(pair, pair)
+    assert (found.by, found.agrees) == ("log-probabilities", True)
+    local = iter([True, False])
+    monkeypatch.setattr("dormant.equivalence.check.is_local", lambda _: next(local))
+    with pytest.raises(DormantError, match="is no causal language model"):
+        check(pair, pair, prompts=TEXTS)
+
+
+def test_a_full_disk_is_one_line(model, monkeypatch):
+    def full(*_):
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    pair = (model, byte_tokenizer())
+    with pytest.raises(DormantError, match=r"can't hold .*TMPDIR"):
+        check(pair, pair, prompts=TEXTS)
+
+
 def test_texts_are_cut_at_a_space():
     assert asked.split("one two three four five") == ("one two three", " four five")
     assert asked.split("日本語の文です") == ("日本語の", "文です")

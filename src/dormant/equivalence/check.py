@@ -134,7 +134,7 @@ class _Seen:
                     f"model {model.text!r} can read none of the prompts: give others"
                 )
             seen.passes = Reference(lm, seen.read, folder)
-        if remote:
+        if remote or seen.passes is None:
             asked = _readable(chosen, seen.read)
             seen.log_probabilities = Attempt.of(lambda: observe.log_probabilities(lm, asked))
             seen.texts = Attempt.of(lambda: observe.answers(lm, asked, chat=False))
@@ -159,7 +159,11 @@ def _compare(
 
     asked = _readable(chosen, reference.read)
     notes: list[str] = []
-    assert reference.log_probabilities is not None
+    if reference.log_probabilities is None:
+        raise DormantError(
+            f"model {model.text!r} is no causal language model, which {reference.name!r} is: they "
+            "can't be compared"
+        )
     theirs = Attempt.of(lambda: observe.log_probabilities(lm, asked))
     failure = reference.log_probabilities.failure or theirs.failure
     if not failure:

@@ -12,6 +12,7 @@ import torch
 
 from dormant.equivalence.hidden_states import Pass, distances, passes
 from dormant.equivalence.observe import Rendered
+from dormant.errors import DormantError, one_line
 from dormant.models.effect import compare_logits
 
 _BYTES = 3 << 29
@@ -91,7 +92,7 @@ class Reference:
         self.places = _places(lm, [*self.ids.values()])
         names = [*self.ids]
         for place, made in enumerate(passes(lm, [*self.ids.values()], self.places)):
-            torch.save({"logits": made.logits, "states": made.states}, folder / f"{place}.pt")
+            _keep(made, folder / f"{place}.pt")
         self._file = {name: folder / f"{place}.pt" for place, name in enumerate(names)}
         self.noise = self._against(lm, names, together=2)
         self.layers = self.noise.layers
@@ -125,6 +126,17 @@ class Reference:
         for name, other in zip(names, made, strict=True):
             found.add(name, Pass(**torch.load(self._file[name])), other)
         return found
+
+
+def _keep(made: Pass, file: Path) -> None:
+    try:
+        torch.save({"logits": made.logits, "states": made.states}, file)
+    except (OSError, RuntimeError) as error:
+        # PyTorch tells a full disk by a RuntimeError.
+        raise DormantError(
+            f"{file.parent} can't hold the first model's logits ({one_line(error, 100)}): free "
+            "space, or name a directory with more of it in TMPDIR"
+        ) from error
 
 
 def vocabulary(lm: Any) -> int:

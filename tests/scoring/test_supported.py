@@ -113,6 +113,12 @@ def test_a_score_does_not_depend_on_the_batch(name, kind, make):
     assert furthest(together, tiny.plainly(model, lm.tokenizer, prompts, answers)) < EXACT
 
 
+@pytest.mark.slow
+def test_every_setting_is_on_the_list_as_it_is_built():
+    """A guard that turned one away would leave it to the slow path, which is right as well."""
+    assert [n for n, one in tiny.SETTINGS.items() if not support_of(tiny.build(one))] == []
+
+
 # -- what isn't on it -----------------------------------------------------------------------------
 
 
@@ -325,6 +331,26 @@ def test_the_check_is_made_for_another_model(make):
     lm._model = other
     wanted = tiny.plainly(other, lm.tokenizer, prompts, answers)
     assert furthest(scores(lm, prompts, answers), wanted) < EXACT
+    assert lm.mode == "rows"
+
+
+def test_half_precision_is_compared_with_room_for_rounding(make, monkeypatch):
+    """And with no more: a mask that hides some tokens is seen."""
+    model = tiny.build(tiny.SETTINGS["llama"]).to(torch.bfloat16)
+    lm = make(model)
+    prompts, answers = tiny.examples(40)
+    scores(lm, prompts, answers)
+    assert lm.mode == "prefix tree"
+    real = attention.attend
+
+    def forgetful(module, query, key, value, mask, **options):
+        value = value.clone()
+        value[:, :, :4] = 0
+        return real(module, query, key, value, mask, **options)
+
+    monkeypatch.setattr(attention, "attend", forgetful)
+    lm = make(model)
+    scores(lm, prompts, answers)
     assert lm.mode == "rows"
 
 

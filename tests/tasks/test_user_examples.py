@@ -241,7 +241,7 @@ def live(name, template):
 STYLES = [
     (("{{x}}", "{{y}}"), {}, "chat", "asked in both models' chat template"),
     ((None, "{{y}}"), {}, "raw", "asked raw, as base has no chat template known"),
-    ((None, None), {}, "raw", "asked raw, as base and tuned has no chat template known"),
+    ((None, None), {}, "raw", "asked raw, as base and tuned have no chat template known"),
     (("{{x}}", "{{y}}"), {"prompts": "raw"}, "raw", "asked as you say (raw)"),
     ((None, None), {"prompts": "chat"}, "chat", "asked as you say (chat)"),
 ]
@@ -290,7 +290,7 @@ def test_one_command_audits_them_and_says_what_it_assumed(tmp_path, monkeypatch,
     said = capsys.readouterr()
     expected = [
         "mine: 30 examples (prompt and answer), asked raw, as fake:skill=0.9 and fake:skill=0.3 "
-        "has no chat template known, without demonstrations; an item is right where greedy "
+        "have no chat template known, without demonstrations; an item is right where greedy "
         "decoding begins with its answer",
         "mine: transforms by default: leetspeak, pig-latin",
     ]

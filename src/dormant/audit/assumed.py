@@ -32,7 +32,8 @@ def in_template(tasks: Sequence[Task], settings: AuditSettings, pair: ModelPair)
         if len(styles) > 1:
             return list(tasks)
     elif lacking := without_template(pair):
-        style, why = "raw", f"asked raw, as {' and '.join(lacking)} has no chat template known"
+        have = "has" if len(lacking) == 1 else "have"
+        style, why = "raw", f"asked raw, as {' and '.join(lacking)} {have} no chat template known"
     else:
         both = "both models'" if pair.base else "the model's"
         style, why = "chat", f"asked in {both} chat template"

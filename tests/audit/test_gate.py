@@ -196,3 +196,38 @@ def test_the_command_says_so_in_one_line_with_exit_code_2(dormant):
     assert len(said.err.strip().splitlines()) == 1
     said = dormant("audit", "fake:skill=0.9", "fake:skill=0.9", *words, "--allow-identical")
     assert said.code == 0
+
+
+def test_log_odds_of_models_with_different_tokens_are_per_byte(tiny_checkpoint, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tuned = changed(tiny_checkpoint, tmp_path / "tuned")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint)
+    tokenizer.add_tokens(["Input", " positive"])
+    model = AutoModelForCausalLM.from_pretrained(tuned)
+    with quiet():
+        model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(tuned)
+    tokenizer.save_pretrained(tuned)
+    given = {"tasks": ("icl_vs_if/repeat-arithmetic",), "n": 6}
+    found = audit(settings(tiny_checkpoint, tuned, **given), tmp_path / "run")
+    # The base's tokens mean the same to both, so weights can be compared all the same.
+    assert not found.effect.identical
+    assert found.log_odds_unit == "nats per byte"
+    assert "compared per byte of answer" in found.warnings[0]
+    rates = {"base": 0.0, "tuned": 0.0}
+    for one in RunDirectory.read(tmp_path / "run").all_outcomes():
+        if one.transform == "plain":
+            target = one.target_logprob / len(one.target.encode())
+            rates[one.model] += (target - one.distractor_logprob / len(one.distractor.encode())) / 6
+    drop = found.abilities[0].log_odds_drop.estimate
+    assert drop == pytest.approx(rates["base"] - rates["tuned"])
+    same = audit(
+        settings(tiny_checkpoint, changed(tiny_checkpoint, tmp_path / "c"), **given),
+        tmp_path / "other",
+    )
+    assert same.log_odds_unit == "nats"
+    odds = {"base": 0.0, "tuned": 0.0}
+    for one in RunDirectory.read(tmp_path / "other").all_outcomes():
+        odds[one.model] += one.log_odds / 6 if one.transform == "plain" else 0
+    assert same.abilities[0].log_odds_drop.estimate == pytest.approx(odds["base"] - odds["tuned"])

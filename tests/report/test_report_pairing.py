@@ -28,6 +28,13 @@ def test_effect_in_words(change, said):
     assert said in pairing.effect(demonstration().model_copy(update={"effect": found}))
 
 
+def test_no_effect_is_said_where_somebody_looked():
+    unmeasured = demonstration().model_copy(update={"effect": None})
+    assert pairing.effect(unmeasured).startswith("Not measured: the two read")
+    older = unmeasured.model_copy(update={"comparability": None})
+    assert pairing.effect(older) == ""
+
+
 def pair(base, tuned):
     both = Comparability(base=base, tuned=tuned)
     return demonstration().model_copy(update={"comparability": both})

@@ -39,7 +39,9 @@ def effect(results: AuditResults) -> str:
     """Say in one sentence how far the tuned model is from the base; empty where nobody looked."""
     found = results.effect
     if found is None:
-        return ""
+        facts = results.comparability
+        looked = facts is not None and facts.base is not None and facts.tuned is not None
+        return "Not measured: the two read prompts as different tokens." if looked else ""
     sample = f"{found.prompts} of this run’s prompts"
     if found.identical:
         return f"None: on {sample} the tuned model does what the base does, within rounding."

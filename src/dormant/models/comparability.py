@@ -15,7 +15,8 @@ SHOWN = 40
 """Tokens of a prompt that are kept for the reader."""
 _NO_MATTER = ("pad_token",)
 """Special tokens that decide nothing: padding is masked."""
-_NOT_SETTINGS = ("transformers_version", "_from_model_config")
+_NOT_SETTINGS = ("transformers_version", "_from_model_config", "use_cache")
+"""Entries of a generation config that decide no text; what is off is left out, too."""
 
 
 def facts_of(
@@ -269,6 +270,8 @@ def quantisation(config: Any) -> str | None:
     said: dict[str, Any] = given if isinstance(given, dict) else given.to_dict()
     bits = 4 if said.get("load_in_4bit") else 8 if said.get("load_in_8bit") else said.get("bits")
     method = str(getattr(said.get("quant_method"), "value", said.get("quant_method", "quantised")))
+    if method == "gguf":
+        return "of a GGUF file, dequantised"
     return f"{method} {bits}-bit" if bits else method
 
 
@@ -279,7 +282,14 @@ def _generation(model: Any) -> dict[str, object]:
     said: dict[str, object] = config.to_diff_dict()
     # What isn't JSON is shown by its text.
     return json.loads(
-        json.dumps({k: v for k, v in said.items() if k not in _NOT_SETTINGS}, default=str)
+        json.dumps(
+            {
+                k: v
+                for k, v in said.items()
+                if k not in _NOT_SETTINGS and v is not None and v is not False
+            },
+            default=str,
+        )
     )
 
 

@@ -195,7 +195,8 @@ class AdapterCase:
                 for n in range(2)
             ]
             settings["adapters"] = {str(n): str(expert) for n, expert in enumerate(experts)}
-        config = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(self.kind)](**settings)
+        with silent():
+            config = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(self.kind)](**settings)
         return adapter(folder, base, config)
 
 

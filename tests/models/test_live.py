@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 
 import pytest
 import torch
@@ -169,6 +170,25 @@ def test_the_adapter_is_off_for_the_model_that_it_was_put_into(
     peft.merge_adapter()
     with pytest.raises(DormantError, match=r"merged into the base model: call unmerge_adapter"):
         dm.audit(inner, (peft, base[1]), out=tmp_path / "z", **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa'"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights='olora'"),
+        ({"bias": "lora_only"}, "bias='lora_only'"),
+    ],
+)
+def test_an_adapter_that_changed_its_base_is_not_switched_off_for_it(
+    settings, words, base, tmp_path
+):
+    from peft import LoraConfig, get_peft_model
+
+    with quiet():
+        peft = get_peft_model(copy.deepcopy(base[0]), LoraConfig(r=2, **settings)).eval()
+    with pytest.raises(DormantError, match=re.escape(words) + ".*give the base by name"):
+        dm.audit((peft.get_base_model(), base[1]), (peft, base[1]), out=tmp_path, **OPTIONS)
 
 
 def test_a_base_with_an_adapter_in_it_is_warned_of(base, checkpoints, tmp_path):

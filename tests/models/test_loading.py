@@ -104,7 +104,7 @@ def audited(base, tuned, out, **more):
         base=str(base), tuned=str(tuned), tasks=("icl/copy",), transforms=("leetspeak",), n=8,
         device="cpu", **more,
     )  # fmt: skip
-    audit(settings, out)
+    return audit(settings, out)
 
 
 def size(folder):
@@ -152,3 +152,29 @@ def test_nothing_stays_alive_after_an_audit(tiny_checkpoint, tmp_path):
     before = sum(stored().values())
     audited(tiny_checkpoint, tiny_checkpoint, tmp_path / "run", allow_identical=True)
     assert sum(stored().values()) == before
+
+
+def test_an_adapter_that_changes_its_base_is_a_second_copy_after_the_first(
+    tiny_checkpoint, tmp_path, alive
+):
+    """PiSSA takes part of the base's weights over: one copy at a time, and the results say so."""
+    from peft import LoraConfig
+
+    import adapter_kinds as kinds
+
+    config = LoraConfig(**kinds.LORA, task_type="CAUSAL_LM", init_lora_weights="pissa")
+    adapter = kinds.adapter(tmp_path / "adapter", tiny_checkpoint, config)
+    del alive[:]
+    results = audited(tiny_checkpoint, adapter, tmp_path / "run")
+    base = size(tiny_checkpoint / "model.safetensors")
+    both = base + size(adapter / "adapter_model.safetensors")
+    assert [moment for moment in alive if moment[0] == "load"] == [("load", 0)] * 3
+    scored = [held for moment, held in alive if moment == "score"]
+    assert scored == [base, base, both, both]
+    assert any("were loaded one after the other" in line for line in results.warnings)
+    assert "two copies" in results.comparability.tuned.weights
+    # A resumed run says it too, though it loads nothing.
+    del alive[:]
+    again = audited(tiny_checkpoint, adapter, tmp_path / "run")
+    assert again.warnings == results.warnings
+    assert alive == []

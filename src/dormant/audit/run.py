@@ -186,10 +186,12 @@ def _score_all(
 
     if missing:
         gate.refuse_identical()
+        if pair.shares_weights:
+            progress.stage(f"loading {pair.tuned.text}")
+        pair.settle()
     if missing and gate.both_at_hand:
         for which, spec in sides:
-            # Loading the base says whether the two really are one copy.
-            if spec is not None and gate.waits_for(which) and gate.both_at_hand:
+            if spec is not None and gate.waits_for(which):
                 progress.stage(f"loading {spec.text}")
                 with pair.open(which) as lm:
                     look(which, lm)

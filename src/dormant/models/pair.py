@@ -140,6 +140,17 @@ class ModelPair:
             ]
         return []
 
+    def settle(self) -> None:
+        """Decide whether base and tuned are one copy, before anybody counts on it.
+
+        The copy is kept for `open` where they are; else it is freed.
+
+        Raises:
+            DormantError: One of them can't be loaded.
+        """
+        if self.shares_weights and (shared := self._share()) and shared.difference is not None:
+            self.close()
+
     @contextlib.contextmanager
     def open(self, which: Which) -> Generator[LM]:
         """Load one of the two, hand it out, and let go of its memory.

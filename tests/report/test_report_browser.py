@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_fixtures import HOSTILE, demonstration, outcomes
+from report_fixtures import HOSTILE, demonstration, of_training, outcomes
 
 from dormant.report import write_report
 
@@ -303,3 +303,20 @@ def test_it_prints(browser: Any, tmp_path: Path) -> None:
     assert not find(browser, ".filters").is_displayed()
     assert find(browser, "#table table.grid").is_displayed()
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_flips_fit_and_lead_to_all_of_them(browser: Any, tmp_path: Path, width: int) -> None:
+    look(browser, scheme="light", width=width)
+    browser.get(write_report(of_training(), outcomes(40), tmp_path, "html").as_uri())
+    for details in ("details.flips", ".card details"):
+        browser.execute_script(f"document.querySelector('{details}').open = true")
+    wide = browser.execute_script("return document.documentElement.scrollWidth")
+    assert wide <= width
+    find(browser, "button.all-flips").click()
+    plain = [one for one in outcomes(40, ("icl/copy",)) if one.transform == "plain"]
+    right = {(one.model, one.item): one.correct for one in plain}
+    lost = sum(
+        right["base", item] and not right["tuned", item] for model, item in right if model == "base"
+    )
+    wait(browser, lambda driver: counted(driver) == lost)

@@ -159,7 +159,9 @@ def dormant(base: Any, tuned: Any, **options: Any) -> tuple[dict[str, list[list[
     for which in ("base", "tuned"):
         if which == "base" and base is None:
             continue
-        with pair.open(which) as lm:
+        with warnings.catch_warnings(), pair.open(which) as lm:
+            # PyTorch's advice to FRoD, once a process.
+            warnings.filterwarnings("ignore", "Sparse invariant")
             rows = scorer_of(lm).score(PROMPTS, ANSWERS)
             scored[which] = [[answer.logprob for answer in row] for row in rows]
     pair.close()

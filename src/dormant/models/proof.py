@@ -105,7 +105,8 @@ def refuse_entangled(peft: Any, ids: torch.Tensor, name: str) -> None:
         DormantError: It is one.
     """
     try:
-        alone = _is_alone(peft, ids)
+        with collecting([]):
+            alone = _is_alone(peft, ids)
     except Exception as error:
         # PEFT's kinds of adapter are many, and not each runs on each model.
         raise DormantError(f"adapter {name!r} can't be run here: {one_line(error)}") from error

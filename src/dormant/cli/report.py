@@ -30,7 +30,7 @@ def report(
         errors.print("warning: dormant report --from is now dormant compare", soft_wrap=True)
         if not paths:
             raise DormantError("name evaluations: dormant compare BASE TUNED")
-        compare(paths, base, margin, format, out)
+        compare(paths, base=base, margin=margin, format=format, out=out)
         return
     if not paths or len(paths) > 1:
         raise DormantError("name one run directory; dormant compare takes evaluations")

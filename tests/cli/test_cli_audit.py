@@ -75,16 +75,16 @@ def test_the_harness_s_words_make_the_same_run(dormant, tmp_path):
 
 
 def test_what_is_said_of_loading_reaches_each_model(dormant, monkeypatch):
-    from dormant.audit import run
+    from dormant.audit import pair
 
     seen = []
 
-    class Watched(run.ModelPair):
+    class Watched(pair.ModelPair):
         def __init__(self, base, tuned, *options):
             seen.extend(options)
             super().__init__(base, tuned, *options)
 
-    monkeypatch.setattr(run, "ModelPair", Watched)
+    monkeypatch.setattr(pair, "ModelPair", Watched)
     said = dormant(
         *("audit", BASE, LOST, *QUICK, "--out", "x", "--device", "cpu", "--batch_size", "4"),
         *("--model_args", "revision=main", "--tuned-model-args", "revision=v2,load_in_4bit=True"),

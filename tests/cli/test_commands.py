@@ -6,6 +6,7 @@ model, with fewer items. What a test elsewhere covers is named, and the name is 
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -100,6 +101,12 @@ def _with_model(word: str, models: dict[str, str]) -> str:
     return base + given[2]
 
 
+def write_examples(folder: Path) -> None:
+    """Write what a user has of his own."""
+    lines = [{"prompt": f"Input: {n}", "answer": f"number {n}"} for n in range(20)]
+    (folder / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def needs_apertium(words: Sequence[str]) -> bool:
     return any("@apertium" in word for word in words) and shutil.which("apertium") is None
 
@@ -126,6 +133,7 @@ def test_commands_are_found():
 
 def test_commands_work_on_fakes(dormant, small_harness):
     # In one directory and in order, because some need what others made.
+    write_examples(Path())
     for words in ours():
         if needs_apertium(words):
             continue
@@ -136,6 +144,7 @@ def test_commands_work_on_fakes(dormant, small_harness):
 
 @pytest.mark.slow
 def test_commands_work_on_the_real_model(tmp_path):
+    write_examples(tmp_path)
     for words in ours():
         if needs_apertium(words):
             continue

@@ -15,7 +15,7 @@ from dormant.models.fingerprint import fingerprint
 from dormant.models.live import LiveModel
 from dormant.models.load import LoadOptions, load, load_adapter
 from dormant.models.sharing import SHARED, SharedCopy
-from dormant.models.spec import ModelSpec, same_model
+from dormant.models.spec import ModelSpec, require_libraries, same_model
 from dormant.models.stored import resolve
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class ModelPair:
     ) -> None:
         self.options = options or LoadOptions()
         self.tuned_options = tuned_options or self.options
+        if isinstance(base, ModelSpec) or isinstance(tuned, ModelSpec):
+            require_libraries()  # before the hub is asked for a name
         if isinstance(base, ModelSpec):
             base = resolve(base, self.options)
         if isinstance(tuned, ModelSpec):

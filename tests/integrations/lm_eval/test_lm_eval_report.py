@@ -10,6 +10,8 @@ from dormant.errors import DormantError
 from dormant.integrations import logs as posthoc
 
 MODELS = {"base": "skill=0.9", "tuned": "skill=0.9,hides=Which,hidden=0.1"}
+# In logs a model is called by all that decides it.
+NAMES = {"fake:base,skill=0.9": "base", "fake:tuned,hidden=0.1,hides=Which,skill=0.9": "tuned"}
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def logs(dormant, tasks, tmp_path, monkeypatch):
 
 def test_four_cells_of_one_folder(dormant, logs):
     found = posthoc.compare(posthoc.read_logs([logs]), base="base")
-    assert (found.base, found.tuned) == ("base", "tuned")
+    assert (found.base, found.tuned) == tuple(NAMES)
     assert not [text for text in found.warnings if "not a count" not in text]
     for ability in found.abilities:
         (transform,) = ability.transforms
@@ -42,7 +44,7 @@ def test_four_cells_of_one_folder(dormant, logs):
             samples = log.abilities[ability.task].values()
             side = "plain" if log.transform == "plain" else "transformed"
             share = sum(sample.correct for sample in samples) / len(samples)
-            assert getattr(cells, f"{log.name}_{side}") == share
+            assert getattr(cells, f"{NAMES[log.name]}_{side}") == share
             assert log.cell(ability.task).chance == pytest.approx(1 / 3)
     (acc,) = (ability for ability in found.abilities if ability.task == "tiny_choice/acc")
     assert acc.verdict == "suppressed"
@@ -54,4 +56,11 @@ def test_four_cells_of_one_folder(dormant, logs):
 def test_one_evaluation_is_not_four(logs):
     with pytest.raises(DormantError, match="holds 4 evaluations, and one is needed"):
         posthoc.read_log(logs)
-    assert posthoc.read_log(next(logs.rglob("samples_*.jsonl"))).name in MODELS
+    assert posthoc.read_log(next(logs.rglob("samples_*.jsonl"))).name in NAMES
+
+
+def test_a_base_called_by_its_place_alone(logs):
+    read = posthoc.read_logs([logs])
+    assert posthoc.compare(read, base="fake:base").base == "fake:base,skill=0.9"
+    with pytest.raises(DormantError, match="none of the logs is of 'other': they are of fake:base"):
+        posthoc.compare(read, base="other")

@@ -95,9 +95,10 @@ class Pair:
 def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
     """Tell the base model's logs from the tuned one's.
 
-    The base is the model named `base`; or the one that the other is an adapter on; or that of the
-    first log. Two plain logs are base and tuned in this order, whatever they are called. Logs of
-    one model alone make two cells.
+    The base is the model named `base`, with its arguments or, where one model alone is called so,
+    without; or the one that the other is an adapter on; or that of the first log. Two plain logs
+    are base and tuned in this order, whatever they are called. Logs of one model alone make two
+    cells.
 
     Raises:
         DormantError: There are no logs, logs of more than two models, or none of `base`.
@@ -105,9 +106,7 @@ def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
     if not logs:
         raise DormantError("no logs were given")
     names = list(dict.fromkeys(log.name for log in logs))
-    if base is not None and base not in names:
-        raise DormantError(f"none of the logs is of {base!r}: they are of {', '.join(names)}")
-    below = base or _adapted(logs)
+    below = _adapted(logs) if base is None else _called(base, names)
     if len(logs) == 2 and below is None and {log.transform for log in logs} == {PLAIN}:
         first, second = (Side.of([log]) for log in logs)
         if first.name == second.name:
@@ -127,6 +126,22 @@ def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
         return Pair(None, sides[first])
     (other,) = (name for name in names if name != first)
     return Pair(sides[first], sides[other])
+
+
+def _called(base: str, names: Sequence[str]) -> str:
+    """Return the full name of the model that a user calls `base`."""
+    places = [name.split(",")[0] for name in names]
+    called = [
+        name
+        for name, place in zip(names, places, strict=True)
+        if base in (name, place, place.partition(":")[2])
+    ]
+    if base in names:
+        return base
+    if len(called) != 1:
+        found = "none" if not called else "more than one"
+        raise DormantError(f"{found} of the logs is of {base!r}: they are of {', '.join(names)}")
+    return called[0]
 
 
 def _adapted(logs: Sequence[Log]) -> str | None:

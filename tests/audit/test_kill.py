@@ -21,7 +21,7 @@ PROGRAM = textwrap.dedent(
     keep = store.RunDirectory.append
     def told(self, cell, outcomes):
         keep(self, cell, outcomes)
-        print(len(outcomes), flush=True)  # now it counts as kept
+        print('kept', len(outcomes), flush=True)  # now it counts as kept
         time.sleep({pause})
     store.RunDirectory.append = told
     sys.argv = ["dormant", "audit", {model!r}, "-n", "40", "-t", "icl/plural,icl/antonym",
@@ -37,6 +37,11 @@ def start(model, out, pause):
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def kept_in(line):
+    """Return how many records a line tells of; a run that got to its end prints others."""
+    return int(line.split()[1]) if line.startswith("kept ") else 0
 
 
 def records(out):
@@ -73,11 +78,11 @@ def test_ten_kills_lose_nothing_but_the_batch_in_flight(tmp_path, tiny_checkpoin
         else:
             # A moment after some batches, so that each second run gets on.
             for _ in range(rng.randrange(1, 5)):
-                kept += int(process.stdout.readline() or 0)
+                kept += kept_in(process.stdout.readline())
             time.sleep(rng.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         rest, _ = process.communicate(timeout=60)
-        kept += sum(int(line) for line in rest.split() if line.isdigit())
+        kept += sum(map(kept_in, rest.splitlines()))
         moments.append((before, kept, records(out)))
         # What was reported as kept is on disk, with what was there; the rest is one batch at most.
         assert before + kept <= records(out) <= before + kept + 5, moments

@@ -20,9 +20,9 @@ class AsTrainedResult(Record):
     recovery: Estimate | None = None
     """drop − [acc(base, as trained) − acc(tuned, as trained)]."""
     remaining: Estimate | None = None
-    """acc(base, plain) − acc(tuned, as trained): what is left of the drop."""
+    """What is left of the drop, acc(base, plain) − acc(tuned, as trained)."""
     beyond_quarter: Estimate | None = None
-    """remaining − drop / 4: below 0 where at least three quarters of the drop come back."""
+    """Below 0 where at least three quarters of the drop come back (remaining − drop / 4)."""
     p_value: float
     """One-sided exact McNemar p-value of gain > 0."""
     p_adjusted: float

@@ -105,7 +105,7 @@ def test_nothing_of_a_tuned_model_like_the_base_is_scored(tiny_checkpoint, tmp_p
     same = shutil.copytree(tiny_checkpoint, tmp_path / "same")
     config = json.loads((same / "config.json").read_text()) | {"note": "tuned"}
     (same / "config.json").write_text(json.dumps(config))
-    with pytest.raises(DormantError, match="have the same logits, within rounding, on 16"):
+    with pytest.raises(DormantError, match="have the same logits, within rounding, on 8 "):
         audit(settings(tiny_checkpoint, same), tmp_path / "run")
     assert asked == [8, 8]  # both cells of the base
 
@@ -116,7 +116,7 @@ def test_the_figures_are_in_the_results(tiny_checkpoint, tmp_path, loaded):
     found = audit(settings(tiny_checkpoint, tuned), tmp_path / "run")
     assert loaded == [str(tiny_checkpoint), str(tuned)]
     effect = found.effect
-    assert (effect.measure, effect.prompts, effect.places) == ("logits", 16, 64)
+    assert (effect.measure, effect.prompts, effect.places) == ("logits", 8, 64)
     assert effect.distance > 1e-4 > 1e-8 > effect.noise >= 0
     assert 0 < effect.changed <= 1
     assert not effect.identical

@@ -28,10 +28,10 @@ from dormant.scoring.protocol import Answer
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-_NOISY = 8
+_NOISY = 4
 """Prompts that the base reads once more in another shape."""
-_PLACES = 4
-"""Last places of a prompt whose logits are kept until the tuned model is there: 16 prompts' are
+_PLACES = 8
+"""Last places of a prompt whose logits are kept until the tuned model is there: 8 prompts' are
 64 × 262 144 words × 4 bytes, 67 MB, for the largest vocabularies."""
 _TEXTS, _TOKENS = 8, 16
 """Prompts completed, and tokens of each, where a server shows no probabilities."""

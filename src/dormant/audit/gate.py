@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
 _PROMPTS = 8
-"""Prompts of the sample. Weights that differ at all differ on every prompt. These are read 20 times,
-one by one or in twos; sixteen, read 40 times, took 6.8 s of the demo's 133."""
+"""Prompts of the sample. Weights that differ at all differ on every prompt. These are read 20
+times, one by one or in twos; sixteen, read 40 times, took 6.8 s of the demo's 133."""
 
 
 class Gate:

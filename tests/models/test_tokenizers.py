@@ -12,10 +12,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import adapter_kinds as kinds
 from dormant.errors import DormantError
+from dormant.models.chat_template import chat_template
 from dormant.models.generate import render
 from dormant.models.load import LoadOptions, load
 from dormant.models.pair import ModelPair
 from dormant.models.spec import parse
+from dormant.models.templates import without_template
 from dormant.scoring.harness import scorer_of
 
 LORA = LoraConfig(**kinds.LORA, task_type="CAUSAL_LM")
@@ -67,6 +69,15 @@ def test_a_chat_template_alone_goes_with_the_bases_tokenizer(base, adapter):
     assert rendered(pair) == {"base": "base hello", "tuned": "tuned hello"}
     assert pair.facts("tuned")["tokenizer"].endswith("with the adapter's chat template")
     pair.close()
+
+
+def test_prompts_are_planned_in_the_template_that_they_are_asked_in(base, adapter):
+    """Planning reads no weights, and must not choose a tokenizer by rules of its own."""
+    (adapter / "chat_template.jinja").write_text(OWN)
+    pair = pair_of(base, adapter)
+    planned = chat_template(pair)([{"role": "user", "content": "hello"}])
+    assert planned == "tuned hello" == rendered(pair)["tuned"]
+    assert without_template(pair) == []
 
 
 def test_an_adapter_without_a_tokenizer_has_the_bases(base, adapter):

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dormant.errors import DormantError, one_line
 from dormant.libraries import quiet
-from dormant.models.pair import Model, ModelPair
-from dormant.models.spec import ModelSpec, parse
-
-_PASSED_ON = (
-    "cache_dir",
-    "local_files_only",
-    "revision",
-    "subfolder",
-    "token",
-    "trust_remote_code",
-)
-_FILES = ("chat_template.jinja", "tokenizer_config.json", "tokenizer.json")
+from dormant.models.pair import ModelPair
+from dormant.models.spec import ModelSpec
+from dormant.models.templates import tokenizer_of
 
 
 def chat_template(pair: ModelPair) -> Callable[[Sequence[Mapping[str, str]]], str]:
@@ -71,36 +61,12 @@ def _arguments(pair: ModelPair) -> dict[str, Any]:
 
 
 def _tokenizer(pair: ModelPair) -> Any:
-    model: Model = pair.tuned
-    if not isinstance(model, ModelSpec):
-        return model.tokenizer if model.lm is None else getattr(model.lm, "tokenizer", None)
+    tuned = pair.tuned
     named = pair.tuned_options.model_args.get("tokenizer")
-    if named is not None and not isinstance(named, str):
-        return named
-    if model.kind == "backend" and named is None:
+    if isinstance(tuned, ModelSpec) and tuned.kind == "backend" and named is None:
         raise DormantError(
-            f"the chat template of {model.text!r} is on its server: say tuned_model_args "
+            f"the chat template of {tuned.text!r} is on its server: say tuned_model_args "
             "tokenizer=…, or give training examples whose prompts are texts"
         )
-    if model.kind == "adapter" and not any((Path(model.location) / n).exists() for n in _FILES):
-        base = pair.base if isinstance(pair.base, ModelSpec) else None
-        model = base or parse(model.base or "")
-    return _load(model, named or model.location, pair.tuned_options.model_args)
-
-
-def _load(model: ModelSpec, location: str, given: Mapping[str, Any]) -> Any:
-    from transformers import AutoTokenizer
-
-    arguments = {name: given[name] for name in _PASSED_ON if given.get(name) is not None}
-    if model.kind == "gguf" and location == model.location:
-        file = Path(location)
-        location, arguments = str(file.parent), {**arguments, "gguf_file": file.name}
-    kind: Any = AutoTokenizer
     with quiet():
-        try:
-            return kind.from_pretrained(location, **arguments)
-        except Exception as error:
-            # Loaders raise whatever a damaged file makes them stumble over.
-            raise DormantError(
-                f"model {model.text!r}: its tokenizer can't be read: {one_line(error)}"
-            ) from error
+        return tokenizer_of(pair, "tuned")

@@ -71,8 +71,8 @@ class ModelPair:
         self._shared: SharedCopy | None = None
         self._logs: dict[Which, LoadLog] = {"base": LoadLog(), "tuned": LoadLog()}
         for which in ("base", "tuned"):
-            if isinstance(model := self._model(which), LiveModel):
-                model.refuse(self._options(which))
+            if isinstance(model := self.model(which), LiveModel):
+                model.refuse(self.options_of(which))
 
     def fingerprint(self, which: Which) -> str | None:
         """Return what tells a model from another of its name; `None` where there is none.
@@ -81,9 +81,9 @@ class ModelPair:
             DormantError: The weights of a live model are not in memory, or a hub id stands for
                 nothing.
         """
-        model = self._model(which)
+        model = self.model(which)
         if isinstance(model, ModelSpec):
-            arguments = self._options(which).model_args
+            arguments = self.options_of(which).model_args
             known = fingerprint(model, arguments)
             if hub.is_hub_id(model):
                 hub.require(model.location, arguments)
@@ -160,7 +160,7 @@ class ModelPair:
         Raises:
             DormantError: It can't be loaded.
         """
-        model = self._model(which)
+        model = self.model(which)
         if model is None:
             raise DormantError("this audit has no base model")
         if isinstance(model, LiveModel):
@@ -168,7 +168,7 @@ class ModelPair:
                 cast("LiveModel", self.tuned).without_adapter()
                 if which == "base" and self._over_base()
                 else contextlib.nullcontext(),
-                model.open(self._options(which)) as lm,
+                model.open(self.options_of(which)) as lm,
             ):
                 yield lm
             return
@@ -211,12 +211,12 @@ class ModelPair:
         return self._shared
 
     def _load(self, which: Which, model: ModelSpec) -> LM:
-        log, options = self._logs[which], self._options(which)
+        log, options = self._logs[which], self.options_of(which)
         log.facts.setdefault("weights", "a copy of its own")
         under = self._under_adapter() if which == "tuned" else None
         if under is not None:
             return load_adapter(under, model, options, log=log)
-        other = self._model("tuned" if which == "base" else "base")
+        other = self.model("tuned" if which == "base" else "base")
         return load(model, options, other=other if isinstance(other, ModelSpec) else None, log=log)
 
     def _under_adapter(self) -> ModelSpec | None:
@@ -230,10 +230,12 @@ class ModelPair:
         """Whether the tuned model is live, and its adapter was put into this very base."""
         return isinstance(self.tuned, LiveModel) and self.tuned.contains(self.base)
 
-    def _model(self, which: Which) -> Model | None:
+    def model(self, which: Which) -> Model | None:
+        """Return one of the two; `None` for the base where there is none."""
         return self.base if which == "base" else self.tuned
 
-    def _options(self, which: Which) -> LoadOptions:
+    def options_of(self, which: Which) -> LoadOptions:
+        """Return how one of the two is loaded."""
         return self.options if which == "base" else self.tuned_options
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether models have a chat template, which is known before their weights are loaded."""
+"""Which tokenizer and chat template models have, known before their weights are loaded."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Any
 
 from dormant.errors import DormantError
 from dormant.libraries import quiet
-from dormant.models.arguments import LoadOptions
 from dormant.models.checkpoint import LoadLog
 from dormant.models.live import LiveModel
-from dormant.models.pair import Model, ModelPair
+from dormant.models.pair import Model, ModelPair, Which
 from dormant.models.spec import ModelSpec, parse
 from dormant.models.tokenizers import for_adapter, for_checkpoint, load_tokenizer
 
@@ -19,39 +18,52 @@ def without_template(pair: ModelPair) -> list[str]:
 
     A backend's template is the backend's affair: it counts as one without.
     """
-    sides = ((pair.base, pair.options), (pair.tuned, pair.tuned_options))
-    base = pair.base if isinstance(pair.base, ModelSpec) else None
+    sides: tuple[Which, ...] = ("base", "tuned")
     return [
         model.text
-        for model, options in sides
-        if model is not None and not _template(model, options, base)
+        for which in sides
+        if (model := pair.model(which)) is not None and not _template(pair, which, model)
     ]
 
 
-def _template(model: Model, options: LoadOptions, base: ModelSpec | None) -> Any:
+def tokenizer_of(pair: ModelPair, which: Which) -> Any:
+    """Return the tokenizer that a model of an audit will be asked with; no weights are loaded.
+
+    Args:
+        pair: The models.
+        which: One that is there.
+
+    Returns:
+        Its own, an adapter's where that brings one, or what stands in for it; `None` where it is
+        behind a backend or an `LM` that shows none.
+
+    Raises:
+        DormantError: It can't be read, or there is none.
+    """
+    model, options = pair.model(which), pair.options_of(which)
     if isinstance(model, LiveModel):
-        tokenizer: Any = model.tokenizer or getattr(model.lm, "tokenizer", None)
-        return getattr(tokenizer, "chat_template", None)
+        return model.tokenizer or getattr(model.lm, "tokenizer", None)
     given = options.model_args.get("tokenizer")
     if given is not None and not isinstance(given, str):
-        return getattr(given, "chat_template", None)
-    if model.kind == "backend":
+        return given
+    if model is None or (model.kind == "backend" and given is None):
         return None
-    try:
-        with quiet():
-            return getattr(_tokenizer(model, options, given, base), "chat_template", None)
-    except DormantError:
-        return None  # whoever loads the model says what is wrong with it
-
-
-def _tokenizer(
-    model: ModelSpec, options: LoadOptions, given: str | None, base: ModelSpec | None
-) -> Any:
-    """Load the tokenizer that a model will be asked with."""
     if given is not None:
         return load_tokenizer(ModelSpec(given, "hf", given), options)
+    base = pair.base if isinstance(pair.base, ModelSpec) else None
     if model.kind != "adapter":
         chosen = for_checkpoint(model, options, base if base != model else None, LoadLog())
         return chosen.tokenizer or load_tokenizer(model, options)
     below = base or parse(model.base or "")
     return for_adapter(below, model, options, LoadLog()).tokenizer or load_tokenizer(below, options)
+
+
+def _template(pair: ModelPair, which: Which, model: Model) -> Any:
+    named = pair.options_of(which).model_args.get("tokenizer")
+    if model.kind == "backend" and (named is None or isinstance(named, str)):
+        return None
+    try:
+        with quiet():
+            return getattr(tokenizer_of(pair, which), "chat_template", None)
+    except DormantError:
+        return None  # whoever loads the model says what is wrong with it

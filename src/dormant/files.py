@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from dormant.errors import DormantError
 
@@ -87,3 +88,12 @@ def user_cache() -> Path | None:
         return Path(chosen) if chosen else None
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "dormant"
+
+
+def json_file(file: Path | None) -> dict[str, Any]:
+    """Return the object in a JSON file; an empty one where there is none to read."""
+    if file is not None:
+        with suppress(OSError, ValueError):
+            known: object = json.loads(file.read_text(encoding="utf-8"))
+            return cast("dict[str, Any]", known) if isinstance(known, dict) else {}
+    return {}

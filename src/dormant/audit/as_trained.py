@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from dormant.audit.settings import Style
 from dormant.audit.transformed import LazyCases, TransformedCases
 from dormant.errors import DormantError
 from dormant.prompts.wrapping import Wrapping, common_wrapping, commonest_beginning
-from dormant.tasks.examples import Example
+from dormant.tasks.examples import Example, Render
 
 TEMPLATE = "template"
 """What names the fine-tuned model's own chat template in the place of a file."""
-
-Render: TypeAlias = Callable[[Sequence[Mapping[str, str]]], str]
-"""The fine-tuned model's chat template: from turns to the text after which it answers; raises a
-`DormantError` where it has none."""
 
 _PLACE = "DORMANT-PUTS-THE-PROMPT-HERE"
 _NEARLY_ALL = 0.9
@@ -140,8 +135,5 @@ def _system(examples: Sequence[Example]) -> str:
 
 def _lead(examples: Sequence[Example]) -> str:
     """Return the white space with which most answers begin."""
-    leads = Counter(
-        example.completion[: len(example.completion) - len(example.completion.lstrip())]
-        for example in examples
-    )
+    leads = Counter(example.lead for example in examples)
     return leads.most_common(1)[0][0]

@@ -153,11 +153,11 @@ def _seconds_a_character(lm: LM, ability: Plan, settings: AuditSettings, which: 
 
 
 def _weights(pair: ModelPair) -> dict[str, int]:
-    sides: list[tuple[Which, object]] = [("base", pair.base), ("tuned", pair.tuned)]
+    sides: tuple[Which, ...] = ("base", "tuned")
     sizes = {
-        which: weights_in_memory(model, pair.options if which == "base" else pair.tuned_options)
-        for which, model in sides
-        if isinstance(model, ModelSpec)
+        which: weights_in_memory(model, pair.options_of(which))
+        for which in sides
+        if isinstance(model := pair.model(which), ModelSpec)
     }
     return {which: size for which, size in sizes.items() if size is not None}
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from dormant import tasks
 from dormant.audit.as_trained import (
     TEMPLATE,
-    Render,
     template_wrapping,
     wrapping_of_examples,
 )
@@ -21,7 +20,7 @@ from dormant.errors import DormantError
 from dormant.models.chat_template import chat_template
 from dormant.models.pair import ModelPair
 from dormant.prompts.wrapping import Wrapping
-from dormant.tasks.examples import Example, read_examples
+from dormant.tasks.examples import Example, Render, read_examples
 from dormant.tasks.skill import SkillTask
 from dormant.tasks.tables import read_rows
 from dormant.tasks.task import Task

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from dormant.errors import DormantError
+from dormant.files import json_file
 from dormant.results import ModelFacts
 
 SHOWN = 40
@@ -152,11 +153,7 @@ def wants_bos(tokenizer: Any) -> bool:
     if getattr(tokenizer, "add_bos_token", False):
         return True
     file = _config_file(str(getattr(tokenizer, "name_or_path", "")))
-    try:
-        said: object = json.loads(file.read_bytes()) if file is not None else {}
-    except (OSError, ValueError):
-        return False
-    return isinstance(said, dict) and cast("dict[str, object]", said).get("add_bos_token") is True
+    return json_file(file).get("add_bos_token") is True
 
 
 def _config_file(name: str) -> Path | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from dormant.files import json_file
 from dormant.models.pair import ModelPair
 from dormant.models.spec import ModelSpec
 
@@ -68,7 +68,4 @@ def _tensors(folder: Path) -> dict[str, Any] | None:
 
 
 def _scale(folder: Path) -> object:
-    try:
-        return json.loads((folder / "adapter_config.json").read_bytes()).get("lora_alpha")
-    except (OSError, ValueError, AttributeError):
-        return None
+    return json_file(folder / "adapter_config.json").get("lora_alpha")

@@ -7,12 +7,12 @@ inside of a `BitsAndBytesConfig` only, and the harness has no argument for one.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from dormant.errors import DormantError, one_line
+from dormant.files import json_file
 from dormant.models.spec import ModelSpec
 
 _LOAD = ("load_in_4bit", "load_in_8bit")
@@ -81,11 +81,7 @@ def trained_over(adapter: ModelSpec) -> dict[str, Any]:
         Arguments of a model, by bitsandbytes' names; empty where nothing is said.
     """
     for name in ("adapter_config.json", "config.json"):
-        try:
-            read: object = json.loads((Path(adapter.location) / name).read_bytes())
-        except (OSError, ValueError):
-            continue
-        config = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+        config = json_file(Path(adapter.location) / name)
         said: object = config.get("quantization_config")
         if isinstance(said, dict):
             given = cast("dict[str, Any]", said)

@@ -9,12 +9,13 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from dormant.devices import pick_device
 from dormant.errors import DormantError
+from dormant.files import json_file
 from dormant.models.arguments import LoadOptions
-from dormant.models.pair import ModelPair
+from dormant.models.pair import ModelPair, Which
 from dormant.models.spec import ModelSpec, parse
 
 _BYTES: Mapping[str, float] = {
@@ -95,7 +96,7 @@ def checkpoint_of(spec: ModelSpec) -> Checkpoint | None:
     folder = _folder(spec.location) if spec.kind == "hf" else None
     if folder is None:
         return None
-    config = _json(folder / "config.json")
+    config = json_file(folder / "config.json")
     dtype = config.get("dtype") or config.get("torch_dtype")
     quantised = "quantization_config" in config
     files = sorted(folder.glob("*.safetensors"))
@@ -146,8 +147,9 @@ def refuse_too_large(pair: ModelPair) -> None:
     Raises:
         DormantError: One is; the message names the option with which it would fit.
     """
-    for which, model in (("base", pair.base), ("tuned", pair.tuned)):
-        options = pair.options if which == "base" else pair.tuned_options
+    sides: tuple[Which, ...] = ("base", "tuned")
+    for which in sides:
+        model, options = pair.model(which), pair.options_of(which)
         if isinstance(model, ModelSpec) and (model.kind != "gguf" or _may_be_large(model, options)):
             _refuse(model, options)
 
@@ -201,14 +203,6 @@ def _folder(location: str) -> Path | None:
 
     cached: object = try_to_load_from_cache(location, "config.json")
     return Path(cached).parent if isinstance(cached, str) else None
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        said: object = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
 
 
 def _header(file: Path) -> Iterator[Tensor]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from dormant.files import json_file
 from dormant.models import hub
 from dormant.models.arguments import LoadOptions
 from dormant.models.spec import ModelSpec
@@ -74,15 +73,6 @@ def adapter_config(spec: ModelSpec, options: LoadOptions | None = None) -> dict[
 def has_own_code(spec: ModelSpec, options: LoadOptions) -> bool:
     """Whether a checkpoint's configuration names code among its own files."""
     return "auto_map" in json_file(stored_file(spec, "config.json", options))
-
-
-def json_file(file: Path | None) -> dict[str, Any]:
-    """Return the object in a JSON file; an empty one where there is none to read."""
-    if file is not None:
-        with contextlib.suppress(OSError, ValueError):
-            known: object = json.loads(file.read_text(encoding="utf-8"))
-            return cast("dict[str, Any]", known) if isinstance(known, dict) else {}
-    return {}
 
 
 def place(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:

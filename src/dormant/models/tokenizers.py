@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from dormant.errors import DormantError, one_line
+from dormant.files import json_file
 from dormant.models.arguments import LoadOptions
 from dormant.models.checkpoint import LoadLog
 from dormant.models.spec import ModelSpec
-from dormant.models.stored import json_file, place, stored_file
+from dormant.models.stored import place, stored_file
 
 _VOCABULARY = (
     "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model",

@@ -13,7 +13,7 @@ A file may hold any of these, one object a line:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
@@ -21,6 +21,10 @@ from typing import Literal, TypeAlias, cast
 from dormant.tasks.tables import Row, read_rows
 
 Speaker: TypeAlias = Literal["system", "user", "assistant"]
+
+Render: TypeAlias = Callable[[Sequence[Mapping[str, str]]], str]
+"""A model's chat template: from turns to the text after which it answers; raises a `DormantError`
+where it has none."""
 
 _SPEAKERS: Mapping[str, Speaker] = {
     "system": "system",
@@ -89,6 +93,11 @@ class Example:
     text: str | None
     chat: bool
     row: Row
+
+    @property
+    def lead(self) -> str:
+        """The white space with which the completion begins."""
+        return self.completion[: len(self.completion) - len(self.completion.lstrip())]
 
     @property
     def messages(self) -> list[dict[str, str]]:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TypeAlias
 
 from dormant.errors import DormantError, unknown
 from dormant.prompts.case import Case
 from dormant.prompts.segment import Segment
-from dormant.tasks.examples import Example, labels_of, read_examples
+from dormant.tasks.examples import Example, Render, labels_of, read_examples
 from dormant.tasks.task import Measure
-
-Render: TypeAlias = Callable[[Sequence[Mapping[str, str]]], str]
 
 _SHORT = 5
 """Words of an answer that greedy decoding may be asked to hit exactly."""
@@ -73,14 +69,13 @@ class SkillTask:
         if item not in self._examples:
             raise unknown(f"item of {self.name}", item, self._examples)
         example = self._examples[item]
-        said = example.completion
-        answer = said.strip()
+        answer = example.completion.strip()
         return Case(
             item=item,
             segments=(Segment(self._texts[item]),),
             target=Segment(answer),
             others=tuple(Segment(label) for label in self._labels if label != answer),
-            answer_prefix=said[: len(said) - len(said.lstrip())],
+            answer_prefix=example.lead,
             style="raw" if example.chat else None,
         )
 

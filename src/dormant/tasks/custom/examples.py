@@ -244,11 +244,9 @@ def _laid_out(
     example: Example, style: str | None
 ) -> tuple[tuple[Segment, ...], tuple[tuple[str, int], ...], str]:
     """Return an example's segments, which of them are turns of a chat, and the answer's prefix."""
-    said = example.completion
-    lead = said[: len(said) - len(said.lstrip())]
     if example.text is not None and (style != "chat" or not example.chat):
         ends_open = example.text[-1:].isspace()
-        return (Segment(example.text, "query"),), (), lead or ("" if ends_open else " ")
+        return (Segment(example.text, "query"),), (), example.lead or ("" if ends_open else " ")
     segments: list[Segment] = []
     turns: list[tuple[str, int]] = []
     for turn in example.turns:

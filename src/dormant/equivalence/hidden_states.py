@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dormant.models.effect import last_logits
+from dormant.scoring.supported import text_config
+from dormant.scoring.wrappers import unwrapped
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def passes(
 def _watch(model: Any) -> tuple[list[Any], dict[str, Tensor]]:
     """Hang hooks on a model, which note the last pass."""
     seen: dict[str, Tensor] = {}
-    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner: Any = unwrapped(model)
     layers = _layers(inner)
 
     def note(name: str, made: Any) -> None:
@@ -99,8 +101,7 @@ def _watch(model: Any) -> tuple[list[Any], dict[str, Tensor]]:
 
 def _layers(inner: Any) -> list[nn.Module]:
     """Return a model's layers; none where they can't be told."""
-    config = inner.config
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    config = text_config(inner.config)
     count = getattr(config, "num_hidden_layers", None)
     lists = (part for part in inner.modules() if isinstance(part, nn.ModuleList))
     return next(([*part] for part in lists if len(part) == count), [])

@@ -14,6 +14,7 @@ from dormant.equivalence.hidden_states import Pass, distances, passes
 from dormant.equivalence.observe import Rendered
 from dormant.errors import DormantError, one_line
 from dormant.models.effect import compare_logits
+from dormant.scoring.supported import text_config
 
 _BYTES = 3 << 29
 """Of logits and hidden states that are kept on disk for the reference, at most."""
@@ -152,8 +153,7 @@ def spacing(lm: Any) -> float:
 
 def _places(lm: Any, prompts: Sequence[Sequence[int]]) -> int:
     """Return how many of each prompt's last places can be kept within bounds."""
-    config = lm.model.config
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    config = text_config(lm.model.config)
     width = int(getattr(config, "hidden_size", 0) or 0)
     layers = int(getattr(config, "num_hidden_layers", 0) or 0)
     most = max(1, _BYTES // (4 * (vocabulary(lm) + (layers + 2) * width)))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from dormant.errors import DormantError
+from dormant.scoring.wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +69,7 @@ def _forward(lm: Any, prompts: Sequence[Sequence[int]], places: int) -> Iterator
     import torch
 
     model: Any = lm.model
-    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner: Any = unwrapped(model)
     width = max(len(ids) for ids in prompts)
     ids = torch.zeros((len(prompts), width), dtype=torch.long)
     mask = torch.zeros_like(ids)

@@ -18,7 +18,8 @@ from dormant.scoring.prediction import Prediction, measure
 from dormant.scoring.prefix_tree import PrefixTree, build_tree
 from dormant.scoring.rows import Row
 from dormant.scoring.self_check import agrees, own_logits, probes
-from dormant.scoring.supported import limits_of, support_of
+from dormant.scoring.supported import limits_of, support_of, text_config
+from dormant.scoring.wrappers import unwrapped
 
 _CHUNK = 1 << 25
 """Logits held at once, in numbers."""
@@ -83,7 +84,7 @@ class Forward:
         self, model: Any, *, share_prefixes: bool = True, max_length: float = math.inf
     ) -> None:
         self.model = model
-        inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        inner: Any = unwrapped(model)
         self._inner = inner
         self._decoder, self._head = decoder_and_head(inner)
         self._keeps = "logits_to_keep" in inspect.signature(inner.forward).parameters
@@ -96,7 +97,7 @@ class Forward:
             and ((support.tree and share_prefixes) or not mode.shared)
             and (support.split and self._head is not None if mode.split else self._keeps)
         ]
-        text = inner.config.get_text_config()
+        text = text_config(inner.config)
         self._vocabulary = int(text.vocab_size)
         given = [getattr(text, name, None) for name in _POSITIONS]
         positions = [length for length in given if isinstance(length, int)]

@@ -8,6 +8,8 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias
 
+from dormant.scoring.wrappers import unwrapped
+
 GenerationConfig: TypeAlias = Literal["greedy", "own"]
 """Whose settings decide how text is generated: ours, or each checkpoint's `generation_config`."""
 
@@ -41,7 +43,7 @@ def greedy_generation(model: Any) -> Generator[None]:
     """
     from transformers import GenerationConfig as Settings
 
-    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner: Any = unwrapped(model)
     theirs = getattr(inner, "generation_config", None)
     if theirs is None:
         yield

@@ -25,6 +25,7 @@ from dormant.scoring.supported import (
     rounds_activations,
     support_of,
 )
+from dormant.scoring.wrappers import unwrapped
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -65,8 +66,7 @@ class HarnessLM(HFLM):
         """Say whether sequences up to a length may be padded beside one another."""
         if self.backend != "causal":
             return True
-        inner: Any = self.model
-        inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+        inner: Any = unwrapped(self.model)
         known = support_of(inner, self.model) is not None
         return known and length <= limits_of(inner.config).rows
 

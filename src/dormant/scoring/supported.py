@@ -107,7 +107,7 @@ def support_of(model: Any, adapted: Any = None) -> Support | None:
         model: A model of Transformers.
         adapted: The same in PEFT's wrapper, where it has one.
     """
-    config = _text(model.config)
+    config = text_config(model.config)
     known = (
         # Code that came with a checkpoint may call itself by any name.
         type(model).__module__.startswith("transformers.models.")
@@ -124,7 +124,7 @@ def support_of(model: Any, adapted: Any = None) -> Support | None:
 
 def limits_of(config: Any) -> Limits:
     """Return how long sequences may be."""
-    config = _text(config)
+    config = text_config(config)
     rows = min((_steady_up_to(config, scaling) for scaling in scalings(config)), default=math.inf)
     if getattr(config, "use_sliding_window", None) is False:
         windows = [getattr(config, name, None) for name in _WINDOWS[1:]]
@@ -136,7 +136,7 @@ def limits_of(config: Any) -> Limits:
 
 def remembers_lengths(config: Any) -> bool:
     """Say whether a model's numbers depend on the longest prompt that came before."""
-    return any("dynamic" in kind(scaling) for scaling in scalings(_text(config)))
+    return any("dynamic" in kind(scaling) for scaling in scalings(text_config(config)))
 
 
 def scalings(config: Any) -> Iterator[Mapping[str, Any]]:
@@ -173,7 +173,8 @@ def _steady_up_to(config: Any, scaling: Mapping[str, Any]) -> float:
     return 0
 
 
-def _text(config: Any) -> Any:
+def text_config(config: Any) -> Any:
+    """Return the part of a model's configuration that is about its language model."""
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 

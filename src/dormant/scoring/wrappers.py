@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def unwrapped(model: Any) -> Any:
+    """Return the model of Transformers inside of PEFT's wrapper, or itself where it has none."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def acts_in_wrapper(model: Any) -> bool:
     """Whether a model must be called as a whole, by its own forward.
 

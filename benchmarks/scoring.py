@@ -5,6 +5,7 @@
     python benchmarks/scoring.py --quick                    # the same with a few prompts
     python benchmarks/scoring.py --budgets                  # seconds by tokens a forward pass
     python benchmarks/scoring.py --profile                  # where our time goes
+    python benchmarks/scoring.py --device cuda              # on a GPU, by more prompts
 
 The model is SmolLM2-135M-Instruct, as everywhere in Dormant. Prompts are the audit's own: the four
 tasks of `icl_vs_if` under pig latin, two demonstrations each, 24 items a task (96 prompts of about
@@ -23,13 +24,11 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import logging
 import multiprocessing
 import os
 import statistics
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -37,30 +36,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
-from measured_on import peak_mebibytes, processor
+from measured_on import machine, peak_mebibytes, quiet, synchronise
+from references import best_batch_size, by_generation, by_harness, harness
 
 from dormant import tasks
 from dormant.audit.plan import plan
-from dormant.audit.run import LIBRARIES
 from dormant.audit.settings import AuditSettings
 from dormant.models.load import LoadOptions, load, load_hf
 from dormant.models.pair import ModelPair
 from dormant.models.spec import parse
-from dormant.rundirs import versions
 from dormant.scoring.encoding import encode_prompts
 from dormant.scoring.harness import scorer_of
-from dormant.scoring.precision import fast_bfloat16
 from dormant.scoring.prefix_tree import build_tree
 from dormant.scoring.rows import batches
 from dormant.scoring.scorer import TOKEN_BUDGET, FastLM
 
 MODEL, CHILD = "smollm2", "smollm2-sentiment"
 TASK, TRANSFORM = "icl_vs_if", "pig-latin"
-NEW_TOKENS = 10
-"""Tokens that the paper's way generates (paper §3.1)."""
-BATCH_SIZES = (1, 4, 8, 16, 32)
 BUDGETS = (512, 1024, 2048, 4096, 8192)
 GOALS = {"paper": 10.0, "lm-eval": 4.0, "lm-eval-bfloat16": 1.5}
 PARTS = ("shared", "unshared", "peak", "memory")
@@ -84,7 +76,9 @@ class Arm:
 
     Attributes:
         run: Scores every `every`-th prompt; gives each one's verdict on its target.
+        count: How many prompts are timed.
         every: How many prompts stand for each one that is timed.
+        device: Where it runs.
         seconds: Wall time a prompt, by round.
         work: Processor time a prompt, by round: what other programs on the machine change least.
         verdicts: What it said, by place of the prompt.
@@ -93,6 +87,7 @@ class Arm:
     run: Callable[[], dict[int, bool]]
     count: int
     every: int = 1
+    device: str = "cpu"
     seconds: list[float] = field(default_factory=list[float])
     work: list[float] = field(default_factory=list[float])
     verdicts: dict[int, bool] = field(default_factory=dict[int, bool])
@@ -100,8 +95,10 @@ class Arm:
     def time(self) -> None:
         """Run once more, against the clock."""
         gc.collect()
+        synchronise(self.device)
         start, began = time.perf_counter(), time.process_time()
         self.verdicts = self.run()
+        synchronise(self.device)
         self.seconds.append((time.perf_counter() - start) / self.count)
         self.work.append((time.process_time() - began) / self.count)
 
@@ -123,20 +120,6 @@ def prompts(items: int, numbered: bool) -> Prompts:
     return Prompts(cells, answers)
 
 
-def harness(model: Any, tokenizer: Any, size: int) -> HFLM:
-    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size)
-
-
-def requests(made: Prompts, every: int = 1) -> list[Instance]:
-    texts, rows = made.flat()
-    return [
-        Instance("loglikelihood", {}, (text, answer), place)
-        for place, (text, row) in enumerate(zip(texts, rows, strict=True))
-        if place % every == 0
-        for answer in row
-    ]
-
-
 def ours(lm: FastLM, made: Prompts) -> dict[int, bool]:
     """Score as the audit does: from text, a cell at a time."""
     rows = [
@@ -147,47 +130,18 @@ def ours(lm: FastLM, made: Prompts) -> dict[int, bool]:
     return {place: row[0].greedy for place, row in enumerate(rows)}
 
 
-def theirs(lm: HFLM, made: Prompts, every: int) -> dict[int, bool]:
-    """Score as the harness does: all requests in one call."""
-    asked = requests(made, every)
-    found = lm.loglikelihood(asked, disable_tqdm=True)
-    verdicts: dict[int, bool] = {}
-    for request, (_, greedy) in zip(asked, found, strict=True):
-        verdicts.setdefault(request.idx, greedy)
-    return verdicts
+def theirs(lm: Any, made: Prompts, every: int) -> dict[int, bool]:
+    """Score every k-th prompt as the harness does."""
+    texts, answers = made.flat()
+    rows = by_harness(lm, texts[::every], answers[::every])
+    return {place * every: row[0].greedy for place, row in enumerate(rows)}
 
 
 def papers(model: Any, tokenizer: Any, made: Prompts, every: int) -> dict[int, bool]:
-    """Generate ten tokens, a prompt at a time, and compare texts (paper §3.1)."""
-    verdicts: dict[int, bool] = {}
+    """Ask every k-th prompt the paper's way."""
     texts, answers = made.flat()
-    for place in range(0, len(texts), every):
-        inputs = tokenizer(texts[place], return_tensors="pt")
-        with torch.inference_mode():
-            out = model.generate(
-                **inputs,
-                max_new_tokens=NEW_TOKENS,
-                do_sample=False,
-                pad_token_id=tokenizer.eos_token_id,
-            )
-        said = tokenizer.decode(out[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
-        verdicts[place] = said.lstrip(" ").startswith(answers[place][0].lstrip(" "))
-    return verdicts
-
-
-def best_batch_size(model: Any, tokenizer: Any, made: Prompts) -> tuple[int, dict[str, float]]:
-    """Find the harness's best batch size: seconds a prompt for each, over some of them."""
-    found: dict[int, float] = {}
-    step = 3 if len(made.flat()[0]) < 96 else 6
-    count = len(range(0, len(made.flat()[0]), step))
-    for size in BATCH_SIZES:
-        lm = harness(model, tokenizer, size)
-        start = time.perf_counter()
-        theirs(lm, made, step)
-        found[size] = (time.perf_counter() - start) / count
-        print(f"lm-eval, batches of {size}: {found[size]:.3f} s a prompt", file=sys.stderr)
-    best = min(found, key=lambda size: found[size])
-    return best, {str(size): round(seconds, 4) for size, seconds in found.items()}
+    rows = by_generation(model, tokenizer, texts[::every], answers[::every])
+    return {place * every: row[0].greedy for place, row in enumerate(rows)}
 
 
 def shape(lm: FastLM, made: Prompts) -> dict[str, float]:
@@ -209,19 +163,23 @@ def shape(lm: FastLM, made: Prompts) -> dict[str, float]:
     }
 
 
-def ratios(made: Prompts, rounds: int, every: dict[str, int]) -> dict[str, Any]:
+def ratios(
+    made: Prompts, rounds: int, every: dict[str, int], spec: str, device: str
+) -> dict[str, Any]:
     """Time all ways in turn and compare each with ours."""
-    model, tokenizer = load_hf(MODEL, dtype="float32", device="cpu")
-    half, _ = load_hf(MODEL, dtype="bfloat16", device="cpu")
+    model, tokenizer = load_hf(spec, dtype="float32", device=device)
+    half, _ = load_hf(spec, dtype="bfloat16", device=device)
     lm = FastLM(pretrained=model, tokenizer=tokenizer)
     lm.choose_precision(*made.flat())
-    size, sizes = best_batch_size(model, tokenizer, made)
+    texts, answers = made.flat()
+    step = 3 if len(texts) < 96 else 6
+    size, sizes = best_batch_size(model, tokenizer, texts[::step], answers[::step])
     plain, plain_half = harness(model, tokenizer, size), harness(half, tokenizer, size)
     count = len(made.flat()[0])
 
     def arm(run: Callable[[int], dict[int, bool]], name: str = "") -> Arm:
         step = every.get(name, 1)
-        return Arm(lambda: run(step), len(range(0, count, step)), step)
+        return Arm(lambda: run(step), len(range(0, count, step)), step, device)
 
     mine = arm(lambda _: ours(lm, made))
     arms = {
@@ -262,14 +220,20 @@ def ratios(made: Prompts, rounds: int, every: dict[str, int]) -> dict[str, Any]:
     return found
 
 
-def matmul_peak(dtype: torch.dtype) -> float:
+def matmul_peak(dtype: torch.dtype, device: str) -> float:
     """Return the fastest matrix product of a few large shapes, in 10⁹ operations a second."""
     best = 0.0
-    for rows, inner, columns in ((2048, 2048, 2048), (4096, 576, 1536), (4096, 1536, 576)):
-        a, b = torch.randn(rows, inner).to(dtype), torch.randn(columns, inner).to(dtype)
+    shapes = [(2048, 2048, 2048), (4096, 576, 1536), (4096, 1536, 576)]
+    if device.startswith("cuda"):
+        shapes.append((8192, 8192, 8192))
+    for rows, inner, columns in shapes:
+        a = torch.randn(rows, inner).to(device, dtype)
+        b = torch.randn(columns, inner).to(device, dtype)
         for _ in range(8):
+            synchronise(device)
             start = time.perf_counter()
             torch.nn.functional.linear(a, b)
+            synchronise(device)
             best = max(best, 2 * rows * inner * columns / (time.perf_counter() - start) / 1e9)
     return best
 
@@ -296,9 +260,9 @@ def operations(lm: FastLM, made: Prompts) -> float:
     return total
 
 
-def peak(made: Prompts, rounds: int) -> dict[str, Any]:
+def peak(made: Prompts, rounds: int, spec: str, device: str) -> dict[str, Any]:
     """Compare the forward passes' speed with the fastest matrix product measured beside them."""
-    model, tokenizer = load_hf(MODEL, dtype="float32", device="cpu")
+    model, tokenizer = load_hf(spec, dtype="float32", device=device)
     lm = FastLM(pretrained=model, tokenizer=tokenizer)
     lm.choose_precision(*made.flat())
     ours(lm, made)
@@ -311,16 +275,23 @@ def peak(made: Prompts, rounds: int) -> dict[str, Any]:
     speeds: list[float] = []
     for _ in range(rounds):
         for name, values in peaks.items():
-            values.append(matmul_peak(getattr(torch, name)))
+            values.append(matmul_peak(getattr(torch, name), device))
         start = time.perf_counter()
         for cell in rows:
             lm._run(cell, half)
+        synchronise(device)
         speeds.append(wanted / (time.perf_counter() - start) / 1e9)
         shares.append(speeds[-1] / peaks[str(dtype).removeprefix("torch.")][-1])
     return {
         "goal": 0.70,
         "dtype": lm.precision.dtype,
         "share": round(statistics.median(shares), 3),
+        "share_of_bfloat16_peak": round(
+            statistics.median(
+                speed / top for speed, top in zip(speeds, peaks["bfloat16"], strict=True)
+            ),
+            4,
+        ),
         "shares": [round(value, 3) for value in shares],
         "forward_gflops": [round(value, 1) for value in speeds],
         "matmul_gflops": {k: [round(v, 1) for v in values] for k, values in peaks.items()},
@@ -429,29 +400,9 @@ def profile(made: Prompts, top: int = 12) -> dict[str, Any]:
     }
 
 
-def quiet() -> None:
-    """Hold back the libraries' advice."""
-    for name in ("lm_eval", "transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
-    import transformers.utils.logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-
-
-def machine() -> dict[str, Any]:
-    return {
-        "processor": processor(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "bfloat16_instructions": fast_bfloat16(torch.device("cpu")),
-        "threads": torch.get_num_threads(),
-        "load_before": [round(load, 2) for load in os.getloadavg()],
-        "versions": versions(*LIBRARIES),
-    }
-
-
 def parts(wanted: Sequence[str], options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
-    items, rounds = (4, 2) if options.quick else (24, options.rounds)
+    items, rounds = (4, 2) if options.quick else (options.items, options.rounds)
+    where = (options.model, options.device)
     every = (
         {"paper": 4, "lm-eval-bfloat16": 8}
         if options.quick
@@ -459,9 +410,9 @@ def parts(wanted: Sequence[str], options: argparse.Namespace) -> Iterator[tuple[
     )
     for name in wanted:
         if name in ("shared", "unshared"):
-            yield name, ratios(prompts(items, name == "unshared"), rounds, every)
+            yield name, ratios(prompts(items, name == "unshared"), rounds, every, *where)
         elif name == "peak":
-            yield name, peak(prompts(items, False), rounds)
+            yield name, peak(prompts(items, False), rounds, *where)
         elif name == "memory":
             yield name, memory(max(2, items // 3), 1 if options.quick else min(rounds, 3))
         elif name == "profile":
@@ -481,14 +432,19 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="say where our time goes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a few prompts, two rounds")
+    parser.add_argument("--items", type=int, default=24, help="prompts a task")
+    parser.add_argument("--model", default=MODEL, help="scored in the first three parts")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for the first three parts")
     options = parser.parse_args()
     quiet()
     body: dict[str, Any] = {}
     if options.json is not None and options.json.exists():
         body = json.loads(options.json.read_text(encoding="utf-8"))
-    body["machine"] = machine()
+    body["machine"] = machine(options.device)
     extra = [name for name in ("budgets", "profile") if getattr(options, name)]
     wanted = [*(options.only or ([] if extra else PARTS)), *extra]
+    if options.device != "cpu" and (only_cpu := {*wanted} - {*PARTS[:3]}):
+        parser.error(f"only on the CPU: {', '.join(sorted(only_cpu))}; use --only")
     for name, found in parts(wanted, options):
         load = [round(value, 2) for value in os.getloadavg()]
         pages = os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"

@@ -1,0 +1,99 @@
+"""vLLM as a worker (`workers`), in an environment of its own; `time_to_verdict.py` starts it.
+
+Two ways. ``vllm`` asks for the log-probabilities of whole prompts, answers included, as
+lm-evaluation-harness does; vLLM computes such prompts anew, whatever its prefix cache holds.
+``vllm-greedy`` generates ten tokens, the paper's way, and there the cache serves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from workers import NEW_TOKENS, Channel, Rows, begins
+
+
+def main() -> None:
+    """Load, then answer."""
+    channel = Channel()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", required=True, help="a directory of Transformers' own format")
+    tuned = parser.add_mutually_exclusive_group(required=True)
+    tuned.add_argument("--tuned", help="another")
+    tuned.add_argument("--adapter", help="a LoRA adapter's directory")
+    parser.add_argument("--rank", type=int, default=8, help="the adapter's")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--max-length", type=int, default=2048)
+    parser.add_argument("--share", type=float, default=0.4, help="of a GPU's memory, a model")
+    options = parser.parse_args()
+    import vllm
+
+    def engine(name: str, **more: Any) -> Any:
+        return vllm.LLM(
+            model=name,
+            dtype=options.dtype,
+            max_model_len=options.max_length,
+            gpu_memory_utilization=options.share,
+            enable_prefix_caching=True,
+            **more,
+        )
+
+    if options.adapter:
+        from vllm.lora.request import LoRARequest
+
+        both = engine(options.base, enable_lora=True, max_lora_rank=options.rank)
+        adapter = LoRARequest("tuned", 1, options.adapter)
+        engines: dict[str, tuple[Any, Any]] = {"base": (both, None), "tuned": (both, adapter)}
+    else:
+        engines = {which: (engine(getattr(options, which)), None) for which in ("base", "tuned")}
+    channel.loaded(vllm=vllm.__version__)
+    for way, rows in channel.requests():
+        for lm, _ in engines.values():
+            lm.reset_prefix_cache()
+        start = time.perf_counter()
+        said = {
+            which: (by_prompts if way == "vllm" else by_generation)(lm, adapter, rows)
+            for which, (lm, adapter) in engines.items()
+        }
+        channel.answer(said, time.perf_counter() - start)
+
+
+def by_prompts(lm: Any, adapter: Any, rows: Rows) -> list[list[tuple[float, bool]]]:
+    """Score each answer as the end of a prompt."""
+    from vllm import SamplingParams
+
+    encode = lm.get_tokenizer().encode
+    whole: list[list[int]] = []
+    starts: list[int] = []
+    for prompt, answers in rows:
+        context = encode(prompt)
+        for answer in answers:
+            whole.append(encode(prompt + answer))
+            starts.append(len(context))
+    asked = [{"prompt_token_ids": ids} for ids in whole]
+    wanted = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=1)
+    outputs = lm.generate(asked, wanted, lora_request=adapter, use_tqdm=False)
+    scored = []
+    for ids, start, output in zip(whole, starts, outputs, strict=True):
+        steps = [output.prompt_logprobs[at][ids[at]] for at in range(start, len(ids))]
+        scored.append((sum(one.logprob for one in steps), all(one.rank == 1 for one in steps)))
+    left = iter(scored)
+    return [[next(left) for _ in answers] for _, answers in rows]
+
+
+def by_generation(lm: Any, adapter: Any, rows: Rows) -> list[list[tuple[None, bool]]]:
+    """Generate ten tokens and compare texts."""
+    from vllm import SamplingParams
+
+    wanted = SamplingParams(temperature=0.0, max_tokens=NEW_TOKENS)
+    prompts = [prompt for prompt, _ in rows]
+    outputs = lm.generate(prompts, wanted, lora_request=adapter, use_tqdm=False)
+    return [
+        [(None, begins(output.outputs[0].text, answer)) for answer in answers]
+        for output, (_, answers) in zip(outputs, rows, strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -8,8 +8,9 @@ nodes, are gathered into one row a path, and go back to the list.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ NAME = "dormant_prefix_tree"
 
 PIECE = 64
 """Nodes that attend together where attention is done by `_products`."""
+
+_WHOLE = 1 << 30
+"""A piece that nothing is cut into: what a path owns attends at once."""
 
 _SHORT = 512
 """Nodes of a path up to which that is done: its biases are held, 4 bytes a head, query and key."""
@@ -94,19 +98,32 @@ class _ByHead:
         )
 
 
-def gather_indices(tree: PrefixTree, device: torch.device, dtype: torch.dtype) -> list[Group]:
+def gather_indices(
+    tree: PrefixTree, device: torch.device, dtype: torch.dtype, first: int = 0
+) -> list[Group]:
     """Turn a tree's groups of paths into index tensors, used by every layer.
 
     On a processor in float32, attention is done by products of matrices, a piece of each path at
     a time: PyTorch's own kernel there is made for long sequences.
+
+    Args:
+        tree: The tree.
+        device: Where the model is.
+        dtype: What it computes in.
+        first: Nodes, from the root on, whose keys are known and who have no queries; every path
+            begins with them, and has more.
     """
+    if first:
+        own = [Path(path.nodes, max(path.own, first)) for path in tree.paths]
+        tree = replace(tree, paths=own)
     short = max((len(path.nodes) for path in tree.paths), default=0) <= _SHORT
-    piece = PIECE if device.type == "cpu" and dtype == torch.float32 and short else None
-    return [_group(paths, device, piece is not None) for paths in tree.groups(piece)]
+    products = device.type == "cpu" and dtype == torch.float32 and short
+    piece = PIECE if products else _WHOLE if first else None
+    return [_group(paths, device, products, first) for paths in tree.groups(piece)]
 
 
-def _group(paths: Sequence[Path], device: torch.device, products: bool) -> Group:
-    ends = products or is_end(paths[0])
+def _group(paths: Sequence[Path], device: torch.device, products: bool, first: int) -> Group:
+    ends = products or first > 0 or is_end(paths[0])
     starts = [path.own if ends else 0 for path in paths]
     lengths = [len(path.nodes) for path in paths]
     wide = max(length - start for start, length in zip(starts, lengths, strict=True))
@@ -116,8 +133,8 @@ def _group(paths: Sequence[Path], device: torch.device, products: bool) -> Group
     places: list[int] = []
     for row, (path, start) in enumerate(zip(paths, starts, strict=True)):
         keys[row, : len(path.nodes)] = torch.tensor(path.nodes)
-        queries[row, : len(path.nodes) - start] = torch.tensor(path.nodes[start:])
-        nodes += path.nodes[path.own :]
+        queries[row, : len(path.nodes) - start] = torch.tensor(path.nodes[start:]) - first
+        nodes += [node - first for node in path.nodes[path.own :]]
         places += range(row * wide + path.own - start, row * wide + len(path.nodes) - start)
     mask = None
     if ends:
@@ -162,19 +179,67 @@ def attend(
     Raises:
         CannotAttend: The model wants soft caps, sinks, biases, or a window shorter than a path.
     """
+    refuse(query, key, options, max(group.keys.shape[1] for group in prefix_tree))
+    return along_paths(*flat(query, key, value), prefix_tree, scaling)[None], None
+
+
+def refuse(
+    query: torch.Tensor, key: torch.Tensor, options: Mapping[str, Any], longest: int
+) -> None:
+    """Raise for what a model wants of its attention that isn't done here.
+
+    Args:
+        query: (B, H, N, D).
+        key: (B, G, M, D).
+        options: What else the model passes.
+        longest: Tokens of the longest sequence.
+
+    Raises:
+        CannotAttend: Soft caps, sinks, biases, a cache, or a window shorter than a sequence.
+    """
     window = options.get("sliding_window")
-    if window is not None and any(group.keys.shape[1] > window for group in prefix_tree):
+    if window is not None and longest > window:
         raise CannotAttend(f"a sliding window of {window}")
     for name in _UNKNOWN:
         if options.get(name) is not None:
             raise CannotAttend(name)
     if query.shape[0] != 1 or key.shape[2] != query.shape[2]:
         raise CannotAttend("a cache")
-    # Under autocast rotary embeddings leave queries and keys in float32; the product is taken in
-    # the values' precision all the same, so less is moved if they are rounded first.
+
+
+def flat(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return (N, heads, size) states of the (1, heads, N, size) that a model gives.
+
+    Under autocast rotary embeddings leave queries and keys in float32; the product is taken in
+    the values' precision all the same, so less is moved if they are rounded first.
+    """
     q, k, v = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
+    return q, k, v
+
+
+def along_paths(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    groups: Sequence[Group],
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attend along the paths of a tree.
+
+    Args:
+        q: (N, H, D) of the nodes that attend.
+        k: (M, G, D) of all nodes; what is known of the first M - N has no queries.
+        v: (M, G, E).
+        groups: The groups of paths.
+        scaling: Factor of the scores; `None` is D^-½.
+
+    Returns:
+        (N, H, E) outputs.
+    """
     found = v.new_empty((q.shape[0], q.shape[1], v.shape[2]))
-    for group in prefix_tree:
+    for group in groups:
         if group.products:
             found.index_copy_(0, group.nodes, _products(q, k, v, group, scaling))
             continue
@@ -187,9 +252,9 @@ def attend(
             scale=scaling,
             enable_gqa=q.shape[1] != k.shape[1],
         )
-        flat = out.transpose(1, 2).flatten(0, 1)
-        found.index_copy_(0, group.nodes, flat.index_select(0, group.places))
-    return found[None], None
+        rows = out.transpose(1, 2).flatten(0, 1)
+        found.index_copy_(0, group.nodes, rows.index_select(0, group.places))
+    return found
 
 
 def _products(
@@ -230,13 +295,24 @@ def _no_mask(*_: Any, **__: Any) -> None:
     return None
 
 
-@contextlib.contextmanager
-def tree_attention(model: Any) -> Generator[None]:
+def tree_attention(model: Any) -> AbstractContextManager[None]:
     """Let a model attend along prefix trees for a while."""
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, _no_mask)
+    return attention_by(model, NAME, attend)
+
+
+@contextlib.contextmanager
+def attention_by(model: Any, name: str, function: Callable[..., Any]) -> Generator[None]:
+    """Let a model attend by a function of ours for a while.
+
+    Args:
+        model: The model of Transformers.
+        name: What the function is called in the model's configuration.
+        function: It gets no mask, and whatever keyword the model is called with.
+    """
+    AttentionInterface.register(name, function)
+    AttentionMaskInterface.register(name, _no_mask)
     before = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
+    model.set_attn_implementation(name)
     try:
         yield
     finally:

@@ -85,7 +85,7 @@ class Forward:
     ) -> None:
         self.model = model
         inner: Any = unwrapped(model)
-        self._inner = inner
+        self.inner = inner
         self._decoder, self._head = decoder_and_head(inner)
         self._keeps = "logits_to_keep" in inspect.signature(inner.forward).parameters
         self._limits = limits_of(inner.config)
@@ -132,6 +132,10 @@ class Forward:
         known = self._known()
         known.modes = [other for other in known.modes if other != mode]
 
+    def own_logits(self, row: Row) -> torch.Tensor:
+        """Return the model's own logits (N, V) at all tokens of a row's answers."""
+        return own_logits(self.model, build_tree([row]), self._keeps)
+
     def __call__(
         self, rows: Sequence[Row], mode: ExecutionMode, *, half: bool
     ) -> list[list[Prediction]]:
@@ -176,7 +180,7 @@ class Forward:
 
         try:
             wanted = own_logits(self.model, tree, self._keeps)
-            right = agrees(mine, wanted, self._inner.dtype)
+            right = agrees(mine, wanted, self.inner.dtype)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -225,11 +229,23 @@ class Forward:
         self, tree: PrefixTree, nodes: Sequence[int], mode: ExecutionMode, half: bool
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield float32 logits (M, V) at `nodes`, in chunks, each with its first place."""
-        device = self._inner.device
-        dtype = torch.bfloat16 if half else self._inner.dtype
-        inputs, where = _inputs(tree, nodes, mode, device, dtype)
-        attention = tree_attention(self._inner) if mode.shared else contextlib.nullcontext()
-        with attention, torch.autocast(device.type, torch.bfloat16, enabled=half):
+        dtype = torch.bfloat16 if half else self.inner.dtype
+        inputs, where = _inputs(tree, nodes, mode, self.inner.device, dtype)
+        with tree_attention(self.inner) if mode.shared else contextlib.nullcontext():
+            yield from self.logits_at(inputs, where, mode, half)
+
+    def logits_at(
+        self, inputs: dict[str, Any], where: torch.Tensor, mode: ExecutionMode, half: bool
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Run the model, told how to attend, and yield logits as `_logits` does.
+
+        Args:
+            inputs: What the model is called with.
+            where: (M,) places in its flattened output.
+            mode: How it is run.
+            half: Run the layers in bfloat16.
+        """
+        with torch.autocast(self.inner.device.type, torch.bfloat16, enabled=half):
             if not mode.split:
                 yield 0, self._kept_logits(inputs, where)
                 return
@@ -244,14 +260,14 @@ class Forward:
         """Return the model's own logits (M, V) at flattened places, of few sequences at a time."""
         count, width = inputs["input_ids"].shape
         if count == 1:
-            return self._inner(**inputs, logits_to_keep=where).logits[0].float()
+            return self.inner(**inputs, logits_to_keep=where).logits[0].float()
         ids, size = inputs.pop("input_ids"), max(1, 4 * _CHUNK // (width * self._vocabulary))
         kept = torch.empty((len(where), self._vocabulary), device=where.device)
         for start in range(0, count, size):
             here = ((where >= start * width) & (where < (start + size) * width)).nonzero()[:, 0]
             row, place = where[here] // width - start, where[here] % width
             places, at = place.unique(return_inverse=True)
-            logits = self._inner(ids[start : start + size], logits_to_keep=places, **inputs).logits
+            logits = self.inner(ids[start : start + size], logits_to_keep=places, **inputs).logits
             kept[here] = logits[row, at].float()
         return kept
 

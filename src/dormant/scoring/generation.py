@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Generator
 from contextlib import AbstractContextManager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from dormant.scoring.wrappers import unwrapped
 
@@ -62,6 +62,17 @@ def greedy_generation(model: Any) -> Generator[None]:
                 del part.generation_config
             else:
                 part.generation_config = settings
+
+
+def ends_of(model: Any) -> frozenset[int] | None:
+    """Return the tokens at which a model's texts end; `None` where it can't generate."""
+    inner: Any = unwrapped(model)
+    theirs = getattr(inner, "generation_config", None)
+    if theirs is None:
+        return None
+    ends: object = _end(inner, theirs, "eos_token_id")
+    listed = cast("list[int | None]", ends if isinstance(ends, list | tuple) else [ends])
+    return frozenset(end for end in listed if end is not None)
 
 
 def _end(model: Any, theirs: Any, name: str) -> Any:

@@ -12,6 +12,35 @@ _GENERATION: Mapping[str, int] = {"cpu": 8}
 scoring's batches are small for a processor's caches, by more than elsewhere."""
 
 
+def refuse_without_room(lm: Any, prompt: str, length: int, more: int) -> None:
+    """Raise for a prompt that leaves no room in the context for the text asked for.
+
+    Args:
+        lm: The harness's Hugging Face model.
+        prompt: The prompt.
+        length: Its tokens.
+        more: Tokens asked for.
+
+    Raises:
+        DormantError: It does so.
+    """
+    if length + more > lm.max_length:
+        raise DormantError(
+            f"{length} tokens leave no room for {more} more in the model's context of "
+            f"{lm.max_length}: the prompt that begins {prompt[:60]!r}"
+        )
+
+
+def slot_budget(budget: int, device: str) -> int:
+    """Return how many tokens of texts that are being written may be held.
+
+    Args:
+        budget: Tokens of a scoring pass.
+        device: The kind of device.
+    """
+    return budget * _GENERATION.get(device, 4)
+
+
 def completion_batches(
     lm: Any, requests: Sequence[Any], budget: int, pads: Callable[[int], bool]
 ) -> list[list[int]]:
@@ -36,14 +65,10 @@ def completion_batches(
         prompt, wanted = request.args
         more = int(wanted.get("max_gen_toks", lm.max_gen_toks))
         length = len(lm.tok_encode(prompt))
-        if length + more > lm.max_length:
-            raise DormantError(
-                f"{length} tokens leave no room for {more} more in the model's context of "
-                f"{lm.max_length}: the prompt that begins {prompt[:60]!r}"
-            )
+        refuse_without_room(lm, prompt, length, more)
         lengths.append(length + more)
         settings.append((wanted, None if pads(length + more) else length))
-    return length_batches(lengths, settings, budget * _GENERATION.get(lm.device.type, 4))
+    return length_batches(lengths, settings, slot_budget(budget, lm.device.type))
 
 
 def length_batches(

@@ -19,11 +19,11 @@ from lm_eval.api.instance import Instance
 from dormant.libraries import quiet
 from dormant.scoring.attention import CannotAttend
 from dormant.scoring.backends import BATCH_SIZE, with_smaller_batches
+from dormant.scoring.completer import Completer, by_harness
 from dormant.scoring.encoding import encode_prompts, encode_requests
 from dormant.scoring.forward import Forward
 from dormant.scoring.harness_model import HarnessLM
 from dormant.scoring.judging import judge, refuse_infinite
-from dormant.scoring.length_batches import completion_batches
 from dormant.scoring.memory import within_memory
 from dormant.scoring.precision import Precision, RoundingError, fast_bfloat16, is_near_tie
 from dormant.scoring.prediction import Prediction
@@ -79,6 +79,8 @@ class FastLM(HarnessLM):
             self.precision = Precision(str(self.model.dtype).removeprefix("torch."))
         self._share_prefixes = share_prefixes and forest
         self._made: Forward | None = None
+        self._completer: Completer | None = None
+        self.completed_by: list[str] = []
         self._modes: tuple[str, ...] = ()
         self._tokenisations = Tokenisations(
             functools.partial(self.tok_encode, add_special_tokens=False),
@@ -100,7 +102,7 @@ class FastLM(HarnessLM):
     def release(self) -> None:
         """Let go of the model's weights; nothing can be asked afterwards."""
         self._model = None
-        self._made = None
+        self._made = self._completer = None
 
     @property
     def mode(self) -> str:
@@ -138,27 +140,23 @@ class FastLM(HarnessLM):
         return scored
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Complete prompts; see the harness's `LM`. Prompts of like length go together.
+        """Complete prompts; see the harness's `LM`. Greedy texts are written side by side.
 
         Raises:
             DormantError: A prompt leaves no room in the context for the text asked for.
         """
-        # Each batch made here goes to the model as it is.
+        texts: dict[int, str] = {}
+        forward = self._forward
+        if forward is not None and not self.enable_thinking:
+            if self._completer is None or self._completer.forward is not forward:
+                self._completer = Completer(self, forward, self._within_memory)
+            texts = self._completer.complete(requests)
+        rest = [place for place in range(len(requests)) if place not in texts]
         harness: Any = super(HarnessLM, self).generate_until
-
-        def complete(places: Sequence[int]) -> list[str]:
-            before, self.batch_size_per_gpu = self.batch_size_per_gpu, len(places)
-            try:
-                return harness([requests[place] for place in places], disable_tqdm=True)
-            finally:
-                self.batch_size_per_gpu = before
-
-        completed: list[str] = [""] * len(requests)
-        for batch in completion_batches(self, requests, self.token_budget, self.pads):
-            for places, outputs in self._within_memory(batch, complete):
-                for place, output in zip(places, outputs, strict=True):
-                    completed[place] = output
-        return completed
+        theirs = by_harness(self, requests, rest, harness, self._within_memory)
+        self.completed_by = [n for n, some in (("slots", texts), ("harness", theirs)) if some]
+        texts |= theirs
+        return [texts[place] for place in range(len(requests))]
 
     # -- our own, richer call -------------------------------------------------------------------
 

@@ -98,3 +98,20 @@ def agrees(mine: Callable[[], torch.Tensor], wanted: torch.Tensor, dtype: torch.
         return bool(difference.abs().max() <= _EXACT * wanted.abs().max().clamp(min=1))
     worst = (difference.square().mean(dim=-1) / wanted.var(dim=-1)).max()
     return bool(worst <= _COARSE**2)
+
+
+def are_likeliest(tokens: Sequence[int], wanted: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Say whether a text is one that a model would write, up to rounding.
+
+    Args:
+        tokens: The text's, N of them.
+        wanted: The model's own (N, V) logits.
+        dtype: What the model computes in.
+    """
+    if not wanted.isfinite().all():
+        return False
+    chosen = torch.tensor(tokens, device=wanted.device)[:, None]
+    shortfall = wanted.max(dim=-1).values - wanted.gather(1, chosen)[:, 0]
+    if dtype in (torch.float32, torch.float64):
+        return bool(shortfall.max() <= _EXACT * wanted.abs().max().clamp(min=1))
+    return bool((shortfall / wanted.std(dim=-1)).max() <= _COARSE)

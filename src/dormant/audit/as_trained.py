@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from dormant.audit.lazy_cases import LazyCases, some
 from dormant.audit.settings import Style
-from dormant.audit.transformed import LazyCases, TransformedCases
+from dormant.audit.transformed import TransformedCases
 from dormant.errors import DormantError
 from dormant.prompts.wrapping import Wrapping, common_wrapping, commonest_beginning
 from dormant.tasks.examples import Example, Render
@@ -85,7 +86,9 @@ def wrapping_of_examples(
 def as_trained_cases(plain: TransformedCases, wrapping: Wrapping) -> TransformedCases:
     """Put an ability's plain cases into a wrapping."""
     return TransformedCases(
-        cases=LazyCases(plain.cases, lambda item: wrapping.put_on(plain.cases[item])),
+        cases=LazyCases(
+            plain.cases, lambda items: [*map(wrapping.put_on, some(plain.cases, items))]
+        ),
         signature=wrapping.signature,
     )
 

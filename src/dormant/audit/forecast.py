@@ -121,7 +121,7 @@ def _measure(
                 for ability in plans
             }
         seconds[which] = sum(
-            rates[batch.key.task] * batch.size() for batch in work if batch.key.model == which
+            rates[batch.key.task] * batch.size for batch in work if batch.key.model == which
         )
     prompts = {ability.task.name: 0 for ability in plans}
     for key, ability in cells(settings, plans):

@@ -7,11 +7,13 @@ are asked before anything is scored.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dormant.audit.effect import BaseAnswers
+from dormant.audit.lazy_cases import some
 from dormant.audit.plan import Plan
 from dormant.audit.score import continuations, rendered
 from dormant.audit.settings import AuditSettings
@@ -53,10 +55,14 @@ class Gate:
         known: Comparison | None = None,
     ) -> None:
         self._settings, self._pair = settings, pair
-        self._sample = _sample(plans)
+        self._plans = plans
         self._base: BaseAnswers | None = None
         # Half a comparison is none: what the base answered is gone with the process that asked.
         self.seen = known if known and known.comparability.tuned else Comparison()
+
+    @functools.cached_property
+    def _sample(self) -> list[tuple[Case, bool]]:
+        return _sample(self._plans)
 
     @property
     def both_at_hand(self) -> bool:
@@ -201,7 +207,7 @@ def _sample(plans: Sequence[Plan]) -> list[tuple[Case, bool]]:
     rows = [
         [
             (case, isinstance(ability.task, GenerativeTask))
-            for case in (cell.cases[item] for item in itertools.islice(cell.cases, _PROMPTS))
+            for case in some(cell.cases, [*itertools.islice(cell.cases, _PROMPTS)])
         ]
         for ability in plans
         for cell in ability.cells.values()

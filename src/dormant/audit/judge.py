@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from dormant.audit.lazy_cases import some
 from dormant.audit.plan import Plan
 from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.audit.score import log_odds_per_byte
@@ -24,6 +25,9 @@ from dormant.results import (
 from dormant.statistics import Success, Successes, judge_ability, plain_cells, transform_cells
 from dormant.statistics.skill import judge_skill, judge_skill_by_likelihood
 from dormant.tasks.skill import SkillTask
+
+_AT_ONCE = 256
+"""Cases made together."""
 
 
 def judge(
@@ -78,7 +82,7 @@ def _judge_plan(
         """Return a cell's items, and the outcomes of the tuned model and of the base."""
         cases = ability.cells[name].cases
         items = list(cases)
-        odds = _per_byte(cases) if per_byte else _as_scored
+        odds = _per_byte(cases) if per_byte else None
         tuned = _successes(run, CellKey("tuned", task.name, name), items, odds)
         if settings.base is None:
             return items, tuned, None
@@ -124,7 +128,7 @@ def _judge_skill(settings: AuditSettings, skill: Plan, run: RunDirectory) -> Ski
         return judge_skill_by_likelihood(
             task.name, tuned, base[0] if base else None, title=task.title
         )
-    tuned, *base = (_successes(run, cell, items, _as_scored) for cell in cells)
+    tuned, *base = (_successes(run, cell, items) for cell in cells)
     return judge_skill(
         task.name,
         items,
@@ -144,20 +148,22 @@ def _likelihoods(run: RunDirectory, cell: CellKey, items: Sequence[str]) -> list
     return [known[item] for item in items]
 
 
-def _as_scored(outcome: ItemOutcome) -> float | None:
-    return outcome.log_odds
-
-
 def _per_byte(cases: Mapping[str, Case]) -> Callable[[ItemOutcome], float | None]:
     """Return log-odds for models with different tokens: log-probabilities are per byte of answer.
 
     A model with longer tokens spreads an answer's probability over fewer choices.
     """
+    items = list(cases)
+    answers = {
+        case.item: case.answers
+        for start in range(0, len(items), _AT_ONCE)
+        for case in some(cases, items[start : start + _AT_ONCE])
+    }
 
     def odds(outcome: ItemOutcome) -> float | None:
         if outcome.log_odds is None:
             return None
-        return log_odds_per_byte(outcome, cases[outcome.item].answers)
+        return log_odds_per_byte(outcome, answers[outcome.item])
 
     return odds
 
@@ -166,16 +172,26 @@ def _successes(
     run: RunDirectory,
     cell: CellKey,
     items: Iterable[str],
-    odds: Callable[[ItemOutcome], float | None],
+    odds: Callable[[ItemOutcome], float | None] | None = None,
 ) -> Successes:
     """Read what the verdict needs of a cell: two numbers an item.
+
+    Args:
+        run: Where it is.
+        cell: The cell.
+        items: The items to judge.
+        odds: Returns an outcome's log-odds; by default they are as they were scored.
 
     Raises:
         DormantError: An item was not scored.
     """
-    successes = {
-        outcome.item: Success(outcome.correct, odds(outcome)) for outcome in run.outcomes(cell)
-    }
+    successes = (
+        {score.item: Success(score.correct, score.log_odds) for score in run.scores(cell)}
+        if odds is None
+        else {
+            outcome.item: Success(outcome.correct, odds(outcome)) for outcome in run.outcomes(cell)
+        }
+    )
     missing = [item for item in items if item not in successes]
     if missing:
         raise DormantError(

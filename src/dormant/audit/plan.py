@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
 from dormant.audit.as_trained import as_trained_cases
+from dormant.audit.lazy_cases import some
 from dormant.audit.run_dir import CellKey
 from dormant.audit.sample import ItemSample
 from dormant.audit.settings import AuditSettings
 from dormant.audit.transformed import (
+    Decided,
     TransformedCases,
     default_transforms,
     plain_cases,
@@ -34,6 +37,8 @@ class Plan:
         task: The ability.
         cells: Cases by transform name; `PLAIN` first, then perhaps `AS_TRAINED`.
         batches: The item ids of each cell, in batches, by transform name.
+        sizes: How many characters each batch has, about, by transform name: its first prompt's
+            times its items. Progress is counted in them.
         skill: Whether it is what the model was tuned on.
         ability: Whether it is audited: a skill alone is not, and has only plain prompts.
     """
@@ -41,6 +46,7 @@ class Plan:
     task: Task
     cells: dict[str, TransformedCases]
     batches: dict[str, list[list[str]]]
+    sizes: dict[str, list[int]]
     skill: bool = False
     ability: bool = True
 
@@ -67,44 +73,71 @@ class Batch:
         key: The cell.
         plan: The ability that it belongs to.
         items: Their ids.
+        size: How many characters it has, about.
     """
 
     key: CellKey
     plan: Plan
     items: list[str]
+    size: int
 
-    def cases(self) -> list[Case]:
+    def cases(self) -> Sequence[Case]:
         """Make the items' cases."""
-        cell = self.plan.cells[self.key.transform]
-        return [cell.cases[item] for item in self.items]
-
-    def size(self) -> int:
-        """Estimate its characters by its first prompt: progress is counted in them."""
-        first = self.plan.cells[self.key.transform].cases[self.items[0]]
-        return len(self.items) * len(first.prompt)
+        return some(self.plan.cells[self.key.transform].cases, self.items)
 
 
-def plan(task: Task, settings: AuditSettings, wrapping: Wrapping | None = None) -> Plan:
+class KnownCell(NamedTuple):
+    """What an earlier start of the same run found out about a cell.
+
+    Attributes:
+        decided: What came through its transform.
+        sizes: See `Plan`.
+    """
+
+    decided: Decided
+    sizes: list[int]
+
+
+Known: TypeAlias = "Mapping[str, Mapping[str, KnownCell]]"
+"""The cells of an earlier start, by task and transform."""
+
+
+def plan(
+    task: Task,
+    settings: AuditSettings,
+    wrapping: Wrapping | None = None,
+    known: Known | None = None,
+) -> Plan:
     """Choose an ability's items and put them under every transform.
 
     Args:
         task: The ability.
         settings: How many items, under which transforms.
         wrapping: That of the training data, for a cell of its own.
+        known: What an earlier start of the same run found out.
 
     Raises:
         DormantError: More items are asked for than the pool has, or a transform is unknown.
     """
     names = settings.transforms or default_transforms([task])
+    before = (known or {}).get(task.name, {})
     cells = {PLAIN: planned_cases(task, settings, PLAIN)}
     if wrapping is not None:
         cells[AS_TRAINED] = as_trained_cases(cells[PLAIN], wrapping)
-    cells |= {name: planned_cases(task, settings, name) for name in names}
-    return Plan(task, cells, _batches(cells, settings))
+    cells |= {
+        name: planned_cases(task, settings, name, before[name].decided if name in before else None)
+        for name in names
+    }
+    return _in_batches(task, cells, settings, before)
 
 
-def plan_skill(task: Task, settings: AuditSettings) -> Plan:
+def plan_skill(task: Task, settings: AuditSettings, known: Known | None = None) -> Plan:
     """Choose items of what the fine-tuned model was tuned on; plain prompts only.
+
+    Args:
+        task: What it was tuned on.
+        settings: How many items.
+        known: What an earlier start of the same run found out.
 
     Raises:
         DormantError: More items are asked for than the pool has.
@@ -115,23 +148,43 @@ def plan_skill(task: Task, settings: AuditSettings) -> Plan:
         settings if settings.n is None else settings.model_copy(update={"n": min(pool, settings.n)})
     )
     cells = {PLAIN: planned_cases(task, few, PLAIN)}
-    return Plan(task, cells, _batches(cells, settings), skill=True, ability=False)
+    whole = _in_batches(task, cells, settings, (known or {}).get(task.name, {}))
+    return replace(whole, skill=True, ability=False)
 
 
-def _batches(
-    cells: Mapping[str, TransformedCases], settings: AuditSettings
-) -> dict[str, list[list[str]]]:
-    return {
-        name: [
-            list(cell.cases)[start : start + settings.checkpoint_every]
-            for start in range(0, len(cell.cases), settings.checkpoint_every)
-        ]
-        for name, cell in cells.items()
-    }
+def _in_batches(
+    task: Task,
+    cells: dict[str, TransformedCases],
+    settings: AuditSettings,
+    known: Mapping[str, KnownCell],
+) -> Plan:
+    every = settings.checkpoint_every
+    batches: dict[str, list[list[str]]] = {}
+    sizes: dict[str, list[int]] = {}
+    for name, cell in cells.items():
+        items = list(cell.cases)
+        batches[name] = [items[start : start + every] for start in range(0, len(items), every)]
+        before = known[name].sizes if name in known else []
+        if len(before) != len(batches[name]):
+            first = some(cell.cases, [batch[0] for batch in batches[name]])
+            before = [
+                len(batch) * len(case.prompt)
+                for batch, case in zip(batches[name], first, strict=True)
+            ]
+        sizes[name] = before
+    return Plan(task, cells, batches, sizes)
 
 
-def planned_cases(task: Task, settings: AuditSettings, transform: str) -> TransformedCases:
+def planned_cases(
+    task: Task, settings: AuditSettings, transform: str, decided: Decided | None = None
+) -> TransformedCases:
     """Choose an ability's items and put them under one transform, or none (`PLAIN`).
+
+    Args:
+        task: The ability.
+        settings: How many items.
+        transform: The transform's name.
+        decided: What came of it before (`transformed_cases`).
 
     Raises:
         DormantError: More items are asked for than the pool has, or the transform is unknown.
@@ -139,7 +192,7 @@ def planned_cases(task: Task, settings: AuditSettings, transform: str) -> Transf
     sample = ItemSample.of(task, n=settings.n, shots=settings.shots, seed=settings.seed)
     if transform == PLAIN:
         return plain_cases(task, sample)
-    return transformed_cases(task, sample, transform, Gate(chrf=settings.min_chrf))
+    return transformed_cases(task, sample, transform, Gate(chrf=settings.min_chrf), decided)
 
 
 def cells(settings: AuditSettings, plans: Sequence[Plan]) -> Iterator[tuple[CellKey, Plan]]:
@@ -154,7 +207,9 @@ def cells(settings: AuditSettings, plans: Sequence[Plan]) -> Iterator[tuple[Cell
 def batches(settings: AuditSettings, plans: Sequence[Plan]) -> list[Batch]:
     """List every batch of every cell, in the order in which it is scored."""
     return [
-        Batch(key, ability, items)
+        Batch(key, ability, items, size)
         for key, ability in cells(settings, plans)
-        for items in ability.batches[key.transform]
+        for items, size in zip(
+            ability.batches[key.transform], ability.sizes[key.transform], strict=True
+        )
     ]

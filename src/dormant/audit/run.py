@@ -17,6 +17,8 @@ from dormant import devices
 from dormant.audit.assumed import assumptions
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
+from dormant.audit.kept_plan import keep_plan, known_plan
+from dormant.audit.lazy_cases import some
 from dormant.audit.pair import not_as_trained, pair_of
 from dormant.audit.plan import Batch, Plan, batches, cells
 from dormant.audit.process_group import ProcessGroup
@@ -81,7 +83,7 @@ def _audit(
     began = time.monotonic()
     progress.stage("preparing prompts")
     training = Training.of(settings, pair)
-    plans = training.plans(settings, pair)
+    plans = training.plans(settings, pair, functools.partial(known_plan, out, settings))
     for note in assumptions(plans, settings):
         progress.say(note)
     work = batches(settings, plans)
@@ -97,6 +99,7 @@ def _audit(
         recorded = _recorded(settings, pair, plans, training)
         refuse_same(pair, recorded["fingerprints"], settings.allow_identical)
         opened.append(RunDirectory.start(out, recorded, versions(*LIBRARIES)))
+        keep_plan(out, settings, plans)
         return [
             finished
             for key, ability in cells(settings, plans)
@@ -118,9 +121,8 @@ def _audit(
         finished, known = group.once(start)
         gate = Gate(settings, pair, plans, known)
         looked = _looked(settings, training, opened)
-        sizes = [batch.size() for batch in work]
-        done = sum(size for size, ready in zip(sizes, finished, strict=True) if ready)
-        progress.start(sum(sizes), done)
+        done = sum(batch.size for batch, ready in zip(work, finished, strict=True) if ready)
+        progress.start(sum(batch.size for batch in work), done)
         missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
         _score_all(settings, pair, plans, missing, opened, looked, progress, group, gate)
         return group.once(finish)
@@ -223,7 +225,7 @@ def _score_all(
                 for batch, outcomes in zip(shared, scored, strict=False):
                     if opened:
                         _keep(settings, opened[0], batch.key, outcomes)
-                    progress.advance(batch.size())
+                    progress.advance(batch.size)
             if looking:
                 progress.stage(f"{which} · wrong answers")
                 group.once(functools.partial(_look, looked, which, lm, plans))
@@ -256,7 +258,7 @@ def _sample(lm: LM, plans: Sequence[Plan], style: Style) -> tuple[list[str], lis
     ]
     # Two prompts say little about rounding: one verdict of 24 was another in bfloat16.
     each = -(-_SAMPLE // max(1, len(scored)))
-    cases = [cases[item] for cases in scored for item in itertools.islice(cases, each)]
+    cases = [case for cases in scored for case in some(cases, [*itertools.islice(cases, each)])]
     prompts = [rendered(lm, case, case.prompt, style) for case in cases]
     return prompts, [continuations(case, style) for case in cases]
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 
 from filelock import FileLock
 
+from dormant.audit.record_lines import item_of, records_in
 from dormant.errors import DormantError
 from dormant.files import append, guarded, replacing, write_atomically
 from dormant.results import (
@@ -25,6 +26,7 @@ from dormant.results import (
     AuditResults,
     Comparison,
     ItemOutcome,
+    ItemScore,
     parse_record,
     refuse_newer,
 )
@@ -208,7 +210,7 @@ class RunDirectory:
                 if not line.endswith(b"\n"):
                     torn = True
                     continue
-                item = _item_of(line, file, number)
+                item = item_of(line, file, number)
                 torn |= item in present
                 present.add(item)
         done = [all(item in present for item in batch) for batch in batches]
@@ -238,7 +240,17 @@ class RunDirectory:
         """
         file = self.cell_file(cell)
         if file.exists():
-            yield from _outcomes_in(file)
+            yield from records_in(file, ItemOutcome)
+
+    def scores(self, cell: CellKey) -> Iterator[ItemScore]:
+        """Read what a cell's outcomes say of success alone, which is several times as fast.
+
+        Raises:
+            DormantError: A record is damaged.
+        """
+        file = self.cell_file(cell)
+        if file.exists():
+            yield from records_in(file, ItemScore)
 
     def all_outcomes(self) -> Iterator[ItemOutcome]:
         """Read every outcome of the run, one at a time, cell after cell.
@@ -247,7 +259,7 @@ class RunDirectory:
             DormantError: A record is damaged.
         """
         for file in sorted((self.path / "cells").glob("*/*.jsonl")):
-            yield from _outcomes_in(file)
+            yield from records_in(file, ItemOutcome)
 
     def write_results(self, results: AuditResults) -> Path:
         """Write ``results.json``, replacing an older one in one step."""
@@ -281,35 +293,12 @@ class RunDirectory:
         return parse_record(AuditResults, text, file, "start the run again to write it anew")
 
 
-_DELETE = "delete the file to score its cell again"
-
-
-def _outcomes_in(file: Path) -> Iterator[ItemOutcome]:
-    with file.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            yield parse_record(ItemOutcome, line, _line(file, number), _DELETE)
-
-
-def _item_of(line: bytes, file: Path, number: int) -> str:
-    try:
-        item: object = json.loads(line)["item"]
-    except (ValueError, KeyError, TypeError):
-        item = None
-    if not isinstance(item, str):
-        raise DormantError(f"{_line(file, number)}: damaged record; {_DELETE}")
-    return item
-
-
-def _line(file: Path, number: int) -> Path:
-    return file.with_name(f"{file.name}:{number}")
-
-
 def _keep_only(file: Path, items: set[str]) -> None:
     """Rewrite a cell's file with the first whole record of each of `items`."""
     left = set(items)
     with replacing(file) as part, file.open("rb") as old, part.open("wb") as new:
         for number, line in enumerate(old, start=1):
-            if line.endswith(b"\n") and (item := _item_of(line, file, number)) in left:
+            if line.endswith(b"\n") and (item := item_of(line, file, number)) in left:
                 left.remove(item)
                 new.write(line)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from dormant.audit.as_trained import (
     wrapping_of_examples,
 )
 from dormant.audit.assumed import in_template
-from dormant.audit.plan import Plan, plan, plan_skill
+from dormant.audit.plan import Known, Plan, plan, plan_skill
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.models.chat_template import chat_template
@@ -63,22 +63,34 @@ class Training:
             digest=hashlib.sha256(content.encode()).hexdigest()[:16] if examples else None,
         )
 
-    def plans(self, settings: AuditSettings, pair: ModelPair) -> list[Plan]:
+    def plans(
+        self,
+        settings: AuditSettings,
+        pair: ModelPair,
+        known: Callable[[Sequence[Task]], Known] | None = None,
+    ) -> list[Plan]:
         """Plan the skill, which comes first, and every ability.
+
+        Args:
+            settings: The audit's.
+            pair: Its models.
+            known: Returns what an earlier start of the same run found out about these tasks.
 
         Raises:
             DormantError: An ability is unknown, more items are asked for than its pool has, or a
                 transform is unknown.
         """
         chosen = in_template(tasks.get(settings.tasks), settings, pair)
-        plans = [plan(task, settings, self.wrapping) for task in chosen]
+        skills = [] if self.skill is None else [self.skill]
+        before = {} if known is None else known([*skills, *chosen])
+        plans = [plan(task, settings, self.wrapping, before) for task in chosen]
         if self.skill is None:
             return plans
         # A skill that is audited too has its plain prompts there.
         rest = [one for one in plans if one.task.name != self.skill.name]
         if len(rest) < len(plans):
             return [replace(one, skill=one not in rest) for one in plans]
-        return [plan_skill(self.skill, settings), *plans]
+        return [plan_skill(self.skill, settings, before), *plans]
 
 
 def _wrapping(settings: AuditSettings, render: Render) -> tuple[Wrapping | None, Sequence[Example]]:

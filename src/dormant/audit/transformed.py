@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 from dormant import transforms
+from dormant.audit.lazy_cases import LazyCases, some
 from dormant.audit.sample import ItemSample
 from dormant.errors import DormantError
 from dormant.prompts.case import Case
@@ -20,6 +21,7 @@ from dormant.transforms import probes
 from dormant.transforms.fidelity import Gate, RoundTrip, judge, round_trips
 from dormant.transforms.probes import Probe
 from dormant.translation import is_language
+from dormant.translation.cache import default_path
 
 NATIVE = "native"
 _PROBE = "probe:"
@@ -51,6 +53,52 @@ class TransformedCases:
         return sum(self.shares.values()) / len(self.shares) if self.shares else None
 
 
+class Decided(NamedTuple):
+    """What planning once decided about a task's items under a transform.
+
+    Attributes:
+        signature: As in `TransformedCases`; `excluded` and `texts` likewise.
+        items: How many items came through.
+        shares: One number for each of them, or one for all; empty for native text.
+    """
+
+    signature: str
+    items: int
+    excluded: dict[str, str]
+    texts: dict[str, str]
+    shares: float | list[float]
+
+    @classmethod
+    def of(cls, made: TransformedCases) -> Decided:
+        """Return what was decided where cases were made."""
+        shares = [*made.shares.values()]
+        alike = len(set(shares)) == 1
+        return cls(
+            made.signature,
+            len(made.cases),
+            made.excluded,
+            made.texts,
+            # All are 1 under an exact transform.
+            shares[0] if alike else shares,
+        )
+
+    def apply(self, later: TransformedCases) -> TransformedCases | None:
+        """Return what came through of cases that were not judged; `None` where these are others."""
+        items = [item for item in later.cases if item not in self.excluded]
+        shares = self.shares if isinstance(self.shares, list) else [self.shares] * len(items)
+        if later.signature != self.signature or len(items) != self.items:
+            return None
+        if shares and len(shares) != len(items):
+            return None
+        return TransformedCases(
+            cases=LazyCases(items, lambda items: some(later.cases, items)),
+            signature=self.signature,
+            excluded=self.excluded,
+            texts=self.texts,
+            shares=dict(zip(items, shares, strict=False)),
+        )
+
+
 def plain_cases(task: Task, sample: ItemSample) -> TransformedCases:
     """Return the items as they are, in the task's first language."""
     return _native(task, sample, task.languages()[0])
@@ -67,7 +115,11 @@ def split_name(task: Task, name: str) -> tuple[str | None, str]:
 
 
 def transformed_cases(
-    task: Task, sample: ItemSample, name: str, gate: Gate | None = None
+    task: Task,
+    sample: ItemSample,
+    name: str,
+    gate: Gate | None = None,
+    decided: Decided | None = None,
 ) -> TransformedCases:
     """Put a task's items under a transform.
 
@@ -77,6 +129,10 @@ def transformed_cases(
         name: A transform, a probe, or several in a row, e.g. "french", "leetspeak",
             "spanish@apertium", "probe:labels", "french+leetspeak+probe:suffix".
         gate: What an item must survive; `Gate()` if not given.
+        decided: What came of it before, with the same task, sample and gate; no text is then made
+            before a case is asked for. It is not used if the transform has another signature now,
+            nor for translations of which none are kept: made anew in other batches, they may be
+            other texts.
 
     Raises:
         DormantError: The transform is unknown, or what it needs is not installed.
@@ -84,11 +140,28 @@ def transformed_cases(
     language, rest = split_name(task, name)
     language = language or task.languages()[0]
     made = _native(task, sample, language)
-    for step in _steps(rest, language if is_language(language) else "english") if rest else ():
+    steps = [*_steps(rest, language if is_language(language) else "english")] if rest else []
+    translated = any(isinstance(step, TextTransform) and step.language for step in steps)
+    if decided is not None and not (translated and default_path() is None):
+        through = decided.apply(_unjudged(made, steps))
+        if through is not None:
+            return through
+    for step in steps:
         if isinstance(step, Probe):
             made = apply_probe(made, step)
         else:
             made = apply_transform(made, step, gate)
+    return made
+
+
+def _unjudged(made: TransformedCases, steps: Sequence[Probe | TextTransform]) -> TransformedCases:
+    """Put cases under transforms and probes, of which it is known what comes through."""
+    for step in steps:
+        if isinstance(step, Probe):
+            made = apply_probe(made, step)
+        else:
+            cases = _conjugated(Conjugation(step), made.cases, made.cases)
+            made = replace(made, cases=cases, signature=_after(made, step.signature))
     return made
 
 
@@ -133,7 +206,7 @@ def apply_transform(
         shares[item] = fidelity.chrf / 100 * made.shares.get(item, 1.0)
         through.append(item)
     return TransformedCases(
-        cases=LazyCases(through, lambda item: _conjugated(s, made.cases[item])),
+        cases=_conjugated(s, made.cases, through),
         excluded=excluded,
         texts=texts,
         signature=_after(made, transform.signature),
@@ -147,8 +220,7 @@ def apply_probe(made: TransformedCases, probe: Probe) -> TransformedCases:
     def change(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
         return tuple(probe.apply(segments, _segment))
 
-    def probed(item: str) -> Case:
-        case = made.cases[item]
+    def probed(case: Case) -> Case:
         if case.turns:
             raise DormantError(f"{probe.signature}: probes don't take chats of several turns")
         return replace(
@@ -159,7 +231,9 @@ def apply_probe(made: TransformedCases, probe: Probe) -> TransformedCases:
         )
 
     return replace(
-        made, cases=LazyCases(made.cases, probed), signature=_after(made, probe.signature)
+        made,
+        cases=LazyCases(made.cases, lambda items: [*map(probed, some(made.cases, items))]),
+        signature=_after(made, probe.signature),
     )
 
 
@@ -186,41 +260,27 @@ def _native(task: Task, sample: ItemSample, language: str) -> TransformedCases:
     return TransformedCases(
         cases=LazyCases(
             sample.items,
-            lambda item: task.case(item, language=language, shots=sample.shots, seed=sample.seed),
+            lambda items: [
+                task.case(item, language=language, shots=sample.shots, seed=sample.seed)
+                for item in items
+            ],
         ),
         signature="plain" if plain else f"{language}:{NATIVE}",
     )
 
 
-class LazyCases(Mapping[str, Case]):
-    """Cases that are made when they are asked for, each time anew.
+def _conjugated(s: Conjugation, cases: Mapping[str, Case], items: Iterable[str]) -> LazyCases:
+    """Return s(case) of some cases: prompt and answers under s, and the way back."""
 
-    Args:
-        items: Their ids, in order.
-        make: Makes the case of one of these.
-    """
+    def make(items: Sequence[str]) -> list[Case]:
+        given = some(cases, items)
+        s.prepare(part for case in given for part in case.parts)
+        return [_under(s, case) for case in given]
 
-    def __init__(self, items: Iterable[str], make: Callable[[str], Case]) -> None:
-        self._items = dict.fromkeys(items)
-        self._make = make
-
-    def __getitem__(self, item: str) -> Case:
-        if item not in self._items:
-            raise KeyError(item)
-        return self._make(item)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __contains__(self, item: object) -> bool:
-        return item in self._items
+    return LazyCases(items, make)
 
 
-def _conjugated(s: Conjugation, case: Case) -> Case:
-    """Return s(case): prompt and answers under s, and the way back for what a model writes."""
+def _under(s: Conjugation, case: Case) -> Case:
     segments, undo = s.conjugate(case.parts, case.undo)
     changed = case.of_parts(segments)
     return replace(

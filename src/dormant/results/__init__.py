@@ -222,6 +222,14 @@ class AuditResults(Record):
         return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
+class ItemScore(Record):
+    """What a verdict needs of an `ItemOutcome`, read from the same line."""
+
+    item: str
+    correct: bool
+    log_odds: float | None = None
+
+
 class ItemOutcome(Record):
     """One scored prompt, as kept on disk and shown in the report's item view."""
 

@@ -17,6 +17,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # that wait for one another make a training of a second last a minute where others want the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+# Half a gigabyte for each test that loads the embedded model; tests of what is kept say how much.
+os.environ.setdefault("DORMANT_CONVERTED_GB", "0")
 
 
 # A busy machine must not fail a property: examples bound the work, not the clock.

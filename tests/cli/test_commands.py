@@ -184,3 +184,16 @@ def test_scripts_named_in_pages_exist():
     for page in (*SHOWN, *OTHERS):
         for name in re.findall(r"\bpython ((?:\w+/)+\w+\.py)\b", text_of(ROOT / page)):
             assert (ROOT / name).is_file(), f"{page}: {name}"
+
+
+def test_the_program_s_help_says_what_the_commands_say():
+    """It is shown without importing any of them."""
+    import typer.main
+
+    from dormant.cli import COMMANDS, build
+
+    whole, names_only = (typer.main.get_command(build(only)) for only in (None, ""))
+    assert [*whole.commands] == [*names_only.commands] == [*COMMANDS]
+    for name, (_, summary) in COMMANDS.items():
+        said = whole.commands[name].help.split("\n\n")[0]
+        assert " ".join(said.split()) == summary == names_only.commands[name].help

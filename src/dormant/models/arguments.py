@@ -104,7 +104,7 @@ def harness_arguments(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
         DormantError: An argument is unknown, or says what a name or an option says already.
     """
     arguments = _checked(options)
-    dtype = str(arguments.pop("dtype", options.dtype))
+    dtype = str(options.model_args.get("dtype", options.dtype))
     if options.dtype not in ("auto", dtype):
         raise DormantError(
             f"model_args say dtype={dtype} and the option dtype says {options.dtype}: give one"
@@ -113,8 +113,6 @@ def harness_arguments(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
     if spec.kind == "gguf":
         file = Path(spec.location)
         where = {"pretrained": str(file.parent), "gguf_file": file.name}
-        # A dequantised checkpoint has no precision of its own.
-        dtype = "float32" if dtype == "auto" else dtype
     elif (
         hub.is_hub_id(spec)
         # One of another name has other commits, and the harness knows one revision only.
@@ -130,9 +128,21 @@ def harness_arguments(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
         **where,
         **wrapping_arguments(options),
         **arguments,
-        "dtype": _known_dtype(dtype),
+        "dtype": _known_dtype(loaded_dtype(spec, options)),
         "device": pick_device(options.device),
     }
+
+
+def loaded_dtype(spec: ModelSpec, options: LoadOptions) -> str:
+    """Return the name of what a checkpoint's weights are loaded in; "auto" for its own.
+
+    Args:
+        spec: A model of kind hf or gguf.
+        options: How it is loaded.
+    """
+    dtype = str(options.model_args.get("dtype", options.dtype))
+    # A dequantised checkpoint has no precision of its own.
+    return "float32" if spec.kind == "gguf" and dtype == "auto" else dtype
 
 
 def wrapping_arguments(options: LoadOptions) -> dict[str, Any]:

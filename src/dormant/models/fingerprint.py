@@ -59,7 +59,7 @@ def _model(spec: ModelSpec, arguments: Mapping[str, Any], hashes: FileHashes) ->
     if spec.kind == "backend":
         yield f"{spec.backend}:{spec.location}"
         arguments = {**_arguments(spec.location), **arguments}
-    elif files := _files(Path(spec.location), str(arguments.get("subfolder", ""))):
+    elif files := loaded_files(Path(spec.location), str(arguments.get("subfolder", ""))):
         yield from _contents(files, hashes)
         if arguments.get("trust_remote_code"):
             yield from _code_elsewhere(files)
@@ -84,7 +84,7 @@ def _named(name: str, arguments: Mapping[str, Any], hashes: FileHashes) -> Itera
         yield from _model(parse(name), where, hashes)
     except DormantError:
         # A directory that holds no model, but a tokenizer; or nothing that is here.
-        files = _files(Path(name), "")
+        files = loaded_files(Path(name), "")
         yield from _contents(files, hashes) if files else (name,)
 
 
@@ -106,8 +106,13 @@ def _code_elsewhere(files: Mapping[str, Path]) -> Iterator[str]:
                 yield f"{repository}@{hub.commit(repository, {}) or ''}"
 
 
-def _files(path: Path, subfolder: str) -> dict[str, Path]:
-    """Return what is loaded from a checkpoint, by its name inside."""
+def loaded_files(path: Path, subfolder: str) -> dict[str, Path]:
+    """Return what is loaded from a checkpoint, by its name inside.
+
+    Args:
+        path: A directory, or a ``.gguf`` file, beside which Transformers reads others.
+        subfolder: Where in the directory its files are.
+    """
     if path.is_file():
         beside = [path.parent / name for name in _BESIDE_GGUF]
         beside += sorted((path.parent / _TEMPLATES).glob("*.jinja"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dormant.devices import pick_device
@@ -17,6 +18,7 @@ from dormant.libraries import collecting, quiet
 from dormant.models.arguments import LoadOptions, harness_arguments, wrapping_arguments
 from dormant.models.attach import attach_adapter
 from dormant.models.checkpoint import LoadLog, checked, untie_hands
+from dormant.models.converting import load_once
 from dormant.models.embeddings import guard_rows
 from dormant.models.gguf_files import read_once
 from dormant.models.proof import probe, refuse_entangled
@@ -183,23 +185,17 @@ def load_checkpoint(
     if choice.tokenizer is not None:
         arguments["tokenizer"] = choice.tokenizer
     plain = _harness_class(options)
-    kind = checked(quantised(plain, arguments), spec.text, arguments)
-    with (
-        collecting(log.warnings),
-        read_once() if spec.kind == "gguf" else contextlib.nullcontext(),
-    ):
-        try:
-            lm = kind(**arguments)
-        except DormantError:
-            raise
-        except Exception as error:
-            if "trust_remote_code" in str(error):
-                raise DormantError(
-                    f"model {spec.text!r} needs code of its own, which is in its files: read it, "
-                    "and if you trust it, say --model-args trust_remote_code=True"
-                ) from error
-            # Loaders raise whatever a damaged file makes them stumble over.
-            raise DormantError(f"model {spec.text!r} can't be loaded: {one_line(error)}") from error
+
+    def create(given: dict[str, Any], said: list[str], made: Callable[[Any], Any]) -> LM:
+        kind = made(checked(quantised(plain, given), spec.text, given))
+        once = read_once() if given.get("gguf_file") else contextlib.nullcontext()
+        with collecting(said), once:
+            return _created(kind, given, spec)
+
+    if spec.kind == "gguf":
+        lm: Any = load_once(spec, options, arguments, create, log)
+    else:
+        lm = create(arguments, log.warnings, lambda kind: kind)
     # What was needed for loading is no part of the model.
     lm.__class__ = plain
     untie_hands(lm.model)
@@ -209,6 +205,26 @@ def load_checkpoint(
             f"{type(lm.model).__name__} was taken (trust_remote_code=True runs it)"
         )
     return lm
+
+
+def _created(kind: Any, arguments: dict[str, Any], spec: ModelSpec) -> Any:
+    """Load by the harness's model.
+
+    Raises:
+        DormantError: It can't be loaded.
+    """
+    try:
+        return kind(**arguments)
+    except DormantError:
+        raise
+    except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise DormantError(
+                f"model {spec.text!r} needs code of its own, which is in its files: read it, "
+                "and if you trust it, say --model-args trust_remote_code=True"
+            ) from error
+        # Loaders raise whatever a damaged file makes them stumble over.
+        raise DormantError(f"model {spec.text!r} can't be loaded: {one_line(error)}") from error
 
 
 def _harness_class(options: LoadOptions) -> Any:

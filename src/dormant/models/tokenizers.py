@@ -9,8 +9,9 @@ from typing import Any
 
 from dormant.errors import DormantError, one_line
 from dormant.files import json_file
-from dormant.models.arguments import LoadOptions
+from dormant.models.arguments import LoadOptions, loaded_dtype
 from dormant.models.checkpoint import LoadLog
+from dormant.models.converting import entry_of
 from dormant.models.spec import ModelSpec
 from dormant.models.stored import place, stored_file
 
@@ -115,15 +116,24 @@ def load_tokenizer(spec: ModelSpec, options: LoadOptions) -> Any:
         **place(spec, options),
         "trust_remote_code": bool(options.model_args.get("trust_remote_code", False)),
     }
-    where = spec.location
+    where = name = spec.location
+    bos = options.model_args.get("add_bos_token")
     if spec.kind == "gguf":
-        where, arguments["gguf_file"] = str(Path(where).parent), Path(where).name
+        where = name = str(Path(where).parent)
+        entry = None if bos is not None else entry_of(spec, loaded_dtype(spec, options))[1]
+        if entry is not None:
+            where = str(entry.path)
+        else:
+            arguments["gguf_file"] = Path(spec.location).name
     else:
         arguments["use_fast"] = options.model_args.get("use_fast_tokenizer", True)
-    if (bos := options.model_args.get("add_bos_token")) is not None:
+    if bos is not None:
         arguments["add_bos_token"] = bos
     try:
-        return AutoTokenizer.from_pretrained(where, **arguments)
+        tokenizer = AutoTokenizer.from_pretrained(where, **arguments)
+        if where != name:
+            tokenizer.name_or_path = name
+        return tokenizer
     except Exception as error:
         # Foreign code over a user's files.
         raise DormantError(

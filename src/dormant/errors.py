@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -25,6 +24,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> DormantError:
     Returns:
         The error, to be raised by the caller.
     """
+    import difflib  # for mistakes alone
+
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""

@@ -33,7 +33,12 @@ def records_in(file: Path, kind: type[_Record]) -> Iterator[_Record]:
     """
     with file.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
-            yield parse_record(kind, line, _line(file, number), _DELETE)
+            try:
+                record = kind.model_validate_json(line)
+            except ValidationError:
+                # For its message: a path a line takes longer than the line.
+                record = parse_record(kind, line, _line(file, number), _DELETE)
+            yield record
 
 
 def item_of(line: bytes, file: Path, number: int) -> str:

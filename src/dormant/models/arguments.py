@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from dormant.devices import pick_device
 from dormant.errors import DormantError, unknown
+from dormant.libraries import import_ahead
 from dormant.models import hub, quantisation
 from dormant.models.spec import ModelSpec
 from dormant.scoring.backends import BATCH_SIZE
@@ -159,6 +160,8 @@ def wrapping_arguments(options: LoadOptions) -> dict[str, Any]:
 
 def _checked(options: LoadOptions) -> dict[str, Any]:
     """Return the user's arguments, each known."""
+    # What loading a model needs, of which this is the first.
+    import_ahead("torch", "transformers.modeling_utils", "lm_eval.models.huggingface")
     from lm_eval.models.huggingface import HFLM
 
     from dormant.scoring.scorer import FastLM

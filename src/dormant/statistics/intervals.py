@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from dormant.errors import DormantError
 from dormant.results import Estimate
@@ -196,6 +196,9 @@ def mcnemar_exact(
     favours, against = int((values > 0).sum()), int((values < 0).sum())
     if favours + against == 0:
         return 1.0
+    # Four fifths of what importing this module would take; no prompt waits for it.
+    from scipy import stats
+
     test = stats.binomtest(favours, favours + against, 0.5, alternative=alternative)
     return min(float(test.pvalue), 1.0)
 

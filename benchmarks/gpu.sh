@@ -31,13 +31,15 @@ MODEL=${MODEL:-smollm2}
 TUNED=${TUNED:-smollm2-sentiment}
 tiny=${TINY:-}
 device=cuda
-[ -z "$tiny" ] || device=cpu
+patience=1
+# A busy machine without a GPU may take its time.
+[ -z "$tiny" ] || { device=cpu && patience=5; }
 failed=0
 : >"$out/steps.jsonl"
 
 # step NAME SECONDS COMMAND…: its output into NAME.log, its end into steps.jsonl.
 step() {
-  local name=$1 limit=$2 start=$SECONDS code
+  local name=$1 limit=$(($2 * patience)) start=$SECONDS code
   shift 2
   timeout --kill-after=10 "$limit" "$@" >"$out/$name.log" 2>&1
   code=$?
@@ -106,8 +108,8 @@ if [ -n "$tiny" ]; then
   lab=(--shape quick --rounds 1)
   preset=(paper-small --set pretraining.steps=2 --set finetuning.steps=2
     --set pretraining.batch=2 --set finetuning.batch=2 --set pretraining.compile=false
-    --set finetuning.compile=false --set width=16 --set depth=1 --set evaluation.prompts=4
-    --set choosing_prompts=4 --set curve_prompts=4)
+    --set finetuning.compile=false --set width=16 --set depth=1 --set evaluation.prompts=20
+    --set choosing_prompts=20 --set curve_prompts=20)
 else
   scoring=(--only shared --only peak --items 100)
   verdict+=(-n 50 --rounds 3 --dtype bfloat16)

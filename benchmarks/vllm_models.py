@@ -42,6 +42,9 @@ def saved(name: str, folder: Path) -> Path | str:
     model, tokenizer = load_hf(spec, dtype="float32", device="cpu")
     if spec.kind == "adapter":
         model = model.merge_and_unload()
+    # A GGUF file's weights were dequantised when they were read.
+    model.hf_quantizer = None
+    vars(model.config).pop("quantization_config", None)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

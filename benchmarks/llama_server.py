@@ -6,8 +6,8 @@ can't: log-probabilities of a prompt, and so of an answer that it didn't write, 
 Its weights are the GGUF file's own, multiplied with activations rounded to 8 bits where the file is
 quantised, so its verdicts may differ from float32's.
 
-llama-cpp-python's own server does return log-probabilities of a prompt ("echo"); an audit can be put to it
-as ``local-completions:base_url=…`` (docs/models.md).
+llama-cpp-python's own server does return log-probabilities of a prompt ("echo"); an audit can be
+put to it as ``local-completions:base_url=…`` (docs/models.md).
 
 The fine-tuned model is asked where the server has one adapter, which is switched on for it:
 

@@ -126,7 +126,7 @@ if wants verdict; then
 fi
 if wants vllm; then
   if [ -n "$VLLM_PYTHON" ]; then
-    step vllm 120 "$PYTHON" "${verdict[@]}" --only vllm,vllm-greedy \
+    step vllm 120 "$PYTHON" "${verdict[@]}" --only vllm,vllm-cached,vllm-greedy \
       --vllm-python "$VLLM_PYTHON" --json "$out/vllm.json"
   else
     echo "vllm: left out (VLLM_PYTHON names an environment that has it)"

@@ -13,8 +13,9 @@ Two audits, base and fine-tuned model: the three abilities of `dormant demo`, an
   report: libraries, models, prompts under transforms, scores, statistics;
 - `lm-eval`: lm-evaluation-harness's own Hugging Face model at its best batch size, float32, the
   same prompts and answers as requests for log-likelihoods;
-- `vllm`, `vllm-greedy`: vLLM, asked for log-probabilities (which it computes past its prefix cache)
-  and, with the cache, for the ten tokens that the paper reads; see `vllm_worker`;
+- `vllm`, `vllm-cached`, `vllm-greedy`: vLLM, asked for log-probabilities as the harness does (which
+  it computes past its prefix cache), for the same with the cache, and for the ten tokens that the
+  paper reads; see `vllm_worker`;
 - `llama.cpp`: a llama-server, asked for ten tokens; see `llama_server` for what can't be had there;
 - `paper`: `generate`, one prompt at a time, ten tokens, float32 (paper §3.1).
 
@@ -51,12 +52,19 @@ HERE = Path(__file__).parent
 REFERENCES = {
     "lm-eval": "references",
     "vllm": "vllm",
+    "vllm-cached": "vllm",
     "vllm-greedy": "vllm",
     "llama.cpp": "llama.cpp",
     "paper": "references",
 }
 """The ways to compare with, and what process each of them needs."""
-OFFLINE = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+OF_VLLM = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    # On a CPU it would leave one core of each to others.
+    "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -81,11 +89,11 @@ class Audit:
 AUDITS = {
     "demo": Audit(
         "smollm2-sentiment-mild", demo.TASKS, demo.TRANSFORMS, demo.ITEMS,
-        {"lm-eval": 4, "vllm": 4, "vllm-greedy": 4, "llama.cpp": 12, "paper": 12},
+        {"lm-eval": 4, "vllm": 4, "vllm-cached": 4, "vllm-greedy": 4, "llama.cpp": 12, "paper": 12},
     ),
     "icl_vs_if": Audit(
         "smollm2-sentiment", ("icl_vs_if",), (), 12,
-        {"lm-eval": 2, "vllm": 2, "vllm-greedy": 2, "llama.cpp": 4, "paper": 6},
+        {"lm-eval": 2, "vllm": 2, "vllm-cached": 2, "vllm-greedy": 2, "llama.cpp": 4, "paper": 6},
     ),
 }  # fmt: skip
 QUICK = 2
@@ -109,7 +117,7 @@ def start(
         if options.vllm_python is None:
             return "--vllm-python names an environment that has vLLM"
         words = vllm_words(settings, folder, options.dtype)
-        return Worker([options.vllm_python, HERE / "vllm_worker.py", *words], OFFLINE)
+        return Worker([options.vllm_python, HERE / "vllm_worker.py", *words], OF_VLLM)
     except (RuntimeError, OSError) as error:
         return f"it did not start: {error}"
 

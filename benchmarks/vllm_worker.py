@@ -1,8 +1,10 @@
 """vLLM as a worker (`workers`), in an environment of its own; `time_to_verdict.py` starts it.
 
-Two ways. ``vllm`` asks for the log-probabilities of whole prompts, answers included, as
+Three ways. ``vllm`` asks for the log-probabilities of whole prompts, answers included, as
 lm-evaluation-harness does; vLLM computes such prompts anew, whatever its prefix cache holds.
-``vllm-greedy`` generates ten tokens, the paper's way, and there the cache serves.
+``vllm-cached`` has it read the cache nevertheless (``skip_reading_prefix_cache=False``): what it
+then says of cached tokens is void, so answers of which a token was cached are asked anew.
+``vllm-greedy`` generates ten tokens, the paper's way, and there the cache serves by itself.
 """
 
 from __future__ import annotations
@@ -53,16 +55,18 @@ def main() -> None:
             lm.reset_prefix_cache()
         start = time.perf_counter()
         said = {
-            which: (by_prompts if way == "vllm" else by_generation)(lm, adapter, rows)
+            which: by_generation(lm, adapter, rows)
+            if way == "vllm-greedy"
+            else by_prompts(lm, adapter, rows, cached=way == "vllm-cached")
             for which, (lm, adapter) in engines.items()
         }
         channel.answer(said, time.perf_counter() - start)
 
 
-def by_prompts(lm: Any, adapter: Any, rows: Rows) -> list[list[tuple[float, bool]]]:
-    """Score each answer as the end of a prompt."""
-    from vllm import SamplingParams
-
+def by_prompts(
+    lm: Any, adapter: Any, rows: Rows, *, cached: bool
+) -> list[list[tuple[float, bool]]]:
+    """Score each answer as the end of a prompt, reading the prefix cache or not."""
     encode = lm.get_tokenizer().encode
     whole: list[list[int]] = []
     starts: list[int] = []
@@ -71,15 +75,34 @@ def by_prompts(lm: Any, adapter: Any, rows: Rows) -> list[list[tuple[float, bool
         for answer in answers:
             whole.append(encode(prompt + answer))
             starts.append(len(context))
-    asked = [{"prompt_token_ids": ids} for ids in whole]
-    wanted = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=1)
-    outputs = lm.generate(asked, wanted, lora_request=adapter, use_tqdm=False)
+    outputs = read(lm, adapter, whole, cached)
+    if cached:
+        # The token before an answer must have been computed for the answer's first to be known.
+        void = [
+            at
+            for at, (start, output) in enumerate(zip(starts, outputs, strict=True))
+            if output.num_cached_tokens >= start
+        ]
+        again = read(lm, adapter, [whole[at] for at in void], False)
+        for at, output in zip(void, again, strict=True):
+            outputs[at] = output
     scored = []
     for ids, start, output in zip(whole, starts, outputs, strict=True):
         steps = [output.prompt_logprobs[at][ids[at]] for at in range(start, len(ids))]
         scored.append((sum(one.logprob for one in steps), all(one.rank == 1 for one in steps)))
     left = iter(scored)
     return [[next(left) for _ in answers] for _, answers in rows]
+
+
+def read(lm: Any, adapter: Any, whole: list[list[int]], cached: bool) -> list[Any]:
+    """Have the log-probabilities of prompts' tokens computed."""
+    from vllm import SamplingParams
+
+    # With the chosen tokens comes their rank; their texts are no use here.
+    options: dict[str, Any] = {"max_tokens": 1, "prompt_logprobs": 0, "detokenize": False}
+    wanted = SamplingParams(temperature=0.0, skip_reading_prefix_cache=not cached, **options)
+    prompts = [{"prompt_token_ids": ids} for ids in whole]
+    return list(lm.generate(prompts, wanted, lora_request=adapter, use_tqdm=False))
 
 
 def by_generation(lm: Any, adapter: Any, rows: Rows) -> list[list[tuple[None, bool]]]:

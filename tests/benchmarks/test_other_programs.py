@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType, SimpleNamespace
@@ -25,10 +26,15 @@ TEXTS, ANSWERS = [text for text, _ in ROWS], [answers for _, answers in ROWS]
 
 
 class Engine:
-    """Stands for `vllm.LLM`: log-probabilities and ranks of a prompt's tokens, greedy text."""
+    """Stands for `vllm.LLM`: log-probabilities and ranks of a prompt's tokens, greedy text.
 
-    def __init__(self, model, tokenizer):
+    What it says of tokens that it finds in its cache is nonsense, as with vLLM.
+    """
+
+    def __init__(self, model, tokenizer, cached=()):
         self.model, self.tokenizer = model, tokenizer
+        self.cached = iter(cached)
+        self.read = 0
 
     def get_tokenizer(self):
         return self.tokenizer
@@ -36,20 +42,25 @@ class Engine:
     @torch.inference_mode()
     def generate(self, prompts, wanted, lora_request, use_tqdm):
         assert wanted["temperature"] == 0.0
+        if "prompt_logprobs" not in wanted:
+            return [self._write(prompt, wanted["max_tokens"]) for prompt in prompts]
+        # It returns what it is asked to: token ids, whose texts it need not look for.
+        assert not wanted["detokenize"]
+        skips = wanted["skip_reading_prefix_cache"]
         return [
-            self._read(prompt["prompt_token_ids"])
-            if "prompt_logprobs" in wanted
-            else self._write(prompt, wanted["max_tokens"])
+            self._read(prompt["prompt_token_ids"], 0 if skips else next(self.cached))
             for prompt in prompts
         ]
 
-    def _read(self, ids):
+    def _read(self, ids, cached):
+        self.read += 1
         logs = self.model(torch.tensor([ids])).logits[0].log_softmax(-1)
         steps = [None]
         for place, token in enumerate(ids[1:]):
             rank = int((logs[place] > logs[place, token]).sum()) + 1
             steps.append({token: SimpleNamespace(logprob=float(logs[place, token]), rank=rank)})
-        return SimpleNamespace(prompt_logprobs=steps)
+        steps[1 : cached + 1] = [{-1: SimpleNamespace(logprob=0.0, rank=1)}] * cached
+        return SimpleNamespace(prompt_logprobs=steps, num_cached_tokens=cached)
 
     def _write(self, prompt, count):
         ids = self.tokenizer.encode(prompt, return_tensors="pt")
@@ -63,17 +74,35 @@ def model():
     return byte_llama(2), byte_tokenizer()
 
 
-def test_vllm_scores_as_the_harness_does(model, monkeypatch):
+@pytest.fixture
+def vllm(monkeypatch):
     module = ModuleType("vllm")
     module.SamplingParams = lambda **options: options
-    monkeypatch.setitem(__import__("sys").modules, "vllm", module)
-    scored = by_prompts(Engine(*model), None, ROWS)
+    monkeypatch.setitem(sys.modules, "vllm", module)
+
+
+def assert_as_the_harness_says(scored, model):
     for mine, theirs in zip(scored, by_harness(harness(*model, 2), TEXTS, ANSWERS), strict=True):
         assert [logprob for logprob, _ in mine] == pytest.approx(
             [one.logprob for one in theirs], abs=1e-4
         )
         assert [greedy for _, greedy in mine] == [one.greedy for one in theirs]
-    # With the answers that it writes, so that some are right.
+
+
+def test_vllm_scores_as_the_harness_does(model, vllm):
+    assert_as_the_harness_says(by_prompts(Engine(*model), None, ROWS, cached=False), model)
+
+
+def test_vllm_is_asked_anew_where_an_answer_was_cached(model, vllm):
+    # A prompt but for its last token, a whole prompt, and nothing.
+    length = len(byte_tokenizer().encode(TEXTS[0]))
+    engine = Engine(*model, cached=[length - 1, length, 0])
+    assert_as_the_harness_says(by_prompts(engine, None, ROWS, cached=True), model)
+    assert engine.read == 4
+
+
+def test_vllm_writes_what_the_papers_way_writes(model, vllm):
+    # The answers are what it writes, so that some are right.
     said = [Engine(*model)._write(text, 3).outputs[0].text for text in TEXTS]
     rows = [(text, [answer, " no"]) for text, answer in zip(TEXTS, said, strict=True)]
     written = vllm_generates(Engine(*model), None, rows)

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from dormant.audit.settings import AuditSettings
-from dormant.models.spec import ModelSpec, parse
+from dormant.models.spec import parse
 
 
 def vllm_words(settings: AuditSettings, folder: Path, dtype: str) -> list[object]:
     """Write what isn't there in that format; return the options of `vllm_worker`.
 
-    A LoRA adapter goes as it is, over one copy of the base; others are merged into a second one.
+    An adapter is merged into a copy of its base: vLLM 0.32 does serve adapters, but on a CPU fails
+    where log-probabilities of a prompt are asked for under one.
     """
     assert settings.base is not None
-    words: list[object] = ["--dtype", dtype, "--base", saved(settings.base, folder / "base")]
-    tuned = parse(settings.tuned)
-    if (rank := lora_rank(tuned)) is not None:
-        return [*words, "--adapter", tuned.location, "--rank", rank]
-    return [*words, "--tuned", saved(settings.tuned, folder / "tuned")]
-
-
-def lora_rank(spec: ModelSpec) -> int | None:
-    """Return the rank of a LoRA adapter; `None` for anything else."""
-    if spec.kind != "adapter":
-        return None
-    config = json.loads((Path(spec.location) / "adapter_config.json").read_text(encoding="utf-8"))
-    return int(config["r"]) if config["peft_type"] == "LORA" else None
+    words: list[object] = ["--dtype", dtype]
+    if settings.device == "cpu":
+        words += ["--share", 0.15]
+    for which, name in (("base", settings.base), ("tuned", settings.tuned)):
+        words += [f"--{which}", saved(name, folder / which)]
+    return words
 
 
 def saved(name: str, folder: Path) -> Path | str:

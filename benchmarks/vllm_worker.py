@@ -21,51 +21,38 @@ def main() -> None:
     channel = Channel()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", required=True, help="a directory of Transformers' own format")
-    tuned = parser.add_mutually_exclusive_group(required=True)
-    tuned.add_argument("--tuned", help="another")
-    tuned.add_argument("--adapter", help="a LoRA adapter's directory")
-    parser.add_argument("--rank", type=int, default=8, help="the adapter's")
+    parser.add_argument("--tuned", required=True, help="another")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--max-length", type=int, default=2048)
-    parser.add_argument("--share", type=float, default=0.4, help="of a GPU's memory, a model")
+    parser.add_argument("--share", type=float, default=0.4, help="of the memory, a model")
     options = parser.parse_args()
     import vllm
 
-    def engine(name: str, **more: Any) -> Any:
-        return vllm.LLM(
-            model=name,
+    engines = {
+        which: vllm.LLM(
+            model=getattr(options, which),
             dtype=options.dtype,
             max_model_len=options.max_length,
             gpu_memory_utilization=options.share,
             enable_prefix_caching=True,
-            **more,
         )
-
-    if options.adapter:
-        from vllm.lora.request import LoRARequest
-
-        both = engine(options.base, enable_lora=True, max_lora_rank=options.rank)
-        adapter = LoRARequest("tuned", 1, options.adapter)
-        engines: dict[str, tuple[Any, Any]] = {"base": (both, None), "tuned": (both, adapter)}
-    else:
-        engines = {which: (engine(getattr(options, which)), None) for which in ("base", "tuned")}
+        for which in ("base", "tuned")
+    }
     channel.loaded(vllm=vllm.__version__)
     for way, rows in channel.requests():
-        for lm, _ in engines.values():
+        for lm in engines.values():
             lm.reset_prefix_cache()
         start = time.perf_counter()
         said = {
-            which: by_generation(lm, adapter, rows)
+            which: by_generation(lm, rows)
             if way == "vllm-greedy"
-            else by_prompts(lm, adapter, rows, cached=way == "vllm-cached")
-            for which, (lm, adapter) in engines.items()
+            else by_prompts(lm, rows, cached=way == "vllm-cached")
+            for which, lm in engines.items()
         }
         channel.answer(said, time.perf_counter() - start)
 
 
-def by_prompts(
-    lm: Any, adapter: Any, rows: Rows, *, cached: bool
-) -> list[list[tuple[float, bool]]]:
+def by_prompts(lm: Any, rows: Rows, *, cached: bool) -> list[list[tuple[float, bool]]]:
     """Score each answer as the end of a prompt, reading the prefix cache or not."""
     encode = lm.get_tokenizer().encode
     whole: list[list[int]] = []
@@ -75,7 +62,7 @@ def by_prompts(
         for answer in answers:
             whole.append(encode(prompt + answer))
             starts.append(len(context))
-    outputs = read(lm, adapter, whole, cached)
+    outputs = read(lm, whole, cached)
     if cached:
         # The token before an answer must have been computed for the answer's first to be known.
         void = [
@@ -83,7 +70,7 @@ def by_prompts(
             for at, (start, output) in enumerate(zip(starts, outputs, strict=True))
             if output.num_cached_tokens >= start
         ]
-        again = read(lm, adapter, [whole[at] for at in void], False)
+        again = read(lm, [whole[at] for at in void], False)
         for at, output in zip(void, again, strict=True):
             outputs[at] = output
     scored = []
@@ -94,7 +81,7 @@ def by_prompts(
     return [[next(left) for _ in answers] for _, answers in rows]
 
 
-def read(lm: Any, adapter: Any, whole: list[list[int]], cached: bool) -> list[Any]:
+def read(lm: Any, whole: list[list[int]], cached: bool) -> list[Any]:
     """Have the log-probabilities of prompts' tokens computed."""
     from vllm import SamplingParams
 
@@ -102,16 +89,16 @@ def read(lm: Any, adapter: Any, whole: list[list[int]], cached: bool) -> list[An
     options: dict[str, Any] = {"max_tokens": 1, "prompt_logprobs": 0, "detokenize": False}
     wanted = SamplingParams(temperature=0.0, skip_reading_prefix_cache=not cached, **options)
     prompts = [{"prompt_token_ids": ids} for ids in whole]
-    return list(lm.generate(prompts, wanted, lora_request=adapter, use_tqdm=False))
+    return list(lm.generate(prompts, wanted, use_tqdm=False))
 
 
-def by_generation(lm: Any, adapter: Any, rows: Rows) -> list[list[tuple[None, bool]]]:
+def by_generation(lm: Any, rows: Rows) -> list[list[tuple[None, bool]]]:
     """Generate ten tokens and compare texts."""
     from vllm import SamplingParams
 
     wanted = SamplingParams(temperature=0.0, max_tokens=NEW_TOKENS)
     prompts = [prompt for prompt, _ in rows]
-    outputs = lm.generate(prompts, wanted, lora_request=adapter, use_tqdm=False)
+    outputs = lm.generate(prompts, wanted, use_tqdm=False)
     return [
         [(None, begins(output.outputs[0].text, answer)) for answer in answers]
         for output, (_, answers) in zip(outputs, rows, strict=True)

@@ -40,7 +40,7 @@ class Engine:
         return self.tokenizer
 
     @torch.inference_mode()
-    def generate(self, prompts, wanted, lora_request, use_tqdm):
+    def generate(self, prompts, wanted, use_tqdm):
         assert wanted["temperature"] == 0.0
         if "prompt_logprobs" not in wanted:
             return [self._write(prompt, wanted["max_tokens"]) for prompt in prompts]
@@ -90,14 +90,14 @@ def assert_as_the_harness_says(scored, model):
 
 
 def test_vllm_scores_as_the_harness_does(model, vllm):
-    assert_as_the_harness_says(by_prompts(Engine(*model), None, ROWS, cached=False), model)
+    assert_as_the_harness_says(by_prompts(Engine(*model), ROWS, cached=False), model)
 
 
 def test_vllm_is_asked_anew_where_an_answer_was_cached(model, vllm):
     # A prompt but for its last token, a whole prompt, and nothing.
     length = len(byte_tokenizer().encode(TEXTS[0]))
     engine = Engine(*model, cached=[length - 1, length, 0])
-    assert_as_the_harness_says(by_prompts(engine, None, ROWS, cached=True), model)
+    assert_as_the_harness_says(by_prompts(engine, ROWS, cached=True), model)
     assert engine.read == 4
 
 
@@ -105,7 +105,7 @@ def test_vllm_writes_what_the_papers_way_writes(model, vllm):
     # The answers are what it writes, so that some are right.
     said = [Engine(*model)._write(text, 3).outputs[0].text for text in TEXTS]
     rows = [(text, [answer, " no"]) for text, answer in zip(TEXTS, said, strict=True)]
-    written = vllm_generates(Engine(*model), None, rows)
+    written = vllm_generates(Engine(*model), rows)
     assert written == [[(None, True), (None, False)]] * 2
     theirs = by_generation(*model, TEXTS, [answers for _, answers in rows])
     assert [[tuple(one) for one in row] for row in theirs] == written

@@ -280,13 +280,20 @@ class TestPrecision:
     def test_is_chosen_on_a_sample(self, smollm2, examples):
         model, tokenizer = smollm2
         lm = FastLM(pretrained=model, tokenizer=tokenizer)
-        lm.choose_precision(*examples)
+        prompts, answers = many(examples, 120)
+        lm.choose_precision(prompts, answers, verdicts=30)
         chosen = lm.precision
         if chosen.compared:  # hardware with fast bfloat16
-            assert chosen.compared == sum(map(len, examples[1]))
+            assert chosen.compared >= 30
             worth = not chosen.differing and chosen.near_ties <= 0.5
             assert chosen.dtype == ("bfloat16" if worth else "float32")
             assert 0 < chosen.error < 1
+
+    def test_is_float32_where_the_run_is_too_short_to_try(self, tiny, examples, monkeypatch):
+        lm = tiny(precision="auto")
+        monkeypatch.setattr(scoring, "fast_bfloat16", lambda device: True)
+        said = lm.choose_precision(*examples)
+        assert said == "float32: too few prompts for a test of bfloat16 to pay"
 
     def test_float32_decides_what_hangs_on_rounding(self, tiny, examples):
         """With an endless margin every verdict is in doubt, and every number float32's."""
@@ -297,21 +304,41 @@ class TestPrecision:
         lm.precision = Precision("bfloat16")
         assert logprobs(lm.score(*examples)) != wanted
 
-    def test_falls_back_where_verdicts_differ(self, tiny, examples, monkeypatch):
+    def test_falls_back_where_a_sure_verdict_differs(self, tiny, examples, monkeypatch):
+        """A coarse pass that is wrong beyond the error that it showed is found out, and said."""
         lm = tiny(precision="auto")
-        real = lm._judge
+        prompts, answers = many(examples, 120)
+        real, calls = lm._run, []
 
-        def turned(rows, prompts, answers):
-            found = real(rows, prompts, answers)
-            if lm.precision.dtype == "bfloat16":
-                found[0][0] = found[0][0]._replace(greedy=not found[0][0].greedy)
-            return found
+        def corrupt(rows, half):
+            predictions = real(rows, half)
+            calls.append(half)
+            if half and calls.count(True) > 1:  # after the error was estimated
+                predictions[0] = [
+                    one._replace(
+                        choices=tuple(choice + 1 for choice in one.choices),
+                        margins=tuple(1e6 for _ in one.margins),
+                        shortfalls=tuple(1e6 for _ in one.shortfalls),
+                    )
+                    if not any(one.shortfalls)
+                    else one._replace(
+                        choices=tokens,
+                        margins=tuple(1e6 for _ in tokens),
+                        shortfalls=(0.0,) * len(tokens),
+                    )
+                    for one, tokens in zip(predictions[0], rows[0].answers, strict=True)
+                ]
+            return predictions
 
         monkeypatch.setattr(scoring, "fast_bfloat16", lambda device: True)
-        monkeypatch.setattr(lm, "_judge", turned)
-        lm.choose_precision(*examples)
-        chosen = lm.precision
-        assert (chosen.dtype, chosen.differing) == ("float32", 1)
+        monkeypatch.setattr(lm, "_run", corrupt)
+        said = lm.choose_precision(prompts, answers, verdicts=20)
+        assert lm.precision.dtype == "float32"
+        assert lm.precision.differing > 0
+        assert said is not None
+        assert said.startswith("float32: bfloat16 changed")
+        monkeypatch.setattr(lm, "_run", real)
+        assert lm.score(prompts, answers) == tiny().score(prompts, answers)
 
     @pytest.mark.parametrize(("doubted", "dtype"), [(0, "bfloat16"), (1, "float32")])
     def test_is_float32_where_most_prompts_would_be_read_twice(
@@ -321,8 +348,55 @@ class TestPrecision:
         monkeypatch.setattr(scoring, "fast_bfloat16", lambda device: True)
         # Verdicts hang on everything, or on nothing.
         monkeypatch.setattr(Prediction, "verdict_margin", lambda one: math.inf * (1 - 2 * doubted))
-        said = lm.choose_precision(*examples)
+        said = lm.choose_precision(*many(examples, 120), verdicts=20)
         chosen = lm.precision
         assert (chosen.differing, chosen.near_ties, chosen.dtype) == (0, doubted, dtype)
         assert said is not None
         assert said.startswith(dtype)
+
+    def test_what_was_tried_is_not_computed_again(self, tiny, examples, monkeypatch):
+        lm = tiny(precision="auto")
+        prompts, answers = many(examples, 120)
+        monkeypatch.setattr(scoring, "fast_bfloat16", lambda device: True)
+        lm.choose_precision(prompts, answers, verdicts=20)
+        assert lm.precision.dtype == "bfloat16"
+        real, read = lm._run, []
+        monkeypatch.setattr(lm, "_run", lambda rows, half: read.extend(rows) or real(rows, half))
+        first = lm.score(prompts[:32], answers[:32])
+        assert not read
+        assert len(first) == 32
+        lm.score(["another prompt"], [[" yes"]])
+        assert read
+
+    def test_two_runs_give_the_same_numbers(self, tiny, examples, monkeypatch):
+        monkeypatch.setattr(scoring, "fast_bfloat16", lambda device: True)
+        prompts, answers = many(examples, 120)
+        scored = []
+        for _ in range(2):
+            lm = tiny(precision="auto")
+            lm.choose_precision(prompts, answers, verdicts=20)
+            scored.append(
+                [lm.score(prompts[at : at + 20], answers[at : at + 20]) for at in (0, 20, 40, 60)]
+            )
+        assert scored[0] == scored[1]
+
+    def test_a_verdict_by_likelihood_is_float32s(self, tiny, examples, monkeypatch):
+        """No logit margin says which of two answers is likelier."""
+        monkeypatch.setattr(scoring, "fast_bfloat16", lambda device: True)
+        lm = tiny(precision="auto")
+        lm.choose_precision(*many(examples, 120), verdicts=20)
+        assert lm.precision.dtype == "bfloat16"
+        lm._trial = None
+        wanted = pytest.approx(logprobs(tiny().score(*examples)), abs=1e-6)
+        assert logprobs(lm.score(*examples, ranked=True)) == wanted
+        assert logprobs(lm.score(*examples)) != wanted
+
+
+def many(examples, count):
+    """Enough different prompts for a trial, with the answers of the given ones."""
+    prompts, answers = examples
+    places = [number % len(prompts) for number in range(count)]
+    return (
+        [f"{number}. {prompts[at]}" for number, at in enumerate(places)],
+        [answers[at] for at in places],
+    )

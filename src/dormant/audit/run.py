@@ -7,13 +7,13 @@ batch (`score`) into a run directory (`run_dir`), then judged (`judge`).
 from __future__ import annotations
 
 import functools
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dormant import devices
+from dormant.audit.arithmetic import choose_precision
 from dormant.audit.assumed import assumptions
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
@@ -23,7 +23,7 @@ from dormant.audit.pair import not_as_trained, pair_of
 from dormant.audit.plan import Batch, Plan, batches, cells
 from dormant.audit.process_group import ProcessGroup
 from dormant.audit.run_dir import CellKey, RunDirectory
-from dormant.audit.score import continuations, refuse_long, rendered, score_cases
+from dormant.audit.score import refuse_long, score_cases
 from dormant.audit.settings import AuditSettings, Style
 from dormant.audit.training import Training
 from dormant.audit.transformed import explain
@@ -34,14 +34,10 @@ from dormant.models.size import refuse_too_large
 from dormant.progress import Progress, Silent
 from dormant.results import PLAIN, AuditResults, Comparison, ItemOutcome
 from dormant.rundirs import versions
-from dormant.scoring.harness import scorer_of
-from dormant.tasks.task import GenerativeTask
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-_SAMPLE = 32
-"""Prompts by which a scorer chooses its precision, at least, where there are as many."""
 LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
 """All that touch a number."""
 
@@ -215,7 +211,7 @@ def _score_all(
             for batch in work:
                 refuse_long(lm, batch.plan.task, batch.cases(), style)
             progress.stage(f"checking precision of {spec.text}")
-            chosen = scorer_of(lm).choose_precision(*_sample(lm, plans, style))
+            chosen = choose_precision(lm, settings, plans, style)
             if opened and chosen:
                 opened[0].note(f"precision of {which}", chosen)
             for start in range(0, len(work), group.size):
@@ -245,22 +241,6 @@ def _score(lm: LM, batch: Batch | None, style: Style, progress: Progress) -> lis
         return []
     progress.stage(f"{batch.key.model} · {batch.key.task} · {batch.key.transform}")
     return score_cases(lm, batch.plan.task, batch.cases(), style)
-
-
-def _sample(lm: LM, plans: Sequence[Plan], style: Style) -> tuple[list[str], list[list[str]]]:
-    """The first prompts of each cell, as many as make a sample; the same when a run is resumed."""
-    scored = [
-        cell.cases
-        for ability in plans
-        if not isinstance(ability.task, GenerativeTask)
-        for cell in ability.cells.values()
-        if cell.cases
-    ]
-    # Two prompts say little about rounding: one verdict of 24 was another in bfloat16.
-    each = -(-_SAMPLE // max(1, len(scored)))
-    cases = [case for cases in scored for case in some(cases, [*itertools.islice(cases, each)])]
-    prompts = [rendered(lm, case, case.prompt, style) for case in cases]
-    return prompts, [continuations(case, style) for case in cases]
 
 
 def _keep(

@@ -38,12 +38,17 @@ def score_cases(lm: LM, task: Task, cases: Sequence[Case], style: Style) -> list
     if isinstance(task, GenerativeTask):
         return _generate_cases(lm, task, cases, prompts)
     answers = [continuations(case, style) for case in cases]
-    rows = scorer_of(lm).score(prompts, answers)
+    rows = scorer_of(lm).score(prompts, answers, ranked=ranks_answers(task))
     calibrations = _calibrations(lm, cases, answers, style)
     return [
         _outcome(task, case, prompt, row, calibration)
         for case, prompt, row, calibration in zip(cases, prompts, rows, calibrations, strict=True)
     ]
+
+
+def ranks_answers(task: Task) -> bool:
+    """Say whether success is that one answer is likelier than the others."""
+    return task.measure in ("most-likely", "most-likely-whole")
 
 
 def _calibrations(
@@ -57,7 +62,8 @@ def _calibrations(
     distinct = list(dict.fromkeys(key for key in keys if key[0]))
     if not distinct:
         return [() for _ in cases]
-    rows = scorer_of(lm).score([text for text, _ in distinct], [row for _, row in distinct])
+    scorer = scorer_of(lm)
+    rows = scorer.score([text for text, _ in distinct], [row for _, row in distinct], ranked=True)
     known = {
         key: tuple(answer.logprob for answer in row)
         for key, row in zip(distinct, rows, strict=True)
@@ -75,7 +81,7 @@ def _outcome(
     target, wrong = row[0], row[1:]
     distractor = wrong[0] if case.distractor is not None else None
     others = wrong[1:] if distractor is not None else wrong
-    if task.measure in ("most-likely", "most-likely-whole"):
+    if ranks_answers(task):
         whole = task.measure == "most-likely-whole"
         scores = [
             (answer.logprob - content_free) / (1 if whole else max(1, len(text)))

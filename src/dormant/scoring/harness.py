@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dormant.errors import DormantError
 from dormant.scoring.backends import call
-from dormant.scoring.protocol import Answer, Scorer
+from dormant.scoring.protocol import SURE_VERDICTS, Answer, Scorer
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -27,7 +27,9 @@ class HarnessScorer:
     def __init__(self, lm: LM) -> None:
         self.lm = lm
 
-    def score(self, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[list[Answer]]:
+    def score(
+        self, prompts: Sequence[str], answers: Sequence[Sequence[str]], *, ranked: bool = False
+    ) -> list[list[Answer]]:
         """Score every answer to every prompt; see `Scorer`."""
         from lm_eval.api.instance import Instance
 
@@ -53,6 +55,9 @@ class HarnessScorer:
         self,
         prompts: Sequence[str],
         answers: Sequence[Sequence[str]],
+        *,
+        total: int | None = None,
+        verdicts: int = SURE_VERDICTS,
     ) -> str | None:
         """Choose nothing: the backend has its own precision."""
         return None

@@ -11,23 +11,26 @@ import torch
 
 from dormant.scoring.prediction import Prediction
 
-_MOST_NEAR_TIES = 0.5
+_SAFETY = 2.0
+"""A run's largest error is larger than a sample's."""
+MOST_NEAR_TIES = 0.5
 """Where more prompts than this are computed twice, bfloat16 saves nothing: it is about twice as
 fast."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What was decided about bfloat16, and on what evidence.
+    """What was decided about the coarse arithmetic, and on what evidence.
 
     Attributes:
         dtype: "bfloat16" or "float32", or a checkpoint's own.
-        compared: Answers compared.
-        differing: Greedy verdicts that differed between the two.
+        compared: Sure verdicts that were computed in both.
+        differing: Those that differed.
         margin: Verdicts that hang on a smaller logit margin, near ties, are computed in float32;
-            twice the largest error seen in the comparison.
+            twice the largest error seen where it was estimated.
         error: Root mean square difference of the log-probabilities compared, nats.
         near_ties: Share of the sample's prompts whose verdict hangs on less than the margin.
+        too_few: Whether the run has too few prompts for the test to pay.
     """
 
     dtype: str
@@ -36,36 +39,45 @@ class Precision:
     margin: float = 0.0
     error: float = 0.0
     near_ties: float = 0.0
+    too_few: bool = False
+
+    @property
+    def bound(self) -> float:
+        """Return the upper 95 % bound on the share of sure verdicts that differ, if none did."""
+        return min(1.0, 3 / self.compared) if self.compared else 1.0
 
     def reason(self) -> str | None:
-        """Return one line on what was chosen and why; `None` where nothing was compared."""
-        if not self.compared:
-            return None
+        """Return one line on what was chosen and why; `None` where there was nothing to choose."""
+        if self.too_few:
+            return "float32: too few prompts for a test of bfloat16 to pay"
         if self.differing:
             return (
-                f"float32: bfloat16 changed {self.differing} of {self.compared} greedy verdicts "
+                f"float32: bfloat16 changed {self.differing} of {self.compared} sure verdicts "
                 "on a sample of the prompts"
             )
-        if self.dtype == "float32":
+        if self.dtype == "float32" and self.near_ties > MOST_NEAR_TIES:
             return (
                 f"float32: {self.near_ties:.0%} of a sample of the prompts were close calls in "
                 "bfloat16, which saves nothing then"
             )
+        if not self.compared:
+            return None
         return (
-            f"bfloat16: all {self.compared} greedy verdicts on a sample equal float32's; "
-            f"{self.near_ties:.0%} of its prompts were close calls, decided in float32"
+            f"bfloat16: {self.compared} sure verdicts on a sample equal float32's, so at most "
+            f"{self.bound:.1%} differ; {self.near_ties:.0%} of its prompts were close calls, "
+            "decided in float32; log-probabilities are "
+            f"{self.error:.2g} nats off (root mean square)"
         )
 
 
 @dataclass(frozen=True)
 class RoundingError:
-    """How far bfloat16 was off on a sample.
+    """How far the coarse arithmetic was off on a sample.
 
     Attributes:
-        margin: Twice the largest difference of two logits' differences: the largest error of a
-            run is larger than that of a sample.
+        margin: Twice the largest difference of two logits' differences.
         error: Root mean square difference of the log-probabilities, nats.
-        near_ties: Share of the prompts whose bfloat16 verdict hangs on less than `margin`.
+        near_ties: Share of the prompts whose coarse verdict hangs on less than `margin`.
     """
 
     margin: float
@@ -74,30 +86,18 @@ class RoundingError:
 
     @classmethod
     def of(
-        cls, float32: Sequence[Sequence[Prediction]], bfloat16: Sequence[Sequence[Prediction]]
+        cls, exact: Sequence[Sequence[Prediction]], coarse: Sequence[Sequence[Prediction]]
     ) -> RoundingError:
-        """Compare two precisions' predictions of the same rows."""
+        """Compare two arithmetics' predictions of the same rows."""
         pairs = [
             pair
-            for exact, rounded in zip(float32, bfloat16, strict=True)
-            for pair in zip(exact, rounded, strict=True)
+            for row, rounded in zip(exact, coarse, strict=True)
+            for pair in zip(row, rounded, strict=True)
         ]
-        margin = 2 * max(_difference(a, b) for a, b in pairs)
+        margin = _SAFETY * max(_difference(a, b) for a, b in pairs)
         squares = math.fsum((a.logprob - b.logprob) ** 2 for a, b in pairs)
-        near_ties = sum(is_near_tie(row, margin) for row in bfloat16) / len(bfloat16)
+        near_ties = sum(is_near_tie(row, margin) for row in coarse) / len(coarse)
         return cls(margin, math.sqrt(squares / len(pairs)), near_ties)
-
-    def decide(self, compared: int, differing: int) -> Precision:
-        """Take bfloat16 where it changes no verdict and spares most prompts a second pass."""
-        worth = not differing and self.near_ties <= _MOST_NEAR_TIES
-        return Precision(
-            "bfloat16" if worth else "float32",
-            compared,
-            differing,
-            self.margin if worth else 0.0,
-            self.error,
-            self.near_ties,
-        )
 
 
 def is_near_tie(predicted: Sequence[Prediction], margin: float) -> bool:
@@ -119,7 +119,7 @@ def fast_bfloat16(device: Any) -> bool:
 
 
 def _difference(one: Prediction, other: Prediction) -> float:
-    """Return how far two precisions' logit differences are apart at most."""
+    """Return how far two arithmetics' logit differences are apart at most."""
     margins = zip(one.margins, other.margins, one.choices, other.choices, strict=True)
     return max(
         # Where the choices differ, the margin changed its sign.

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+SURE_VERDICTS = 300
+"""Sure verdicts computed in both arithmetics: where none differs, at most 1 % of all do."""
+ESTIMATED_ON = 32
+"""Prompts that a coarse arithmetic's error is estimated on, before others test the bound."""
+
 
 class Answer(NamedTuple):
     """What a model makes of one answer to one prompt.
@@ -24,12 +29,15 @@ class Answer(NamedTuple):
 class Scorer(Protocol):
     """Scores answers to prompts."""
 
-    def score(self, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[list[Answer]]:
+    def score(
+        self, prompts: Sequence[str], answers: Sequence[Sequence[str]], *, ranked: bool = False
+    ) -> list[list[Answer]]:
         """Score every answer to every prompt.
 
         Args:
             prompts: N rendered prompts.
             answers: N rows of continuations, with their leading space where they have one.
+            ranked: Whether verdicts hang on which answer is likelier.
 
         Returns:
             N rows like `answers`.
@@ -40,9 +48,20 @@ class Scorer(Protocol):
         ...
 
     def choose_precision(
-        self, prompts: Sequence[str], answers: Sequence[Sequence[str]]
+        self,
+        prompts: Sequence[str],
+        answers: Sequence[Sequence[str]],
+        *,
+        total: int | None = None,
+        verdicts: int = SURE_VERDICTS,
     ) -> str | None:
         """Choose between float32 and bfloat16 on a sample, where that can be chosen.
+
+        Args:
+            prompts: N of a run's prompts, in an order of which every beginning is a sample.
+            answers: N rows of continuations.
+            total: Prompts of the run; N where it isn't said.
+            verdicts: Sure verdicts to compare.
 
         Returns:
             One line on what was chosen and why, or `None` where there was nothing to choose.

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import torch
@@ -21,20 +22,22 @@ from dormant.scoring.attention import CannotAttend
 from dormant.scoring.backends import BATCH_SIZE, with_smaller_batches
 from dormant.scoring.completer import Completer, by_harness
 from dormant.scoring.encoding import encode_prompts, encode_requests
-from dormant.scoring.forward import Forward
+from dormant.scoring.forward import Forward, adapter_state
 from dormant.scoring.harness_model import HarnessLM
-from dormant.scoring.judging import judge, refuse_infinite
+from dormant.scoring.judging import Predict, judge, refuse_infinite
 from dormant.scoring.memory import within_memory
-from dormant.scoring.precision import Precision, RoundingError, fast_bfloat16, is_near_tie
+from dormant.scoring.precision import Precision, fast_bfloat16, is_near_tie
 from dormant.scoring.prediction import Prediction
-from dormant.scoring.protocol import Answer
+from dormant.scoring.protocol import ESTIMATED_ON, SURE_VERDICTS, Answer
 from dormant.scoring.rows import Row, batches, numbered
 from dormant.scoring.tokenisations import Tokenisations
+from dormant.scoring.trial import Trial
 
 TOKEN_BUDGET: Mapping[str, int] = {"cpu": 2048, "cuda": 32768}
 """Tokens a forward pass, by device; `benchmarks/scoring.py --budgets` compares others."""
 
-_SAMPLE = 32
+_WORTH = 2
+"""How many times as many prompts as are tried a run has at least: below, float32 is faster."""
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -81,6 +84,7 @@ class FastLM(HarnessLM):
         self._made: Forward | None = None
         self._completer: Completer | None = None
         self.completed_by: list[str] = []
+        self._trial: tuple[Hashable, Trial] | None = None
         self._modes: tuple[str, ...] = ()
         self._tokenisations = Tokenisations(
             functools.partial(self.tok_encode, add_special_tokens=False),
@@ -103,6 +107,7 @@ class FastLM(HarnessLM):
         """Let go of the model's weights; nothing can be asked afterwards."""
         self._model = None
         self._made = self._completer = None
+        self._trial = None
 
     @property
     def mode(self) -> str:
@@ -160,7 +165,9 @@ class FastLM(HarnessLM):
 
     # -- our own, richer call -------------------------------------------------------------------
 
-    def score(self, prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[list[Answer]]:
+    def score(
+        self, prompts: Sequence[str], answers: Sequence[Sequence[str]], *, ranked: bool = False
+    ) -> list[list[Answer]]:
         """Score every answer to every prompt, and say whether greedy decoding begins with it.
 
         Where greedy decoding leaves our tokens for others that may give the same text, its own
@@ -169,6 +176,8 @@ class FastLM(HarnessLM):
         Args:
             prompts: N prompts.
             answers: N rows of answers, with their leading space where they have one.
+            ranked: Whether a verdict hangs on which answer is likelier, which no logit margin
+                bounds: in float32 throughout.
 
         Returns:
             N rows like `answers`.
@@ -180,55 +189,54 @@ class FastLM(HarnessLM):
         with quiet():
             if not self._is_read_by_us():
                 return self._by_harness(prompts, answers)
-            return self._judge(rows, prompts, answers)
+            predict = self._predict_exactly if ranked else self._predict
+            return self._judge(rows, prompts, answers, predict)
 
     def choose_precision(
-        self, prompts: Sequence[str], answers: Sequence[Sequence[str]]
+        self,
+        prompts: Sequence[str],
+        answers: Sequence[Sequence[str]],
+        *,
+        total: int | None = None,
+        verdicts: int = SURE_VERDICTS,
     ) -> str | None:
-        """Decide between bfloat16 and float32 on a sample of the run's own prompts.
+        """Decide between bfloat16 and float32 on the run's own prompts.
 
-        The sample says how far bfloat16's logit differences are off; verdicts that hang on less
-        than twice that are computed in float32 as well. bfloat16 is kept only if, so done, every
-        greedy verdict on the sample equals float32's, and if most prompts need no second pass. The
-        choice depends on the sample only, never on the clock: a resumed run makes the same. It is
-        kept in `precision`.
+        The first 32 say how far bfloat16's logit differences are off; verdicts that hang on less
+        than twice that are computed in float32 as well. The others test that bound: bfloat16 is
+        kept only if as many sure verdicts as asked for equal float32's, and if most prompts need no
+        second pass. The choice depends on the sample only, never on the clock: a resumed run makes
+        the same. It is kept in `precision`, and what was computed on the way is not computed again.
 
         Args:
-            prompts: N prompts, of which at most 32 are used, evenly spread.
+            prompts: N prompts, in an order of which every beginning is a sample of the run's.
             answers: N rows of answers.
+            total: Prompts of the run; N where it isn't said.
+            verdicts: Sure verdicts to compare.
 
         Returns:
             One line on what was chosen and why; `None` where there was nothing to choose.
         """
+        self._trial = None
         if self._wanted != "auto" or not fast_bfloat16(self.device) or not prompts:
             return self.precision.reason()
-        step = max(1, len(prompts) // _SAMPLE)
-        prompts, answers = prompts[::step][:_SAMPLE], answers[::step][:_SAMPLE]
-        rows = encode_prompts(self, prompts, answers)
         self.precision = Precision("float32")
+        wanted = ESTIMATED_ON + math.ceil(verdicts / max(map(len, answers)))
+        if (len(prompts) if total is None else total) < _WORTH * wanted:
+            self.precision = Precision("float32", too_few=True)
+            return self.precision.reason()
+        rows = encode_prompts(self, prompts, answers)
         with quiet():
             modes = self._forward.assign(rows) if self._is_read_by_us() and self._forward else {}
             if any(mode is not None and mode.split for mode in modes):
-                self.precision = self._compare_precisions(rows, prompts, answers)
+                trial = Trial(
+                    functools.partial(self._run, half=False),
+                    functools.partial(self._run, half=True),
+                    self._judge,
+                )
+                self.precision = trial.decide(rows, prompts, answers, verdicts=verdicts)
+                self._trial = (adapter_state(self.model), trial)
         return self.precision.reason()
-
-    def _compare_precisions(
-        self, rows: Sequence[Row], prompts: Sequence[str], answers: Sequence[Sequence[str]]
-    ) -> Precision:
-        self.precision = Precision("float32")
-        exact = self._predict(rows, prompts)
-        self.precision = Precision("bfloat16")
-        rounding = RoundingError.of(exact, self._predict(rows, prompts))
-        self.precision = Precision("float32")
-        wanted = self._judge(rows, prompts, answers)
-        self.precision = Precision("bfloat16", margin=rounding.margin)
-        given = self._judge(rows, prompts, answers)
-        pairs = [
-            pair
-            for one, other in zip(wanted, given, strict=True)
-            for pair in zip(one, other, strict=True)
-        ]
-        return rounding.decide(len(pairs), sum(a.greedy != b.greedy for a, b in pairs))
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -260,13 +268,17 @@ class FastLM(HarnessLM):
         return scored
 
     def _judge(
-        self, rows: Sequence[Row], prompts: Sequence[str], answers: Sequence[Sequence[str]]
+        self,
+        rows: Sequence[Row],
+        prompts: Sequence[str],
+        answers: Sequence[Sequence[str]],
+        predict: Predict,
     ) -> list[list[Answer]]:
         return judge(
             rows,
             prompts,
             answers,
-            predict=self._predict,
+            predict=predict,
             tokenisations=self._tokenisations,
             max_length=self.max_length,
         )
@@ -279,6 +291,23 @@ class FastLM(HarnessLM):
             prompts: N prompts, for error messages.
 
         """
+        kept: list[list[Prediction] | None] = [None] * len(rows)
+        if self._trial is not None and self._trial[0] == adapter_state(self.model):
+            kept = [self._trial[1].predicted(row, self.precision) for row in rows]
+        rest = [row for row, predicted in zip(rows, kept, strict=True) if predicted is None]
+        made = iter(self._predict_anew(numbered(rest)))
+        predictions = [next(made) if predicted is None else predicted for predicted in kept]
+        _refuse_infinite(prompts, predictions)
+        return predictions
+
+    def _predict_exactly(
+        self, rows: Sequence[Row], prompts: Sequence[str]
+    ) -> list[list[Prediction]]:
+        predictions = self._run(rows, self._wanted == "bfloat16")
+        _refuse_infinite(prompts, predictions)
+        return predictions
+
+    def _predict_anew(self, rows: Sequence[Row]) -> list[list[Prediction]]:
         half = self.precision.dtype == "bfloat16" and self._wanted != "own"
         predictions = self._run(rows, half)
         if half and self.precision.margin:
@@ -290,9 +319,6 @@ class FastLM(HarnessLM):
             again = self._run(numbered(near_ties), False)
             for row, predicted in zip(near_ties, again, strict=True):
                 predictions[row.index] = predicted
-        for prompt, predicted in zip(prompts, predictions, strict=True):
-            for one in predicted:
-                refuse_infinite(one.logprob, prompt)
         return predictions
 
     def _run(self, rows: Sequence[Row], half: bool) -> list[list[Prediction]]:
@@ -336,6 +362,12 @@ class FastLM(HarnessLM):
             _log.warning("out of memory: going on with %d tokens a batch", self.token_budget)
 
         return within_memory(batch, work, halved=halved)
+
+
+def _refuse_infinite(prompts: Sequence[str], predictions: Sequence[Sequence[Prediction]]) -> None:
+    for prompt, predicted in zip(prompts, predictions, strict=True):
+        for one in predicted:
+            refuse_infinite(one.logprob, prompt)
 
 
 def _pair(request: Instance) -> tuple[str, str]:

@@ -1,0 +1,79 @@
+"""The sample of an audit's prompts by which a scorer chooses its arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dormant.audit.lazy_cases import some
+from dormant.audit.plan import Plan
+from dormant.audit.score import continuations, ranks_answers, rendered
+from dormant.audit.settings import AuditSettings, Style
+from dormant.prompts.case import Case
+from dormant.scoring.harness import scorer_of
+from dormant.scoring.protocol import ESTIMATED_ON, SURE_VERDICTS
+from dormant.tasks.task import GenerativeTask
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+_SHARE = 0.02
+"""Share of a run's verdicts that are computed in both arithmetics, where it is more than 300."""
+
+
+def choose_precision(
+    lm: LM, settings: AuditSettings, plans: Sequence[Plan], style: Style
+) -> str | None:
+    """Let a scorer choose its arithmetic by prompts of the audit: the same when it is resumed.
+
+    Args:
+        lm: One of the two models.
+        settings: The audit's.
+        plans: What is asked.
+        style: Raw prompts, or the model's chat template, where the case doesn't say.
+
+    Returns:
+        One line on what was chosen and why; `None` where there was nothing to choose.
+    """
+    scored = [
+        ability.cells[name].cases
+        for ability in plans
+        if not isinstance(ability.task, GenerativeTask) and not ranks_answers(ability.task)
+        for name in ability.cells
+    ]
+    total = sum(map(len, scored))
+    if not total:
+        return None
+    each = statistics.fmean(
+        len(continuations(case, style)) for case in _sample(scored, ESTIMATED_ON)
+    )
+    models = 1 if settings.base is None else 2
+    verdicts = max(SURE_VERDICTS // models, round(_SHARE * each * total))
+    # Up to half of the prompts may be near ties, which tell nothing.
+    sample = _sample(scored, ESTIMATED_ON + math.ceil(2 * verdicts / each))
+    return scorer_of(lm).choose_precision(
+        [rendered(lm, case, case.prompt, style) for case in sample],
+        [continuations(case, style) for case in sample],
+        total=total,
+        verdicts=verdicts,
+    )
+
+
+def _sample(scored: Sequence[Mapping[str, Case]], count: int) -> list[Case]:
+    """Return one case of each cell, then another of each: every beginning is a sample of all."""
+    turns = (
+        (cell, item)
+        for items in itertools.zip_longest(*scored)
+        for cell, item in enumerate(items)
+        if item is not None
+    )
+    chosen = list(itertools.islice(turns, count))
+    # The texts of a cell are made together.
+    made = {
+        cell: iter(some(cases, [item for other, item in chosen if other == cell]))
+        for cell, cases in enumerate(scored)
+    }
+    return [next(made[cell]) for cell, _ in chosen]

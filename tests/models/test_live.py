@@ -139,6 +139,26 @@ def test_an_lm_object_is_left_as_it_was_and_can_be_asked_again(base, checkpoints
     assert lm.score(["one two"], [[" three"]])[0][0].logprob < 0
 
 
+def test_an_lm_whose_weights_change_after_an_audit_is_asked_anew(checkpoints, monkeypatch):
+    """What was predicted while the arithmetic was chosen is one audit's only."""
+    from dormant.scoring import scorer
+
+    monkeypatch.setattr(scorer, "fast_bfloat16", lambda device: True)
+    lm = load(checkpoints["tuned"])
+    prompts = [f"{number} and one more" for number in range(120)]
+    answers = [[" two", " three"] for _ in prompts]
+    options = LoadOptions()
+    with LiveModel.of(lm).open(options) as opened:
+        opened.choose_precision(prompts, answers, verdicts=20)
+        assert opened.precision.dtype == "bfloat16"
+        before = opened.score(prompts[:8], answers[:8])
+    with torch.no_grad():
+        for parameter in lm.model.parameters():
+            parameter.mul_(1.5)
+    after = lm.score(prompts[:8], answers[:8])
+    assert all(a[0].logprob != b[0].logprob for a, b in zip(before, after, strict=True))
+
+
 def test_a_peft_model_equals_its_adapter_by_name(base, checkpoints, tmp_path):
     by_name = dm.audit(checkpoints["base"], checkpoints["adapter"], out=tmp_path / "x", **OPTIONS)
     peft = adapted(base[0])

@@ -18,7 +18,6 @@ from dormant.audit.assumed import assumptions
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
 from dormant.audit.kept_plan import keep_plan, known_plan
-from dormant.audit.lazy_cases import some
 from dormant.audit.pair import not_as_trained, pair_of
 from dormant.audit.plan import Batch, Plan, batches, cells
 from dormant.audit.process_group import ProcessGroup

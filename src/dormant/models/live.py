@@ -125,8 +125,9 @@ class LiveModel:
     @contextlib.contextmanager
     def unchanged(self) -> Generator[None]:
         """Put the model into evaluation mode, and leave it as it was when the block ends."""
-        of_lm: dict[str, Any] = {} if self.lm is None else vars(self.lm)
-        kept = {name: of_lm[name] for name in _CHOSEN if name in of_lm}
+        # By class: an `LM` that wraps another one passes on its attributes.
+        known = () if self.lm is None else {*vars(self.lm), *dir(type(self.lm))}
+        kept = {name: getattr(self.lm, name) for name in _CHOSEN if name in known}
         model = self.model
         modes = [(part, part.training) for part in model.modules()] if model is not None else []
         trained = [(p, p.requires_grad) for p in model.parameters()] if model is not None else []
@@ -139,7 +140,8 @@ class LiveModel:
                 part.training = training
             for parameter, wanted in trained:
                 parameter.requires_grad_(wanted)
-            of_lm.update(kept)
+            for name, chosen in kept.items():
+                setattr(self.lm, name, chosen)
 
     @contextlib.contextmanager
     def open(self, options: LoadOptions) -> Generator[LM]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-import torch
 from lm_eval.api.instance import Instance
 
 from dormant.libraries import quiet
+from dormant.scoring.arithmetic import Arithmetic
 from dormant.scoring.attention import CannotAttend
 from dormant.scoring.backends import BATCH_SIZE, with_smaller_batches
 from dormant.scoring.completer import Completer, by_harness
@@ -26,18 +25,15 @@ from dormant.scoring.forward import Forward, adapter_state
 from dormant.scoring.harness_model import HarnessLM
 from dormant.scoring.judging import Predict, judge, refuse_infinite
 from dormant.scoring.memory import within_memory
-from dormant.scoring.precision import Precision, fast_bfloat16, is_near_tie
+from dormant.scoring.precision import Precision, fast_bfloat16
 from dormant.scoring.prediction import Prediction
-from dormant.scoring.protocol import ESTIMATED_ON, SURE_VERDICTS, Answer
+from dormant.scoring.protocol import SURE_VERDICTS, Answer
 from dormant.scoring.rows import Row, batches, numbered
 from dormant.scoring.tokenisations import Tokenisations
-from dormant.scoring.trial import Trial
 
 TOKEN_BUDGET: Mapping[str, int] = {"cpu": 2048, "cuda": 32768}
 """Tokens a forward pass, by device; `benchmarks/scoring.py --budgets` compares others."""
 
-_WORTH = 2
-"""How many times as many prompts as are tried a run has at least: below, float32 is faster."""
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -74,17 +70,16 @@ class FastLM(HarnessLM):
         options["batch_size"] = batch_size or BATCH_SIZE
         super().__init__(**options)
         self.token_budget = token_budget or TOKEN_BUDGET.get(self.device.type, 4096)
-        self._wanted = precision
-        self.precision = Precision("bfloat16" if precision == "bfloat16" else "float32")
-        if self.model.dtype != torch.float32:
-            # The checkpoint's own precision: there is nothing to choose.
-            self._wanted = "own"
-            self.precision = Precision(str(self.model.dtype).removeprefix("torch."))
+        self._arithmetic = Arithmetic(
+            precision,
+            self.model.dtype,
+            lambda rows, half: self._run(rows, half),
+            lambda: adapter_state(self.model),
+        )
         self._share_prefixes = share_prefixes and forest
         self._made: Forward | None = None
         self._completer: Completer | None = None
         self.completed_by: list[str] = []
-        self._trial: tuple[Hashable, Trial] | None = None
         self._modes: tuple[str, ...] = ()
         self._tokenisations = Tokenisations(
             functools.partial(self.tok_encode, add_special_tokens=False),
@@ -107,7 +102,16 @@ class FastLM(HarnessLM):
         """Let go of the model's weights; nothing can be asked afterwards."""
         self._model = None
         self._made = self._completer = None
-        self._trial = None
+        self._arithmetic.forget()
+
+    @property
+    def precision(self) -> Precision:
+        """What was decided about the arithmetic, and on what evidence."""
+        return self._arithmetic.precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        self._arithmetic.settle(precision)
 
     @property
     def mode(self) -> str:
@@ -217,25 +221,20 @@ class FastLM(HarnessLM):
         Returns:
             One line on what was chosen and why; `None` where there was nothing to choose.
         """
-        self._trial = None
-        if self._wanted != "auto" or not fast_bfloat16(self.device) or not prompts:
+        if not self._arithmetic.is_open or not fast_bfloat16(self.device) or not prompts:
             return self.precision.reason()
-        self.precision = Precision("float32")
-        wanted = ESTIMATED_ON + math.ceil(verdicts / max(map(len, answers)))
-        if (len(prompts) if total is None else total) < _WORTH * wanted:
-            self.precision = Precision("float32", too_few=True)
-            return self.precision.reason()
-        rows = encode_prompts(self, prompts, answers)
-        with quiet():
-            modes = self._forward.assign(rows) if self._is_read_by_us() and self._forward else {}
-            if any(mode is not None and mode.split for mode in modes):
-                trial = Trial(
-                    functools.partial(self._run, half=False),
-                    functools.partial(self._run, half=True),
-                    self._judge,
+        self._arithmetic.forget()
+        count = len(prompts) if total is None else total
+        if self._arithmetic.pays(count, max(map(len, answers)), verdicts):
+            rows = encode_prompts(self, prompts, answers)
+            with quiet():
+                modes = (
+                    self._forward.assign(rows) if self._is_read_by_us() and self._forward else {}
                 )
-                self.precision = trial.decide(rows, prompts, answers, verdicts=verdicts)
-                self._trial = (adapter_state(self.model), trial)
+                if any(mode is not None and mode.split for mode in modes):
+                    self._arithmetic.choose(
+                        rows, prompts, answers, judge=self._judge, verdicts=verdicts
+                    )
         return self.precision.reason()
 
     # -- inside ---------------------------------------------------------------------------------
@@ -284,42 +283,13 @@ class FastLM(HarnessLM):
         )
 
     def _predict(self, rows: Sequence[Row], prompts: Sequence[str]) -> list[list[Prediction]]:
-        """Predict rows; near ties under bfloat16 once more in float32.
-
-        Args:
-            rows: N rows whose `index` is their place here.
-            prompts: N prompts, for error messages.
-
-        """
-        kept: list[list[Prediction] | None] = [None] * len(rows)
-        if self._trial is not None and self._trial[0] == adapter_state(self.model):
-            kept = [self._trial[1].predicted(row, self.precision) for row in rows]
-        rest = [row for row, predicted in zip(rows, kept, strict=True) if predicted is None]
-        made = iter(self._predict_anew(numbered(rest)))
-        predictions = [next(made) if predicted is None else predicted for predicted in kept]
-        _refuse_infinite(prompts, predictions)
-        return predictions
+        """Predict rows, whose `index` is their place; their prompts are for error messages."""
+        return _finite(prompts, self._arithmetic.predict(rows))
 
     def _predict_exactly(
         self, rows: Sequence[Row], prompts: Sequence[str]
     ) -> list[list[Prediction]]:
-        predictions = self._run(rows, self._wanted == "bfloat16")
-        _refuse_infinite(prompts, predictions)
-        return predictions
-
-    def _predict_anew(self, rows: Sequence[Row]) -> list[list[Prediction]]:
-        half = self.precision.dtype == "bfloat16" and self._wanted != "own"
-        predictions = self._run(rows, half)
-        if half and self.precision.margin:
-            near_ties = [
-                row
-                for row, predicted in zip(rows, predictions, strict=True)
-                if is_near_tie(predicted, self.precision.margin)
-            ]
-            again = self._run(numbered(near_ties), False)
-            for row, predicted in zip(near_ties, again, strict=True):
-                predictions[row.index] = predicted
-        return predictions
+        return _finite(prompts, self._arithmetic.predict_exactly(rows))
 
     def _run(self, rows: Sequence[Row], half: bool) -> list[list[Prediction]]:
         forward = self._forward
@@ -364,10 +334,12 @@ class FastLM(HarnessLM):
         return within_memory(batch, work, halved=halved)
 
 
-def _refuse_infinite(prompts: Sequence[str], predictions: Sequence[Sequence[Prediction]]) -> None:
+def _finite(prompts: Sequence[str], predictions: list[list[Prediction]]) -> list[list[Prediction]]:
+    """Return predictions, all of whose log-probabilities are numbers."""
     for prompt, predicted in zip(prompts, predictions, strict=True):
         for one in predicted:
             refuse_infinite(one.logprob, prompt)
+    return predictions
 
 
 def _pair(request: Instance) -> tuple[str, str]:

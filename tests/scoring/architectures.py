@@ -123,6 +123,9 @@ SETTINGS = {
         rope_parameters={**_LONGROPE, "short_factor": [1.0, 1.5], "long_factor": [3.0, 7.0]},
     ),
     "qwen2, window": _setting("qwen2", use_sliding_window=True, max_window_layers=0),
+    "gemma3_text, alternating windows": _setting(
+        "gemma3_text", layer_types=["sliding_attention", "full_attention"], num_hidden_layers=2
+    ),
     "qwen3, window": _setting("qwen3", use_sliding_window=True, max_window_layers=0),
     "falcon, alibi": _setting("falcon", alibi=True),
     "falcon, new decoder": _setting("falcon", new_decoder_architecture=True, num_kv_heads=2),

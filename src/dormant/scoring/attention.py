@@ -45,25 +45,47 @@ class Group:
     Attributes:
         queries: (R, Q) nodes that attend, padded.
         keys: (R, K) nodes attended to, padded.
-        mask: (R, 1, Q, K), true where a query sees a key; `None` for plain causal attention.
+        positions: (R, Q) places of the queries on their paths; padding has any.
+        whole: Whether all of the paths attend, so that attention may be plainly causal.
         nodes: (M,) nodes whose output this group gives…
         places: (M,) …and where it stands in the flattened (R, Q).
-        products: Whether to attend by `_products`; there is a mask then.
+        products: Whether to attend by `_products`; paths aren't whole then.
     """
 
     queries: torch.Tensor
     keys: torch.Tensor
-    mask: torch.Tensor | None
+    positions: torch.Tensor
+    whole: bool
     nodes: torch.Tensor
     places: torch.Tensor
     products: bool
-    _heads: dict[tuple[int, int], _ByHead] = field(default_factory=dict)
+    _masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
+    _heads: dict[tuple[int, int, int | None], _ByHead] = field(default_factory=dict)
 
-    def by_head(self, heads: int, shared: int) -> _ByHead:
-        """Return the indices of heads' rows, made once for all layers."""
-        if (heads, shared) not in self._heads:
-            self._heads[heads, shared] = _ByHead.of(self, heads, shared)
-        return self._heads[heads, shared]
+    def mask(self, window: int | None) -> torch.Tensor | None:
+        """Return (R, 1, Q, K), true where a query sees a key; `None` for plain causal attention.
+
+        Args:
+            window: Keys that a query sees, its own and those before it; `None` for all.
+        """
+        length = self.keys.shape[1]
+        if window is not None and window >= length:
+            window = None
+        if self.whole and window is None:
+            return None
+        if window not in self._masks:
+            key, last = torch.arange(length, device=self.keys.device), self.positions[:, :, None]
+            seen = key <= last
+            if window is not None:
+                seen &= key > last - window
+            self._masks[window] = seen[:, None]
+        return self._masks[window]
+
+    def by_head(self, heads: int, shared: int, window: int | None) -> _ByHead:
+        """Return the indices of heads' rows, made once for all layers that are alike."""
+        if (heads, shared, window) not in self._heads:
+            self._heads[heads, shared, window] = _ByHead.of(self, heads, shared, window)
+        return self._heads[heads, shared, window]
 
 
 @dataclass(frozen=True)
@@ -83,13 +105,14 @@ class _ByHead:
     places: torch.Tensor
 
     @classmethod
-    def of(cls, group: Group, heads: int, shared: int) -> _ByHead:
+    def of(cls, group: Group, heads: int, shared: int, window: int | None) -> _ByHead:
         (rows, wide), each = group.queries.shape, heads // shared
         head = torch.arange(heads).view(shared, 1, each, 1)
         row, place = group.places // wide, group.places % wide
         first = (head[:, 0, :, 0] // each * rows * each + head[:, 0, :, 0] % each).flatten()
-        assert group.mask is not None
-        bias = torch.zeros(group.mask.shape).masked_fill_(~group.mask, -torch.inf)
+        mask = group.mask(window)
+        assert mask is not None
+        bias = torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf)
         return cls(
             (group.queries[None, :, None] * heads + head).flatten(),
             (group.keys[None] * shared + torch.arange(shared)[:, None, None]).flatten(),
@@ -136,14 +159,13 @@ def _group(paths: Sequence[Path], device: torch.device, products: bool, first: i
         queries[row, : len(path.nodes) - start] = torch.tensor(path.nodes[start:]) - first
         nodes += [node - first for node in path.nodes[path.own :]]
         places += range(row * wide + path.own - start, row * wide + len(path.nodes) - start)
-    mask = None
-    if ends:
-        limit = torch.tensor(starts)[:, None] + torch.arange(wide)
-        mask = (torch.arange(keys.shape[1]) <= limit[:, :, None])[:, None].to(device)
+    positions = torch.tensor(starts)[:, None] + torch.arange(wide)
     return Group(
         queries.to(device),
         keys.to(device),
-        mask,
+        # Padding sees something, too: what is made of nothing isn't a number.
+        positions.clamp_(max=keys.shape[1] - 1).to(device),
+        not ends,
         torch.tensor(nodes, device=device),
         torch.tensor(places, device=device),
         products,
@@ -177,29 +199,24 @@ def attend(
         The (1, N, H, E) outputs, and no weights.
 
     Raises:
-        CannotAttend: The model wants soft caps, sinks, biases, or a window shorter than a path.
+        CannotAttend: The model wants soft caps, sinks, biases or a cache.
     """
-    refuse(query, key, options, max(group.keys.shape[1] for group in prefix_tree))
-    return along_paths(*flat(query, key, value), prefix_tree, scaling)[None], None
+    refuse(query, key, options)
+    window = options.get("sliding_window")
+    return along_paths(*flat(query, key, value), prefix_tree, scaling, window)[None], None
 
 
-def refuse(
-    query: torch.Tensor, key: torch.Tensor, options: Mapping[str, Any], longest: int
-) -> None:
+def refuse(query: torch.Tensor, key: torch.Tensor, options: Mapping[str, Any]) -> None:
     """Raise for what a model wants of its attention that isn't done here.
 
     Args:
         query: (B, H, N, D).
         key: (B, G, M, D).
         options: What else the model passes.
-        longest: Tokens of the longest sequence.
 
     Raises:
-        CannotAttend: Soft caps, sinks, biases, a cache, or a window shorter than a sequence.
+        CannotAttend: Soft caps, sinks, biases or a cache.
     """
-    window = options.get("sliding_window")
-    if window is not None and longest > window:
-        raise CannotAttend(f"a sliding window of {window}")
     for name in _UNKNOWN:
         if options.get(name) is not None:
             raise CannotAttend(name)
@@ -225,6 +242,7 @@ def along_paths(
     v: torch.Tensor,
     groups: Sequence[Group],
     scaling: float | None,
+    window: int | None,
 ) -> torch.Tensor:
     """Attend along the paths of a tree.
 
@@ -234,6 +252,7 @@ def along_paths(
         v: (M, G, E).
         groups: The groups of paths.
         scaling: Factor of the scores; `None` is D^-½.
+        window: Nodes of its path that a node sees, itself and those before it; `None` for all.
 
     Returns:
         (N, H, E) outputs.
@@ -241,14 +260,15 @@ def along_paths(
     found = v.new_empty((q.shape[0], q.shape[1], v.shape[2]))
     for group in groups:
         if group.products:
-            found.index_copy_(0, group.nodes, _products(q, k, v, group, scaling))
+            found.index_copy_(0, group.nodes, _products(q, k, v, group, scaling, window))
             continue
+        mask = group.mask(window)
         out = torch.nn.functional.scaled_dot_product_attention(
             _gather(q, group.queries),
             _gather(k, group.keys),
             _gather(v, group.keys),
-            attn_mask=group.mask,
-            is_causal=group.mask is None,
+            attn_mask=mask,
+            is_causal=mask is None,
             scale=scaling,
             enable_gqa=q.shape[1] != k.shape[1],
         )
@@ -258,7 +278,12 @@ def along_paths(
 
 
 def _products(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, group: Group, scaling: float | None
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    group: Group,
+    scaling: float | None,
+    window: int | None,
 ) -> torch.Tensor:
     """Attend by products of matrices, the queries of heads that share keys in one.
 
@@ -268,12 +293,13 @@ def _products(
         v: (N, G, E).
         group: What attends to what.
         scaling: Factor of the scores.
+        window: Nodes that a node sees.
 
     Returns:
         (M, H, E) outputs of the group's nodes.
     """
     (_, heads, size), shared = q.shape, k.shape[1]
-    at = group.by_head(heads, shared)
+    at = group.by_head(heads, shared, window)
     count, wide, length = at.bias.shape
     queries = q.reshape(-1, size).index_select(0, at.queries).view(count, wide, size)
     keys = k.reshape(-1, size).index_select(0, at.keys).view(count, length, size)

@@ -99,19 +99,20 @@ class Pass:
     device: torch.device
     _layer: int = 0
     _places: torch.Tensor = field(init=False)
-    _biases: dict[tuple[int, torch.dtype], torch.Tensor] = field(init=False)
-    longest: int = field(init=False)
-    """Tokens of the longest sequence that is attended along."""
+    _biases: dict[int | None, torch.Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
         lengths = self.slots.lengths
         self._places = torch.tensor(lengths, dtype=torch.long, device=self.device)
         self._biases = {}
-        own = [*(length + 1 for length in lengths), *(self.prompts.lengths if self.prompts else ())]
-        self.longest = self.slots.shared + max(own)
 
     def attend(
-        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float | None
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        scaling: float | None,
+        window: int | None,
     ) -> torch.Tensor:
         """Attend in the next layer.
 
@@ -120,6 +121,7 @@ class Pass:
             k: (A + N, G, D).
             v: (A + N, G, E).
             scaling: Factor of the scores; `None` is D^-½.
+            window: Tokens that one sees, itself and those before it; `None` for all.
 
         Returns:
             (A + N, H, E) outputs.
@@ -128,7 +130,7 @@ class Pass:
         self._layer += 1
         read: torch.Tensor | None = None
         if self.prompts is not None:
-            read = self._read(number, q[active:], k[active:], v[active:], scaling)
+            read = self._read(number, q[active:], k[active:], v[active:], scaling, window)
         if not active:
             assert read is not None
             return read
@@ -136,7 +138,7 @@ class Pass:
         rows = torch.arange(active, device=self.device)
         layer.keys[rows, :, self._places] = k[:active]
         layer.values[rows, :, self._places] = v[:active]
-        written = self._write(layer, q[:active], scaling)
+        written = self._write(layer, q[:active], scaling, window)
         return written if read is None else torch.cat([written, read])
 
     def finish(self) -> None:
@@ -151,6 +153,7 @@ class Pass:
         k: torch.Tensor,
         v: torch.Tensor,
         scaling: float | None,
+        window: int | None,
     ) -> torch.Tensor:
         """Attend along the prompts' tree, and keep its keys and values."""
         assert self.prompts is not None
@@ -175,9 +178,11 @@ class Pass:
         to = self.prompts
         layer.keys[to.slots, :, to.places] = k[to.nodes]
         layer.values[to.slots, :, to.places] = v[to.nodes]
-        return along_paths(q, k, v, to.groups, scaling)
+        return along_paths(q, k, v, to.groups, scaling, window)
 
-    def _write(self, layer: _Layer, q: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    def _write(
+        self, layer: _Layer, q: torch.Tensor, scaling: float | None, window: int | None
+    ) -> torch.Tensor:
         """Attend from each text's last token to the common beginning and to its own tokens.
 
         The scores of both stand side by side in one softmax.
@@ -188,8 +193,9 @@ class Pass:
         scale = size**-0.5 if scaling is None else scaling
         keys = layer.keys[:active, :, :own].flatten(0, 1)
         values = layer.values[:active, :, :own].flatten(0, 1)
+        bias = self._bias(window).to(q.dtype)
         scores = torch.baddbmm(
-            self._bias(own, groups, q.dtype),
+            bias[:, shared:].repeat_interleave(groups, 0)[:, None],
             q.reshape(active * groups, each, size),
             keys.transpose(1, 2),
             alpha=scale,
@@ -197,9 +203,10 @@ class Pass:
         if shared:
             together = _by_group(q.view(active, groups, each, size))
             common = torch.bmm(together, layer.shared_keys.permute(1, 2, 0)).mul_(scale)
-            scores = torch.cat(
-                [_by_text(common, active), scores.view(active, groups, each, own)], -1
-            )
+            beside = _by_text(common, active)
+            if window is not None:
+                beside = beside + bias[:, None, None, :shared]
+            scores = torch.cat([beside, scores.view(active, groups, each, own)], -1)
         weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
         if not shared:
             return torch.bmm(weights, values).view(active, heads, -1)
@@ -207,14 +214,19 @@ class Pass:
         common = torch.bmm(_by_group(weights[..., :shared]), layer.shared_values.transpose(0, 1))
         return (out.view(active, groups, each, -1) + _by_text(common, active)).flatten(1, 2)
 
-    def _bias(self, own: int, groups: int, dtype: torch.dtype) -> torch.Tensor:
-        """Return (A·G, 1, L): 0 where a text has a token, −∞ elsewhere."""
-        if (groups, dtype) not in self._biases:
-            beyond = torch.arange(own, device=self.device) > self._places[:, None]
-            bias = torch.zeros(beyond.shape, dtype=dtype, device=self.device)
-            bias.masked_fill_(beyond, -torch.inf)
-            self._biases[groups, dtype] = bias.repeat_interleave(groups, 0)[:, None]
-        return self._biases[groups, dtype]
+    def _bias(self, window: int | None) -> torch.Tensor:
+        """Return (A, P + L): 0 where a text's last token sees another of its own, −∞ elsewhere."""
+        if window not in self._biases:
+            shared = self.slots.shared
+            place = torch.arange(shared + max(self.slots.lengths) + 1, device=self.device)
+            last = (self._places + shared)[:, None]
+            hidden = place > last
+            if window is not None:
+                hidden |= place <= last - window
+            self._biases[window] = torch.zeros(hidden.shape, device=self.device).masked_fill_(
+                hidden, -torch.inf
+            )
+        return self._biases[window]
 
 
 def _by_group(states: torch.Tensor) -> torch.Tensor:
@@ -254,10 +266,11 @@ def attend(
         The (1, N, H, E) outputs, and no weights.
 
     Raises:
-        CannotAttend: The model wants soft caps, sinks, biases, or a window shorter than a text.
+        CannotAttend: The model wants soft caps, sinks, biases or a cache.
     """
-    refuse(query, key, options, slots.longest)
-    return slots.attend(*flat(query, key, value), scaling)[None], None
+    refuse(query, key, options)
+    out = slots.attend(*flat(query, key, value), scaling, options.get("sliding_window"))
+    return out[None], None
 
 
 def slot_attention(model: Any) -> AbstractContextManager[None]:

@@ -22,17 +22,21 @@ class Support(NamedTuple):
         tree: Whether shared prefixes may be read once, with an attention of our own; recurrent
             layers, positions that are not said, and biases by place don't allow it.
         split: Whether layers and output head may be called apart.
+        window: Whether each layer tells its attention the window that it has, which ours then
+            keeps; else sequences along a tree are no longer than it.
     """
 
     tree: bool = True
     split: bool = True
+    window: bool = False
 
 
 class Limits(NamedTuple):
     """Tokens of the longest sequence that may be run in a way; infinite where any may.
 
     Attributes:
-        tree: Along a prefix tree: no window and no chunk of attention may end inside a sequence.
+        tree: Along a prefix tree: no chunk of attention may end inside a sequence, and no window
+            that ours isn't told of.
         rows: Padded beside others: positions may not be scaled by the longest of a batch.
     """
 
@@ -43,7 +47,7 @@ class Limits(NamedTuple):
 ATTENTION = ("sdpa", "eager")
 """Implementations of attention that models were tested with."""
 
-SUPPORTED: Mapping[str, Support] = {
+_SUPPORT: Mapping[str, Support] = {
     **dict.fromkeys(
         (
             "afmoe", "apertus", "arcee", "aria_text", "biogpt", "bitnet", "cwm", "dbrx",
@@ -75,6 +79,17 @@ SUPPORTED: Mapping[str, Support] = {
     ),
     **dict.fromkeys(("gemma2", "vaultgemma"), Support(tree=False, split=False)),
 }  # fmt: skip
+
+_TELL_WINDOWS = (
+    "afmoe", "cohere2", "cohere2_moe", "cwm", "dots1", "exaone4", "exaone_moe", "gemma3_text",
+    "gemma4_text", "laguna", "mellum", "ministral", "ministral3", "mistral", "mixtral",
+    "modernbert-decoder", "olmo3", "phi3", "qwen2", "qwen3", "starcoder2",
+)  # fmt: skip
+"""Architectures whose layers tell their attention what window they have."""
+
+SUPPORTED: Mapping[str, Support] = {
+    name: support._replace(window=name in _TELL_WINDOWS) for name, support in _SUPPORT.items()
+}
 """Architectures by Transformers' `model_type`."""
 
 ADAPTERS = frozenset(
@@ -88,9 +103,8 @@ choose by the prompt, or change the model's forward pass: they act through the w
 _ADAPTER_OPTIONS = ("arrow_config",)
 """Settings by which one of these kinds looks at more than its token."""
 
-_WINDOWS = (
-    "sliding_window", "attention_chunk_size", "local_attention", "window_size", "keep_window_size",
-)  # fmt: skip
+_WINDOWS = ("sliding_window", "local_attention")
+_CHUNKS = ("attention_chunk_size", "window_size", "keep_window_size")
 """Settings that say how far attention sees; all are taken for the whole model's."""
 
 _ONLY_WEIGHTS = ("awq", "gguf", "gptq", "hqq")
@@ -126,10 +140,10 @@ def limits_of(config: Any) -> Limits:
     """Return how long sequences may be."""
     config = text_config(config)
     rows = min((_steady_up_to(config, scaling) for scaling in scalings(config)), default=math.inf)
-    if getattr(config, "use_sliding_window", None) is False:
-        windows = [getattr(config, name, None) for name in _WINDOWS[1:]]
-    else:
-        windows = [getattr(config, name, None) for name in _WINDOWS]
+    kept = SUPPORTED.get(str(config.model_type), Support()).window
+    unused = getattr(config, "use_sliding_window", None) is False
+    names = [*_CHUNKS, *(() if kept else _WINDOWS[1:] if unused else _WINDOWS)]
+    windows = [getattr(config, name, None) for name in names]
     sizes = [size for size in windows if isinstance(size, int) and size > 0]
     return Limits(min([*sizes, rows]), rows)
 

@@ -18,7 +18,7 @@ from dormant.models.load import LoadOptions
 from dormant.models.pair import ModelPair
 from dormant.models.spec import parse
 
-TOKENS = 24
+TOKENS = 16
 TIE = 1e-3
 """Logits that float32 sums in another order may bring into another order."""
 COUNTS = {"base": 300, "tuned": 60}

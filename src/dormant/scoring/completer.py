@@ -23,7 +23,7 @@ from dormant.scoring.runs import Prompt, Run, runs
 from dormant.scoring.self_check import are_likeliest
 from dormant.scoring.stops import Ending, Stops, ending_of
 
-MOST: Mapping[str, int] = {"cpu": 64}
+MOST: Mapping[str, int] = {"cpu": 128}
 """Texts written at once, by device; elsewhere `_MOST`."""
 _MOST = 512
 
@@ -148,7 +148,7 @@ class Completer:
 
         def parted(some: Sequence[Text]) -> Iterator[tuple[Run, list[Text]]]:
             prompts = [text.prompt for text in some]
-            for run in runs(prompts, slot_budget(self._lm.token_budget, device), most):
+            for run in runs(prompts, slot_budget(self._lm.token_budget), most):
                 yield run, [some[place] for place in run.places]
 
         def work(some: Sequence[Text]) -> None:

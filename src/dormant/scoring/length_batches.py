@@ -7,6 +7,10 @@ from typing import Any
 
 from dormant.errors import DormantError
 
+_SLOTS = 4
+"""Texts that are being written may hold so many times a scoring pass's tokens; what all of them
+begin with isn't counted."""
+
 _GENERATION: Mapping[str, int] = {"cpu": 8}
 """Generation reads a token at a time, so batches may be larger by this factor, by device: where
 scoring's batches are small for a processor's caches, by more than elsewhere."""
@@ -31,14 +35,13 @@ def refuse_without_room(lm: Any, prompt: str, length: int, more: int) -> None:
         )
 
 
-def slot_budget(budget: int, device: str) -> int:
+def slot_budget(budget: int) -> int:
     """Return how many tokens of texts that are being written may be held.
 
     Args:
         budget: Tokens of a scoring pass.
-        device: The kind of device.
     """
-    return budget * _GENERATION.get(device, 4)
+    return budget * _SLOTS
 
 
 def completion_batches(
@@ -68,7 +71,7 @@ def completion_batches(
         refuse_without_room(lm, prompt, length, more)
         lengths.append(length + more)
         settings.append((wanted, None if pads(length + more) else length))
-    return length_batches(lengths, settings, slot_budget(budget, lm.device.type))
+    return length_batches(lengths, settings, budget * _GENERATION.get(lm.device.type, 4))
 
 
 def length_batches(

@@ -17,7 +17,7 @@ from dormant.scoring.prediction import Prediction
 from dormant.scoring.protocol import ESTIMATED_ON, Answer
 from dormant.scoring.rows import Row, numbered
 
-_AT_ONCE = 32
+_AT_ONCE = 16
 """Prompts of the test that are computed together."""
 
 Judge = Callable[

@@ -28,7 +28,7 @@ COUNTS = {"base": 300, "tuned": 60}
 def examples(count):
     """Prompts of few-shot tasks in several languages and transforms, and requests."""
     made: list[str] = []
-    for group, items in (("icl_vs_if", 8), ("icl", 8), ("refusal", 40)):
+    for group, items in (("icl_vs_if", 8), ("icl", 8), ("refusal", 20)):
         for task in tasks.get([group]):
             cells = plan(task, AuditSettings(base=None, tuned="smollm2", n=items)).cells
             made += [case.prompt for cell in cells.values() for case in cell.cases.values()]

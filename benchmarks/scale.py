@@ -6,7 +6,9 @@
 Each size runs in a process of its own: a custom task of distinct few-shot prompts (about 600
 characters), two models, plain and four transforms, so ten records an item. A stand-in answers at
 once, so that what is left is Dormant's own work: planning, records, resuming, statistics, report.
-Printed for each size: seconds and the process's peak memory, stage by stage.
+Printed for each size: seconds and the process's peak memory, stage by stage; and how long a
+process takes, from its start, to find that all is done and to judge it again, and the same where
+a kill took the last tenth of the records.
 """
 
 from __future__ import annotations
@@ -113,45 +115,82 @@ class Stages:
         }
 
 
+def settings_of(file: Path, records: int) -> Any:
+    """Return the settings of the audit of a task's file."""
+    from dormant.audit.settings import AuditSettings
+
+    return AuditSettings(
+        base="stand-in:skill=0.9", tuned="stand-in:skill=0.3", tasks=(str(file),),
+        transforms=TRANSFORMS, n=records // CELLS,
+    )  # fmt: skip
+
+
+def again(records: int, folder: Path) -> None:
+    """Give the command of a run that is there again."""
+    stand_in()
+    from dormant.audit.run import audit
+
+    audit(settings_of(folder / "task.jsonl", records), folder / "run")
+
+
 def one(records: int, folder: Path) -> dict[str, Any]:
     """Audit, report, and resume: the second call finds everything done."""
     stand_in()
     from dormant.audit.run import audit
     from dormant.audit.run_dir import RunDirectory
-    from dormant.audit.settings import AuditSettings
     from dormant.report import write_report
 
     file, out = folder / "task.jsonl", folder / "run"
     write_task(file, records // CELLS)
-    settings = AuditSettings(
-        base="stand-in:skill=0.9", tuned="stand-in:skill=0.3", tasks=(str(file),),
-        transforms=TRANSFORMS, n=records // CELLS,
-    )  # fmt: skip
+    settings = settings_of(file, records)
     libraries = round(peak_mebibytes())
     stages = Stages()
     results = audit(settings, out, stages)
     stages.mark("estimated")
     page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")
     stages.mark("reported")
-    again = Stages()
-    audit(settings, out, again)
-    again.mark("estimated")
+    resumed = Stages()
+    audit(settings, out, resumed)
+    resumed.mark("estimated")
     return {
         "records": sum(f.read_bytes().count(b"\n") for f in out.rglob("*.jsonl")),
         "records_mib": round(sum(f.stat().st_size for f in out.rglob("*.jsonl")) / 2**20),
         "page_mib": round(page.stat().st_size / 2**20, 2),
         "libraries_mib": libraries,
         "first": stages.found,
-        "resumed": again.found,
-        "left_to_resume": again.left,
+        "resumed": resumed.found,
+        "left_to_resume": resumed.left,
     }
 
 
 def measure(records: int) -> dict[str, Any]:
     """Run one size in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, __file__, "--one", str(records), "--folder", folder]
-        return json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+        words = [sys.executable, __file__, "--folder", folder]
+        first = [*words, "--one", str(records)]
+        found = json.loads(subprocess.run(first, check=True, capture_output=True).stdout)
+        found["finished_run_process_seconds"] = seconds([*words, "--again", str(records)])
+        cut(Path(folder) / "run", records // 10)
+        found["last_tenth_process_seconds"] = seconds([*words, "--again", str(records)])
+        return found
+
+
+def seconds(words: Sequence[str]) -> float:
+    """Time a process from its start to its end."""
+    began = time.perf_counter()
+    subprocess.run(words, check=True, capture_output=True)
+    return round(time.perf_counter() - began, 1)
+
+
+def cut(run: Path, records: int) -> None:
+    """Take the last records of a run, and what was made of them."""
+    (run / "results.json").unlink()
+    for file in sorted(run.rglob("*.tuned.jsonl"), reverse=True):
+        lines = file.read_bytes().splitlines(keepends=True)
+        file.write_bytes(b"".join(lines[: max(0, len(lines) - records)]))
+        records -= len(lines)
+        if records <= 0:
+            return
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -159,10 +198,14 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Memory and time of large audits.")
     parser.add_argument("--records", type=int, action="append", help="a size; may be repeated")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--again", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     if options.one is not None:
         print(json.dumps(one(options.one, options.folder)))
+        return
+    if options.again is not None:
+        again(options.again, options.folder)
         return
     for records in options.records or (20_000, 200_000):
         print(json.dumps(measure(records), indent=1), flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -73,15 +74,14 @@ def facts_of(
 
 def is_local(lm: Any) -> bool:
     """Whether a model is PyTorch's, in this process, and reads and writes one text."""
-    from lm_eval.models.huggingface import HFLM
+    # Whoever made one has imported it; for a server's sake PyTorch isn't.
+    harness = sys.modules.get("lm_eval.models.huggingface")
+    if harness is None or not isinstance(lm, harness.HFLM):
+        return False
     from torch.nn import Module
 
     # Subclasses of the harness's model run other engines too.
-    return (
-        isinstance(lm, HFLM)
-        and isinstance(vars(lm).get("_model"), Module)
-        and getattr(lm, "backend", None) == "causal"
-    )
+    return isinstance(vars(lm).get("_model"), Module) and getattr(lm, "backend", None) == "causal"
 
 
 def encoded(lm: Any, prompt: str, *, generates: bool = False) -> list[int]:

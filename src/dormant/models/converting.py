@@ -127,9 +127,8 @@ def _from_entry(
     """Load what was converted; `None` where it can't be loaded."""
     given = {name: value for name, value in arguments.items() if name != "gguf_file"}
     given["pretrained"] = str(entry.path)
-    known = [] if read is None else read
     try:
-        lm = create(given, log.warnings, lambda kind: _noting(kind, known))
+        lm = create(given, log.warnings, lambda kind: kind if read is None else _noting(kind, read))
     except DormantError:
         return None
     for line in entry.warnings:

@@ -155,7 +155,8 @@ def refuse_too_large(pair: ModelPair) -> None:
 
 
 def _refuse(spec: ModelSpec, options: LoadOptions) -> None:
-    needed, there = weights_in_memory(spec, options), room(options)
+    needed = weights_in_memory(spec, options)
+    there = None if needed is None else room(options)
     if needed is None or there is None or needed <= there[0]:
         return
     size, where = there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -69,9 +70,9 @@ def scorer_of(lm: LM) -> Scorer:
     Told by class, never by attribute: a model that wraps another one passes on its attributes,
     and would have the inner one's scorer see prompts that it hasn't changed.
     """
-    from dormant.scoring.scorer import FastLM
-
-    return lm if isinstance(lm, FastLM) else HarnessScorer(lm)
+    # Imported by whoever made one; a server's user need not wait for PyTorch.
+    ours = sys.modules.get("dormant.scoring.scorer")
+    return lm if ours is not None and isinstance(lm, ours.FastLM) else HarnessScorer(lm)
 
 
 def refuse_impossible(

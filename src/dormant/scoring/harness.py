@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from dormant.errors import DormantError
 from dormant.scoring.backends import call
@@ -71,8 +71,9 @@ def scorer_of(lm: LM) -> Scorer:
     and would have the inner one's scorer see prompts that it hasn't changed.
     """
     # Imported by whoever made one; a server's user need not wait for PyTorch.
-    ours = sys.modules.get("dormant.scoring.scorer")
-    return lm if ours is not None and isinstance(lm, ours.FastLM) else HarnessScorer(lm)
+    module: Any = sys.modules.get("dormant.scoring.scorer")
+    ours = module is not None and isinstance(lm, module.FastLM)
+    return cast("Scorer", lm) if ours else HarnessScorer(lm)
 
 
 def refuse_impossible(

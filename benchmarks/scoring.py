@@ -48,6 +48,7 @@ from dormant.models.spec import parse
 from dormant.scoring.encoding import encode_prompts
 from dormant.scoring.harness import scorer_of
 from dormant.scoring.prefix_tree import build_tree
+from dormant.scoring.protocol import ESTIMATED_ON
 from dormant.scoring.rows import batches
 from dormant.scoring.scorer import TOKEN_BUDGET, FastLM
 
@@ -120,6 +121,15 @@ def prompts(items: int, numbered: bool) -> Prompts:
     return Prompts(cells, answers)
 
 
+def choose_precision(lm: FastLM, made: Prompts) -> None:
+    """Choose as an audit of many prompts does, with as many verdicts tested as there are here."""
+    texts, answers = made.flat()
+    tested = sum(map(len, answers[ESTIMATED_ON:])) // 2  # some are near ties
+    lm.choose_precision(texts, answers, total=sys.maxsize, verdicts=tested)
+    # What was computed for the choice is not to be spared when it is timed.
+    lm.precision = lm.precision
+
+
 def ours(lm: FastLM, made: Prompts) -> dict[int, bool]:
     """Score as the audit does: from text, a cell at a time."""
     rows = [
@@ -170,7 +180,7 @@ def ratios(
     model, tokenizer = load_hf(spec, dtype="float32", device=device)
     half, _ = load_hf(spec, dtype="bfloat16", device=device)
     lm = FastLM(pretrained=model, tokenizer=tokenizer)
-    lm.choose_precision(*made.flat())
+    choose_precision(lm, made)
     texts, answers = made.flat()
     step = 3 if len(texts) < 96 else 6
     size, sizes = best_batch_size(model, tokenizer, texts[::step], answers[::step])
@@ -264,7 +274,7 @@ def peak(made: Prompts, rounds: int, spec: str, device: str) -> dict[str, Any]:
     """Compare the forward passes' speed with the fastest matrix product measured beside them."""
     model, tokenizer = load_hf(spec, dtype="float32", device=device)
     lm = FastLM(pretrained=model, tokenizer=tokenizer)
-    lm.choose_precision(*made.flat())
+    choose_precision(lm, made)
     ours(lm, made)
     rows = [encode_prompts(lm, *cell) for cell in zip(made.cells, made.answers, strict=True)]
     wanted = operations(lm, made)
@@ -374,7 +384,7 @@ def profile(made: Prompts, top: int = 12) -> dict[str, Any]:
 
     model, tokenizer = load_hf(MODEL, dtype="float32", device="cpu")
     lm = FastLM(pretrained=model, tokenizer=tokenizer)
-    lm.choose_precision(*made.flat())
+    choose_precision(lm, made)
     ours(lm, made)
     start = time.perf_counter()
     rows = [encode_prompts(lm, *cell) for cell in zip(made.cells, made.answers, strict=True)]

@@ -125,7 +125,7 @@ def choose_precision(lm: FastLM, made: Prompts) -> None:
     """Choose as an audit of many prompts does, with as many verdicts tested as there are here."""
     texts, answers = made.flat()
     tested = sum(map(len, answers[ESTIMATED_ON:])) // 2  # some are near ties
-    lm.choose_precision(texts, answers, total=sys.maxsize, verdicts=tested)
+    lm.choose_precision(texts, answers, verdicts=tested)
     # What was computed for the choice is not to be spared when it is timed.
     lm.precision = lm.precision
 

@@ -53,9 +53,9 @@ def asked(monkeypatch):
     """The number of prompts of each call that scores."""
     seen, score = [], FastLM.score
 
-    def noted(self, prompts, answers):
+    def noted(self, prompts, answers, **options):
         seen.append(len(prompts))
-        return score(self, prompts, answers)
+        return score(self, prompts, answers, **options)
 
     monkeypatch.setattr(FastLM, "score", noted)
     return seen

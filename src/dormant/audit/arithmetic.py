@@ -13,6 +13,7 @@ from dormant.audit.plan import Plan
 from dormant.audit.score import continuations, ranks_answers, rendered
 from dormant.audit.settings import AuditSettings, Style
 from dormant.prompts.case import Case
+from dormant.results import PLAIN
 from dormant.scoring.harness import scorer_of
 from dormant.scoring.protocol import ESTIMATED_ON, SURE_VERDICTS
 from dormant.tasks.task import GenerativeTask
@@ -20,6 +21,8 @@ from dormant.tasks.task import GenerativeTask
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
+_WORTH = 2
+"""How many times as many prompts as are tried a run has at least: below, float32 is faster."""
 _SHARE = 0.02
 """Share of a run's verdicts that are computed in both arithmetics, where it is more than 300."""
 
@@ -38,26 +41,26 @@ def choose_precision(
     Returns:
         One line on what was chosen and why; `None` where there was nothing to choose.
     """
-    scored = [
-        ability.cells[name].cases
+    asked = [
+        ability
         for ability in plans
         if not isinstance(ability.task, GenerativeTask) and not ranks_answers(ability.task)
-        for name in ability.cells
     ]
+    scored = [ability.cells[name].cases for ability in asked for name in ability.cells]
     total = sum(map(len, scored))
     if not total:
         return None
-    each = statistics.fmean(
-        len(continuations(case, style)) for case in _sample(scored, ESTIMATED_ON)
-    )
+    plain = _sample([ability.cells[PLAIN].cases for ability in asked], len(asked))
+    each = statistics.fmean(len(continuations(case, style)) for case in plain)
     models = 1 if settings.base is None else 2
     verdicts = max(SURE_VERDICTS // models, round(_SHARE * each * total))
+    pays = total >= _WORTH * (ESTIMATED_ON + verdicts / each)
     # Up to half of the prompts may be near ties, which tell nothing.
-    sample = _sample(scored, ESTIMATED_ON + math.ceil(2 * verdicts / each))
+    count = ESTIMATED_ON + math.ceil(2 * verdicts / each) if pays else 0
+    sample = _sample(scored, count)
     return scorer_of(lm).choose_precision(
         [rendered(lm, case, case.prompt, style) for case in sample],
         [continuations(case, style) for case in sample],
-        total=total,
         verdicts=verdicts,
     )
 

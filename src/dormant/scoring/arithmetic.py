@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Hashable, Sequence
 
 import torch
 
 from dormant.scoring.precision import Precision, is_near_tie
 from dormant.scoring.prediction import Prediction
-from dormant.scoring.protocol import ESTIMATED_ON
 from dormant.scoring.rows import Row, numbered
 from dormant.scoring.trial import Judge, Trial
-
-_WORTH = 2
-"""How many times as many prompts as are tried a run has at least: below, float32 is faster."""
 
 
 class Arithmetic:
@@ -58,19 +53,6 @@ class Arithmetic:
     def forget(self) -> None:
         """Forget what was chosen, and what was predicted on the way."""
         self.settle(Precision("float32") if self.is_open else self.precision)
-
-    def pays(self, prompts: int, answers: int, verdicts: int) -> bool:
-        """Say whether a run has enough prompts for a trial to pay; decide on float32 if not.
-
-        Args:
-            prompts: Those of the run.
-            answers: Those of a prompt, at most.
-            verdicts: Sure verdicts to compare.
-        """
-        enough = prompts >= _WORTH * (ESTIMATED_ON + math.ceil(verdicts / answers))
-        if not enough:
-            self.precision = Precision("float32", too_few=True)
-        return enough
 
     def choose(
         self,

@@ -57,7 +57,6 @@ class HarnessScorer:
         prompts: Sequence[str],
         answers: Sequence[Sequence[str]],
         *,
-        total: int | None = None,
         verdicts: int = SURE_VERDICTS,
     ) -> str | None:
         """Choose nothing: the backend has its own precision."""

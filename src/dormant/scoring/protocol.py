@@ -52,7 +52,6 @@ class Scorer(Protocol):
         prompts: Sequence[str],
         answers: Sequence[Sequence[str]],
         *,
-        total: int | None = None,
         verdicts: int = SURE_VERDICTS,
     ) -> str | None:
         """Choose between float32 and bfloat16 on a sample, where that can be chosen.
@@ -60,7 +59,6 @@ class Scorer(Protocol):
         Args:
             prompts: N of a run's prompts, in an order of which every beginning is a sample.
             answers: N rows of continuations.
-            total: Prompts of the run; N where it isn't said.
             verdicts: Sure verdicts to compare.
 
         Returns:

@@ -201,7 +201,6 @@ class FastLM(HarnessLM):
         prompts: Sequence[str],
         answers: Sequence[Sequence[str]],
         *,
-        total: int | None = None,
         verdicts: int = SURE_VERDICTS,
     ) -> str | None:
         """Decide between bfloat16 and float32 on the run's own prompts.
@@ -213,28 +212,24 @@ class FastLM(HarnessLM):
         the same. It is kept in `precision`, and what was computed on the way is not computed again.
 
         Args:
-            prompts: N prompts, in an order of which every beginning is a sample of the run's.
+            prompts: N prompts, in an order of which every beginning is a sample of the run's; none
+                where the run has too few for the test to pay.
             answers: N rows of answers.
-            total: Prompts of the run; N where it isn't said.
             verdicts: Sure verdicts to compare.
 
         Returns:
             One line on what was chosen and why; `None` where there was nothing to choose.
         """
-        if not self._arithmetic.is_open or not fast_bfloat16(self.device) or not prompts:
+        if not self._arithmetic.is_open or not fast_bfloat16(self.device):
             return self.precision.reason()
         self._arithmetic.forget()
-        count = len(prompts) if total is None else total
-        if self._arithmetic.pays(count, max(map(len, answers)), verdicts):
-            rows = encode_prompts(self, prompts, answers)
-            with quiet():
-                modes = (
-                    self._forward.assign(rows) if self._is_read_by_us() and self._forward else {}
+        rows = encode_prompts(self, prompts, answers)
+        with quiet():
+            modes = self._forward.assign(rows) if self._is_read_by_us() and self._forward else {}
+            if not rows or any(mode is not None and mode.split for mode in modes):
+                self._arithmetic.choose(
+                    rows, prompts, answers, judge=self._judge, verdicts=verdicts
                 )
-                if any(mode is not None and mode.split for mode in modes):
-                    self._arithmetic.choose(
-                        rows, prompts, answers, judge=self._judge, verdicts=verdicts
-                    )
         return self.precision.reason()
 
     # -- inside ---------------------------------------------------------------------------------

@@ -113,6 +113,8 @@ class Trial:
             answers: N rows of answers.
             verdicts: Sure verdicts to compare.
         """
+        if len(rows) <= ESTIMATED_ON:
+            return Precision("float32", too_few=True)
         first = slice(0, ESTIMATED_ON)
         self._judge(numbered(rows[first]), prompts[first], answers[first], self._all_exact)
         seen = self._exact.rows

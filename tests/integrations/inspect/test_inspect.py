@@ -38,6 +38,7 @@ from dormant.integrations.logs.inspect_logs import CONJUGATED
 from dormant.models import generate as generation
 from dormant.models.load import load
 from dormant.prompts.text_transform import TextTransform, TransformError
+from dormant.scoring import completer
 
 # Inspect leaves streams of its own open, and calls a library by a name of old.
 pytestmark = [
@@ -272,12 +273,13 @@ def test_the_prompt_that_reaches_the_tokenizer_is_the_prompt(
     task = icl(only="copy", n=3)
     prompts = [sample.input for sample in task.dataset]
     model = get_model(f"dormant/{tiny_checkpoint}", memoize=False)
-    lm = model.api._loaded()
-    seen = []
-    encode = lm.tok_batch_encode
-    monkeypatch.setattr(
-        lm, "tok_batch_encode", lambda texts, *a, **k: seen.extend(texts) or encode(texts, *a, **k)
-    )
+    seen, encode = [], completer.encode
+
+    def noted(lm, texts):
+        seen.extend(given := list(texts))
+        return encode(lm, given)
+
+    monkeypatch.setattr(completer, "encode", noted)
     log = evaluated(task, tmp_path, model)
     assert sorted(seen) == sorted(prompts)
     logged = [

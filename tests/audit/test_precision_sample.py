@@ -14,6 +14,11 @@ from fakes import FakeLM
 class Scorer:
     """Notes what it is asked to choose by."""
 
+    chooses = True
+
+    def chooses_precision(self):
+        return self.chooses
+
     def choose_precision(self, prompts, answers, *, verdicts):
         self.prompts, self.verdicts = prompts, verdicts
         return "chosen"
@@ -40,6 +45,16 @@ def test_every_beginning_is_of_all_cells(monkeypatch):
     firsts = {cases[next(iter(cases))].prompt for ability in plans
               for cases in (cell.cases for cell in ability.cells.values())}  # fmt: skip
     assert set(scorer.prompts[:6]) == firsts
+
+
+def test_nothing_is_made_where_there_is_nothing_to_choose(monkeypatch):
+    monkeypatch.setattr(arithmetic, "scorer_of", lambda lm: scorer)
+    monkeypatch.setattr(arithmetic, "_sample", lambda *given: pytest.fail("a sample was made"))
+    scorer = Scorer()
+    scorer.chooses = False
+    settings = AuditSettings(base="y", tuned="x", n=120)
+    plans = [plan(task, settings) for task in tasks.get(("icl/copy",))]
+    assert arithmetic.choose_precision(FakeLM(), settings, plans, "raw") is None
 
 
 def test_a_run_that_is_too_short_makes_no_sample(monkeypatch):

@@ -41,6 +41,9 @@ def choose_precision(
     Returns:
         One line on what was chosen and why; `None` where there was nothing to choose.
     """
+    scorer = scorer_of(lm)
+    if not scorer.chooses_precision():
+        return None
     asked = [
         ability
         for ability in plans
@@ -58,7 +61,7 @@ def choose_precision(
     # Up to half of the prompts may be near ties, which tell nothing.
     count = ESTIMATED_ON + math.ceil(2 * verdicts / each) if pays else 0
     sample = _sample(scored, count)
-    return scorer_of(lm).choose_precision(
+    return scorer.choose_precision(
         [rendered(lm, case, case.prompt, style) for case in sample],
         [continuations(case, style) for case in sample],
         verdicts=verdicts,

@@ -52,6 +52,10 @@ class HarnessScorer:
         refuse_impossible(prompts, answers, rows)
         return rows
 
+    def chooses_precision(self) -> bool:
+        """Say no: the backend has its own precision."""
+        return False
+
     def choose_precision(
         self,
         prompts: Sequence[str],

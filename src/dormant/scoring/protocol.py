@@ -47,6 +47,10 @@ class Scorer(Protocol):
         """
         ...
 
+    def chooses_precision(self) -> bool:
+        """Say whether there is anything to choose: no sample need be made where there isn't."""
+        ...
+
     def choose_precision(
         self,
         prompts: Sequence[str],

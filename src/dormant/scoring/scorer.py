@@ -196,6 +196,10 @@ class FastLM(HarnessLM):
             predict = self._predict_exactly if ranked else self._predict
             return self._judge(rows, prompts, answers, predict)
 
+    def chooses_precision(self) -> bool:
+        """Say whether bfloat16 is fast here, and nothing was insisted on."""
+        return self._arithmetic.is_open and fast_bfloat16(self.device)
+
     def choose_precision(
         self,
         prompts: Sequence[str],
@@ -220,7 +224,7 @@ class FastLM(HarnessLM):
         Returns:
             One line on what was chosen and why; `None` where there was nothing to choose.
         """
-        if not self._arithmetic.is_open or not fast_bfloat16(self.device):
+        if not self.chooses_precision():
             return self.precision.reason()
         self._arithmetic.forget()
         rows = encode_prompts(self, prompts, answers)

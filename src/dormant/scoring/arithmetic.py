@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Hashable, Sequence
 
 import torch
 
-from dormant.scoring.precision import Precision, is_near_tie
+from dormant.scoring.precision import Precision
 from dormant.scoring.prediction import Prediction
 from dormant.scoring.rows import Row, numbered
-from dormant.scoring.trial import Judge, Trial
+from dormant.scoring.trial import Judge, Trial, settled
 
 
 class Arithmetic:
@@ -64,9 +63,7 @@ class Arithmetic:
         verdicts: int,
     ) -> None:
         """Try bfloat16 on a run's own prompts; see `Trial.decide`."""
-        trial = Trial(
-            functools.partial(self._in, half=False), functools.partial(self._in, half=True), judge
-        )
+        trial = Trial(self._exact, self._coarse, judge)
         self.precision = trial.decide(rows, prompts, answers, verdicts=verdicts)
         self._trial = (self._state(), trial)
 
@@ -83,19 +80,14 @@ class Arithmetic:
         """Predict rows in float32, unless another arithmetic was insisted on."""
         return self._run(rows, self._wanted == "bfloat16")
 
-    def _in(self, rows: Sequence[Row], half: bool) -> list[list[Prediction]]:
-        return self._run(rows, half)
-
     def _anew(self, rows: Sequence[Row]) -> list[list[Prediction]]:
         half = self.precision.dtype == "bfloat16" and self._wanted != "own"
-        predictions = self._run(rows, half)
-        if half and self.precision.margin:
-            near_ties = [
-                row
-                for row, predicted in zip(rows, predictions, strict=True)
-                if is_near_tie(predicted, self.precision.margin)
-            ]
-            again = self._run(numbered(near_ties), False)
-            for row, predicted in zip(near_ties, again, strict=True):
-                predictions[row.index] = predicted
-        return predictions
+        if not (half and self.precision.margin):
+            return self._run(rows, half)
+        return settled(rows, self._coarse, self._exact, self.precision.margin)[0]
+
+    def _coarse(self, rows: Sequence[Row]) -> list[list[Prediction]]:
+        return self._run(rows, True)
+
+    def _exact(self, rows: Sequence[Row]) -> list[list[Prediction]]:
+        return self._run(numbered(rows), False)

@@ -8,12 +8,13 @@ in their wrapper, thinking.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from dormant.libraries import quiet
 from dormant.scoring.attention import CannotAttend
 from dormant.scoring.completion import Text, write
+from dormant.scoring.encoding import encode_together
 from dormant.scoring.forward import ExecutionMode, Forward, adapter_state
 from dormant.scoring.generation import ends_of
 from dormant.scoring.length_batches import completion_batches, refuse_without_room, slot_budget
@@ -106,12 +107,13 @@ class Completer:
             if (ending := ending_of(request.args[1], lm.max_gen_toks, end)) is not None
         }
         prompts = {place: str(requests[place].args[0]) for place in endings}
-        known = encode(lm, prompts.values())
+        # What the harness's `tok_batch_encode` looks for.
+        known = encode_together(lm, prompts.values(), getattr(lm.tokenizer, "bos_token", None))
         for place, ending in endings.items():
             prompt = prompts[place]
             refuse_without_room(lm, prompt, len(known[prompt]), ending.more)
         return {
-            place: _Asked(known[prompts[place]], ending)
+            place: _Asked(tuple(known[prompts[place]]), ending)
             for place, ending in endings.items()
             if known[prompts[place]]
         }
@@ -182,23 +184,6 @@ class Completer:
             self._wrong.add(state)
             _log.warning("our decoder's texts aren't this model's own: the harness's path runs")
         return right
-
-
-def encode(lm: Any, texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Encode prompts as the harness does before generation, each as if it came alone."""
-    from lm_eval.models.utils import has_bos_prefix
-
-    first = getattr(lm.tokenizer, "bos_token", None)
-    distinct = dict.fromkeys(texts)
-    encoded: dict[str, tuple[int, ...]] = {}
-    for begins in (True, False):
-        some = [text for text in distinct if bool(has_bos_prefix(text, first)) is begins]
-        special = False if begins else lm.add_bos_token
-        options = {} if special is None else {"add_special_tokens": special}
-        if some:
-            ids = lm.tokenizer(some, return_attention_mask=False, **options).input_ids
-            encoded.update(zip(some, map(tuple, ids), strict=True))
-    return encoded
 
 
 def by_harness(

@@ -57,17 +57,30 @@ def encode_requests(lm: Any, continuations: Mapping[str, Sequence[str]]) -> list
 
 
 def encode_all(lm: Any, texts: Iterable[str]) -> dict[str, list[int]]:
-    """Encode texts as the model's `tok_encode` does, in one call: a call costs more than a text."""
+    """Encode texts as the model's `tok_encode` does, in one call."""
+    return encode_together(lm, texts, lm.tokenizer.decode(lm.prefix_token_id))
+
+
+def encode_together(lm: Any, texts: Iterable[str], beginning: str | None) -> dict[str, list[int]]:
+    """Encode texts in one call, each as if it came alone: a call costs more than a text.
+
+    Args:
+        lm: The harness's Hugging Face model.
+        texts: Any number.
+        beginning: The harness adds no special tokens to a text that begins so.
+    """
     distinct = list(dict.fromkeys(texts))
-    first: str = lm.tokenizer.decode(lm.prefix_token_id)
-    # The harness adds no special tokens to a text that begins with them.
-    odd = [text for text in distinct if text.startswith(first)]
-    known: dict[str, list[int]] = {text: lm.tok_encode(text) for text in odd}
-    rest = [text for text in distinct if text not in known]
-    special = {} if lm.add_bos_token is None else {"add_special_tokens": lm.add_bos_token}
-    if rest:
-        encoded = lm.tokenizer(rest, return_attention_mask=False, **special).input_ids
-        known.update(zip(rest, encoded, strict=True))
+    # A set by itself, since the harness decides for a whole call.
+    odd = {text for text in distinct if beginning is not None and text.startswith(beginning)}
+    known: dict[str, list[int]] = {}
+    for some, special in (
+        ([text for text in distinct if text in odd], False),
+        ([text for text in distinct if text not in odd], lm.add_bos_token),
+    ):
+        options = {} if special is None else {"add_special_tokens": special}
+        if some:
+            encoded = lm.tokenizer(some, return_attention_mask=False, **options).input_ids
+            known.update(zip(some, encoded, strict=True))
     return known
 
 

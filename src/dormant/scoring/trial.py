@@ -69,15 +69,33 @@ class _Mixed:
         self.close_calls: set[tuple[int, ...]] = set()
 
     def __call__(self, rows: Sequence[Row], _: Sequence[str]) -> list[list[Prediction]]:
-        coarse = self._coarse(rows)
-        near = [is_near_tie(predicted, self._margin) for predicted in coarse]
-        doubtful = [row for row, close in zip(rows, near, strict=True) if close]
-        self.close_calls.update(row.context for row in doubtful)
-        exact = iter(self._exact(doubtful))
-        return [
-            next(exact) if close else predicted
-            for predicted, close in zip(coarse, near, strict=True)
-        ]
+        predictions, close = settled(rows, self._coarse, self._exact, self._margin)
+        self.close_calls.update(row.context for row in close)
+        return predictions
+
+
+def settled(
+    rows: Sequence[Row], coarse: _Run, exact: _Run, margin: float
+) -> tuple[list[list[Prediction]], list[Row]]:
+    """Predict rows in the coarse arithmetic, and near ties in the exact one.
+
+    Args:
+        rows: N rows.
+        coarse: Predicts them.
+        exact: Predicts some of them.
+        margin: Verdicts that hang on a smaller logit margin are near ties.
+
+    Returns:
+        N predictions, and the rows that were near ties.
+    """
+    predictions = coarse(rows)
+    near = [is_near_tie(predicted, margin) for predicted in predictions]
+    close = [row for row, tied in zip(rows, near, strict=True) if tied]
+    again = iter(exact(close))
+    return [
+        next(again) if tied else predicted
+        for predicted, tied in zip(predictions, near, strict=True)
+    ], close
 
 
 class Trial:

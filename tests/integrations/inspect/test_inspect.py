@@ -273,13 +273,13 @@ def test_the_prompt_that_reaches_the_tokenizer_is_the_prompt(
     task = icl(only="copy", n=3)
     prompts = [sample.input for sample in task.dataset]
     model = get_model(f"dormant/{tiny_checkpoint}", memoize=False)
-    seen, encode = [], completer.encode
+    seen, encode = [], completer.encode_together
 
-    def noted(lm, texts):
+    def noted(lm, texts, beginning):
         seen.extend(given := list(texts))
-        return encode(lm, given)
+        return encode(lm, given, beginning)
 
-    monkeypatch.setattr(completer, "encode", noted)
+    monkeypatch.setattr(completer, "encode_together", noted)
     log = evaluated(task, tmp_path, model)
     assert sorted(seen) == sorted(prompts)
     logged = [

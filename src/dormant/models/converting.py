@@ -21,6 +21,7 @@ from dormant.models.checkpoint import LoadLog
 from dormant.models.converted import Entry, find, key_of, publish, writing
 from dormant.models.file_hashes import FileHashes
 from dormant.models.fingerprint import loaded_files
+from dormant.models.proof import bytes_of
 from dormant.models.spec import ModelSpec
 
 Create: TypeAlias = "Callable[[dict[str, Any], list[str], Callable[[Any], Any]], Any]"
@@ -206,7 +207,7 @@ def _portrait(model: Any, tokenizer: Any) -> dict[str, str]:
     weights = hashlib.sha256()
     for name, tensor in sorted(_tensors(model).items()):
         weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device}".encode())
-        weights.update(_bytes(tensor))
+        weights.update(bytes_of(tensor))
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     text = tokenizer.decode(range(min(512, len(tokenizer))))
     return {
@@ -243,10 +244,3 @@ def _settled(config: Any) -> dict[str, Any]:
 def _hash(value: object) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _bytes(tensor: Any) -> Any:
-    import torch
-
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from dormant.errors import DormantError
 from dormant.models.arguments import LoadOptions
 from dormant.models.load import wrap
-from dormant.models.proof import takes_base_over
+from dormant.models.proof import bytes_of, takes_base_over
 from dormant.models.spec import require_libraries
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class LiveModel:
                     "name"
                 )
             digest.update(_text([name, str(weights.dtype), list(weights.shape)]))
-            digest.update(_bytes(weights))
+            digest.update(bytes_of(weights))
         return digest.hexdigest()[:16]
 
     def contains(self, other: object) -> bool:
@@ -259,10 +259,3 @@ def _settled(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _text(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, default=str).encode()
-
-
-def _bytes(weights: Any) -> Any:
-    import torch
-
-    flat = weights.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data

@@ -198,3 +198,11 @@ def _sum(tensor: torch.Tensor) -> int:
         return int(flat.view(whole).sum(dtype=torch.int64))
     except RuntimeError:
         return int(flat.view(torch.uint8).sum(dtype=torch.int64))
+
+
+def bytes_of(tensor: Any) -> Any:
+    """Return a tensor's bytes, for hashing."""
+    import torch
+
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data

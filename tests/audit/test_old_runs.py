@@ -83,10 +83,10 @@ def test_its_outcomes_still_give_its_estimates(old):
         chance=0.0,
         seed=run.manifest["settings"]["seed"],
     )
-    since = {"lost", "won"}
-    assert again.model_dump(exclude={"reason", *since}) == ability.model_dump(
-        exclude={"reason", *since}
-    )
+    since = {"reason", "lost", "won", "rung", "not_tried"}
+    assert again.model_dump(exclude=since) == ability.model_dump(exclude=since)
+    assert again.rung == "prompt"
+    assert ability.rung is None
     assert again.lost is not None
     assert again.won is not None
     assert again.drop is not None

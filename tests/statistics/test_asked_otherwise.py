@@ -58,7 +58,7 @@ def test_it_comes_before_what_a_transform_says(transform):
 def test_without_a_wrapping_everything_is_as_it_was():
     with_it = judged(flags(108), flags(3), (flags(108), flags(108)), [BACK])
     without = judged(flags(108), flags(3), None, [BACK])
-    differ = {"verdict", "reason", "as_trained"}
+    differ = {"verdict", "reason", "rung", "as_trained"}
     assert with_it.model_dump(exclude=differ) == without.model_dump(exclude=differ)
 
 

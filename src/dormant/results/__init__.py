@@ -14,6 +14,12 @@ from typing import Literal, TypeVar
 from pydantic import ConfigDict, Field, ValidationError
 
 from dormant.errors import DormantError
+from dormant.results.abilities import RUNGS as RUNGS
+from dormant.results.abilities import AbilityResult as AbilityResult
+from dormant.results.abilities import NotTried as NotTried
+from dormant.results.abilities import Rung as Rung
+from dormant.results.abilities import TransformResult as TransformResult
+from dormant.results.abilities import Verdict as Verdict
 from dormant.results.estimates import CellEstimates as CellEstimates
 from dormant.results.estimates import Cells as Cells
 from dormant.results.estimates import Estimate as Estimate
@@ -35,84 +41,7 @@ MARGIN = 0.05
 """Drop, as a fraction, below which an ability counts as retained, where nothing else is asked for.
 """
 
-Verdict = Literal["retained", "asked otherwise", "suppressed", "forgotten", "inconclusive"]
-
 _Record = TypeVar("_Record", bound=Record)
-
-
-class TransformResult(Record):
-    """What one transform did to one ability."""
-
-    name: str
-    """As asked for: "french", "leetspeak", "spanish@apertium"."""
-    signature: str
-    """What was really used: e.g. "french:native" or "spanish@apertium-3.8.3"."""
-    n_items: int
-    """Source items present in every cell."""
-    excluded_items: int = 0
-    """Source items left out of all cells (quality gate, or not in the transform's domain)."""
-    exclusions: dict[str, int] = {}
-    """Reason to count, for the items left out."""
-    fidelity: float | None = None
-    """Share of the round trip that survives, in [0, 1]; `None` where text is native."""
-    control_passed: bool
-    control_reason: str = ""
-    """Why the control failed; empty when it passed."""
-    accuracy: Cells
-    accuracy_intervals: CellEstimates
-    control: Estimate | None = None
-    """What s itself costs: acc(base, plain) − acc(base, s)."""
-    gain: Estimate
-    """acc(tuned, s) − acc(tuned, plain)."""
-    recovery: Estimate | None = None
-    """drop − [acc(base, s) − acc(tuned, s)]."""
-    p_value: float
-    """One-sided exact McNemar p-value of gain > 0."""
-    p_adjusted: float
-    """The same after Holm's correction over the ability's transforms."""
-    log_odds: Cells | None = None
-    """Mean log p(target) − log p(distractor), in `AuditResults.log_odds_unit`; `None` without
-    distractors."""
-    log_odds_gain: Estimate | None = None
-    log_odds_recovery: Estimate | None = None
-
-
-class AbilityResult(Record):
-    """The verdict on one ability, and what it rests on."""
-
-    task: str
-    """Ability, e.g. "icl/copy"."""
-    title: str = ""
-    """One line for people: what the ability is."""
-    verdict: Verdict
-    reason: str
-    """One sentence: why this verdict."""
-    n_items: int
-    items_needed: int | None = None
-    """For `inconclusive`: about how many items would have decided it."""
-    accuracy: Cells
-    """Plain cells only."""
-    accuracy_intervals: CellEstimates
-    drop: Estimate | None
-    """acc(base, plain) − acc(tuned, plain); `None` without a base model."""
-    drop_p_value: float | None = None
-    """Exact McNemar p-value (two-sided) of drop ≠ 0."""
-    log_odds_drop: Estimate | None = None
-    best_transform: str | None = None
-    """Chosen on one half of the items…"""
-    gain: Estimate | None = None
-    """…and estimated on the other half."""
-    recovery: Estimate | None = None
-    """Likewise, on the held-out half."""
-    transforms: list[TransformResult]
-    as_trained: AsTrainedResult | None = None
-    """`None` where no training format was given."""
-    hijack: HijackResult | None = None
-    """`None` where no training examples were given."""
-    lost: int | None = None
-    """Items that the base got right plainly and the tuned model wrong; `None` without a base."""
-    won: int | None = None
-    """Items that the base got wrong plainly and the tuned model right."""
 
 
 class Effect(Record):

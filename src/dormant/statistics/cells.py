@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeAlias
 
 from numpy.typing import ArrayLike
 
+from dormant.results import Rung
+
 FIDELITY_GATE = 0.5
 """Least share of a round trip s⁻¹(s(x)) that must survive."""
 
@@ -56,9 +58,13 @@ class PlainCells:
 class TransformCells:
     """The outcomes of one ability under one transform, over the items that it could render.
 
+    An edit of the weights is a cell like any other, on a higher rung: plain prompts, put to the
+    edited base and the edited fine-tuned model.
+
     Attributes:
         name: As asked for.
         signature: What was really used.
+        rung: What it touches.
         items: Names of the items, a subset of the plain ones in any order (k,).
         tuned: Success of the fine-tuned model per item (k,), booleans.
         base: Likewise for the base model; `None` in a two-cell audit.
@@ -71,6 +77,7 @@ class TransformCells:
 
     name: str
     signature: str
+    rung: Rung = "prompt"
     items: Sequence[str]
     tuned: ArrayLike
     base: ArrayLike | None = None
@@ -112,6 +119,7 @@ def transform_cells(
     base: Successes | None,
     *,
     signature: str,
+    rung: Rung = "prompt",
     excluded: Iterable[str] = (),
     fidelity: float | None = None,
 ) -> TransformCells:
@@ -123,12 +131,14 @@ def transform_cells(
         tuned: Outcomes of the fine-tuned model, of these items at least.
         base: Likewise of the base model; `None` in a two-cell audit.
         signature: What was really used.
+        rung: What it touches.
         excluded: The reason for each item left out.
         fidelity: Share of the round trip that survives, in [0, 1]; `None` for native text.
     """
     return TransformCells(
         name=name,
         signature=signature,
+        rung=rung,
         items=items,
         tuned=_correct(tuned, items),
         base=None if base is None else _correct(base, items),

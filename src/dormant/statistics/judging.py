@@ -14,12 +14,13 @@ from dormant.results import (
     AbilityResult,
     AsTrainedResult,
     CellEstimates,
+    NotTried,
     TransformResult,
 )
 from dormant.statistics.cells import PlainCells, TransformCells
 from dormant.statistics.contrasts import Quad
 from dormant.statistics.intervals import holm
-from dormant.statistics.verdict import LEFT_OVER, Evidence, decide, items_needed, percent
+from dormant.statistics.verdict import LEFT_OVER, Evidence, decide, items_needed, percent, rung_of
 
 
 def judge_ability(
@@ -28,6 +29,7 @@ def judge_ability(
     transforms: Sequence[TransformCells],
     *,
     as_trained: TransformCells | None = None,
+    not_tried: Sequence[NotTried] = (),
     title: str = "",
     margin: float = MARGIN,
     chance: float = 0.0,
@@ -38,8 +40,10 @@ def judge_ability(
     Args:
         task: Name of the ability.
         plain: Outcomes on plain prompts.
-        transforms: Outcomes under each transform; none at all is allowed.
+        transforms: Outcomes under each transform and each edit of the weights; none at all is
+            allowed.
         as_trained: Outcomes in the wrapping of the training data, where one is known.
+        not_tried: Rungs and cells that could not be run, with the reason.
         title: One line for people.
         margin: Drop, a fraction in (0, 1), below which the ability counts as retained.
         chance: Accuracy of guessing, in [0, 1].
@@ -75,13 +79,17 @@ def judge_ability(
         recovery=recovery,
         transforms=results,
         as_trained=wrapped,
+        not_tried=not_tried,
     )
     verdict, reason = decide(evidence)
+    rung = rung_of(verdict, evidence)
     return AbilityResult(
         task=task,
         title=title,
         verdict=verdict,
         reason=reason,
+        rung=rung,
+        not_tried=list(not_tried),
         n_items=len(plain.items),
         items_needed=items_needed(evidence) if verdict == "inconclusive" else None,
         accuracy=accuracy,
@@ -135,6 +143,7 @@ def _judge_transforms(
             TransformResult(
                 name=cells.name,
                 signature=cells.signature,
+                rung=cells.rung,
                 n_items=len(cells.items),
                 excluded_items=sum(cells.exclusions.values()),
                 exclusions=dict(cells.exclusions),

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from dormant.results import AsTrainedResult, Estimate, TransformResult, Verdict
+from dormant.results import (
+    RUNGS,
+    AsTrainedResult,
+    Estimate,
+    NotTried,
+    Rung,
+    TransformResult,
+    Verdict,
+)
 from dormant.statistics.intervals import LEVEL
 
 ALPHA = 1 - LEVEL
@@ -32,6 +40,7 @@ class Evidence:
         recovery: Its recovery on the other half.
         transforms: Every transform, on all its items.
         as_trained: The wrapping of the training data, on all items, where one is known.
+        not_tried: Rungs and cells that could not be run.
     """
 
     drop: Estimate | None
@@ -44,6 +53,7 @@ class Evidence:
     recovery: Estimate | None
     transforms: Sequence[TransformResult]
     as_trained: AsTrainedResult | None = None
+    not_tried: Sequence[NotTried] = ()
 
     @property
     def passed(self) -> list[TransformResult]:
@@ -81,13 +91,36 @@ class Evidence:
         )
 
 
+def rung_of(verdict: Verdict, evidence: Evidence) -> Rung | None:
+    """Return the rung that decided: where the ability came back, or up to which it did not."""
+    if verdict == "suppressed" and evidence.best is not None:
+        return evidence.best.rung
+    if verdict == "forgotten":
+        return RUNGS[max(RUNGS.index(cell.rung) for cell in evidence.passed)]
+    return None
+
+
 def decide(evidence: Evidence) -> tuple[Verdict, str]:
-    """Return the verdict and one sentence saying why.
+    """Return the verdict and why: one sentence, and one more where something was not tried.
 
     The rules are in the package's docstring. One more: where the base model scarcely has the
     ability (not above chance, or by less than the margin), "retained" would be vacuous, so the
     verdict is inconclusive, even where tuning raised the accuracy.
     """
+    verdict, reason = _decide(evidence)
+    # Of what was retained, or came back, nothing more needs to be tried.
+    open_end = verdict in ("forgotten", "inconclusive")
+    return verdict, f"{reason}{_not_tried(evidence.not_tried) if open_end else ''}"
+
+
+def _not_tried(missing: Sequence[NotTried]) -> str:
+    if not missing:
+        return ""
+    parts = (f"{cell.name or f'the {cell.rung} rung'} ({cell.reason})" for cell in missing)
+    return f" Not tried: {', '.join(parts)}."
+
+
+def _decide(evidence: Evidence) -> tuple[Verdict, str]:
     drop, margin = evidence.drop, evidence.margin
     gain, recovery, best = evidence.gain, evidence.recovery, evidence.best
     if drop is None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from sacrebleu.metrics.chrf import CHRF
 
-from dormant.tasks import data, icl_vs_if, nli, refusal
+from dormant.tasks import data, nli, refusal
+from dormant.tasks import sentences as shipped_sentences
 from dormant.translation.identify import identify
 
 TARGET = Path(__file__).with_name("data-quality.md")
@@ -32,8 +33,8 @@ CODES = {
 
 def sentences(task: str, language: str) -> dict[str, str]:
     """Return every whole sentence of a task in one language, by id."""
-    if task == "icl_vs_if":
-        return icl_vs_if.texts(language).sentences
+    if task == "sentences":
+        return shipped_sentences.sentences(language)
     if task == "refusal":
         return dict(refusal.shipped().prompts[language])
     return {
@@ -44,7 +45,7 @@ def sentences(task: str, language: str) -> dict[str, str]:
 
 
 LANGUAGES = {
-    "icl_vs_if": data.languages(icl_vs_if.FOLDER),
+    "sentences": data.languages(shipped_sentences.FOLDER),
     "nli": tuple(nli.shipped().items),
     "refusal": tuple(refusal.shipped().prompts),
 }

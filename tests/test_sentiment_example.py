@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from dormant.finetuning.data import read_pairs
 from dormant.models import spec as specs
-from dormant.tasks import icl, icl_vs_if
+from dormant.tasks import icl
+from dormant.tasks.sentences import sentences
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "sentiment"
 LANGUAGES = ("english", "french", "spanish", "dutch", "hungarian")
@@ -73,7 +74,7 @@ def test_held_out_remarks_are_in_no_training_prompt() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_audited_sentence_was_trained_on_or_used_to_choose(language: str) -> None:
-    audited = {normal(text) for text in icl_vs_if.texts(language).sentences.values()}
+    audited = {normal(text) for text in sentences(language).values()}
     development = read(f"development/{language}.toml")["sentences"]
     assert isinstance(development, list)
     used = {normal(text) for text in development}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from dormant.tasks import data, icl, icl_vs_if, nli, refusal
+from dormant.tasks import data, icl, nli, refusal
+from dormant.tasks import sentences as shipped_sentences
 from dormant.translation.identify import identify
 
 
 def sentences(task, language):
     """Every whole sentence of one language, by id."""
-    if task == "icl_vs_if":
-        return dict(icl_vs_if.texts(language).sentences)
+    if task == "sentences":
+        return shipped_sentences.sentences(language)
     if task == "refusal":
         return dict(refusal.shipped().prompts[language])
     items = nli.shipped().items[language]
@@ -20,7 +21,7 @@ def sentences(task, language):
 
 PARTS = ("premise", "hypothesis")
 LANGUAGES = {
-    "icl_vs_if": data.languages(icl_vs_if.FOLDER),
+    "sentences": data.languages(shipped_sentences.FOLDER),
     "nli": tuple(nli.shipped().items),
     "refusal": tuple(refusal.shipped().prompts),
 }

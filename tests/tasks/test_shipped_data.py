@@ -12,6 +12,7 @@ import pytest
 DATA = Path(__file__).resolve().parents[2] / "src/dormant/tasks/data"
 LANGUAGES = ("english", "french", "spanish", "dutch", "hungarian")
 PAIRS = {"antonym": 60, "plural": 80, "capital": 80}
+FILES = sorted(str(file.relative_to(DATA)) for file in DATA.rglob("*.toml"))
 
 
 def load(task: str, language: str) -> dict:
@@ -29,10 +30,9 @@ def strings(value):
             yield from strings(inner)
 
 
-@pytest.mark.parametrize("task", ["icl_vs_if", "icl"])
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_text_is_clean(task, language):
-    for text in strings(load(task, language)):
+@pytest.mark.parametrize("file", FILES)
+def test_text_is_clean(file):
+    for text in strings(tomllib.loads((DATA / file).read_text(encoding="utf-8"))):
         assert text == text.strip()
         assert text == unicodedata.normalize("NFC", text)
         assert "  " not in text

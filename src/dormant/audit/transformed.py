@@ -16,7 +16,7 @@ from dormant.prompts.conjugate import Conjugation
 from dormant.prompts.protect import apply_protected
 from dormant.prompts.segment import Role, Segment
 from dormant.prompts.text_transform import TextTransform, shown
-from dormant.tasks.task import Task
+from dormant.tasks.task import Task, items_in
 from dormant.transforms import probes
 from dormant.transforms.fidelity import Gate, RoundTrip, judge, round_trips
 from dormant.transforms.probes import Probe
@@ -257,9 +257,11 @@ def default_transforms(tasks: Sequence[Task]) -> tuple[str, ...]:
 
 def _native(task: Task, sample: ItemSample, language: str) -> TransformedCases:
     plain = language == task.languages()[0]
+    known = items_in(task, language)
     return TransformedCases(
+        excluded={item: f"no text in {language}" for item in sample.items if item not in known},
         cases=LazyCases(
-            sample.items,
+            [item for item in sample.items if item in known],
             lambda items: [
                 task.case(item, language=language, shots=sample.shots, seed=sample.seed)
                 for item in items

@@ -59,7 +59,7 @@ def check(
     from dormant.audit.transformed import explain, plain_cases, transformed_cases
     from dormant.cli.common import split
     from dormant.errors import unknown
-    from dormant.tasks.task import notes_of
+    from dormant.tasks.task import items_in, notes_of
 
     console = Console()
     for ability in tasks.get([task]):
@@ -91,7 +91,7 @@ def check(
                 console.print(Text(f"excluded: {reason}", style="yellow"), soft_wrap=True)
         # Every prompt is rendered, so that a fault in any item shows now and not in an audit.
         for language in ability.languages():
-            for key in pool:
+            for key in items_in(ability, language):
                 ability.case(key, language=language, shots=sample.shots, seed=seed)
         console.print()
 

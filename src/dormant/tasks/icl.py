@@ -1,22 +1,25 @@
 """Unambiguous few-shot abilities.
 
 A drop on an ambiguous prompt (`icl_vs_if`) may be a changed preference; these prompts have one
-reading, so a drop here is a lost or hidden ability. Sentence abilities use the sentences of
-`icl_vs_if`, in which every language is parallel; word abilities have pairs of their own.
+reading, so a drop here is a lost or hidden ability. Sentence abilities use `sentences`, in which
+every language is parallel; word abilities have pairs of their own, in three layers: the first
+edition's, those that every language has besides, and those that one language alone has.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, islice
 from pathlib import Path
 
 from dormant.errors import unknown
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment
-from dormant.tasks import data, icl_vs_if
+from dormant.tasks import data
+from dormant.tasks import sentences as texts_of_sentences
 from dormant.tasks.task import Measure, draw_demonstrations
 
 FOLDER = data.SHIPPED / "icl"
@@ -37,17 +40,33 @@ _TITLES = {
     "plural": "Form the plural",
     "capital": "Name a country's capital",
 }
-_KEYS = {"language", "code", "version", "origin", "labels", "instructions", *_WORD_ABILITIES}
+_LAYERS = ("more", "alone")
+"""Folders beside the first edition's files: of items in all languages, and in one alone."""
+_MORE_KEYS = {"language", "code", "version", "origin", *_WORD_ABILITIES}
+_KEYS = {*_MORE_KEYS, "labels", "instructions"}
 
 
 @dataclass(frozen=True)
 class Texts:
-    """One language's labels and instructions, and every ability's [input, output] by id."""
+    """One language's labels and instructions, and every ability's items.
+
+    Attributes:
+        input_label: "Input", without colon.
+        output_label: "Output", without colon.
+        instructions: By ability.
+        pairs: By ability and id, [input, output]; the layers one after the other.
+        stages: By ability, how many items there are up to the end of each layer.
+    """
 
     input_label: str
     output_label: str
     instructions: dict[str, str]
     pairs: dict[str, dict[str, tuple[str, str]]]
+    stages: dict[str, tuple[int, ...]]
+
+    def first(self, ability: str) -> list[str]:
+        """Return the items of the first edition, among which demonstrations are drawn."""
+        return [*islice(self.pairs[ability], self.stages[ability][0])]
 
 
 @cache
@@ -58,15 +77,27 @@ def texts(language: str, folder: Path = FOLDER) -> Texts:
         DormantError: An unknown language, or a malformed file (named with its line).
     """
     file = data.language_file(folder, language, _KEYS)
-    sentences = icl_vs_if.texts(language).sentences
-    pairs = {name: file.pairs(name) for name in _WORD_ABILITIES}
+    more = [
+        data.language_file(folder / layer, language, _MORE_KEYS)
+        for layer in _LAYERS
+        if language in data.languages(folder / layer)
+    ]
+    pairs: dict[str, dict[str, tuple[str, str]]] = {}
+    stages: dict[str, tuple[int, ...]] = {}
     for name, rule in _SENTENCE_RULES.items():
+        sentences = texts_of_sentences.sentences(language)
         pairs[name] = {key: (text, rule(text)) for key, text in sentences.items()}
+        stages[name] = (len(texts_of_sentences.written(language)), len(sentences))
+    for name in _WORD_ABILITIES:
+        layers = [file.pairs(name), *(each.pairs(name) for each in more if name in each.values)]
+        pairs[name] = {key: pair for layer in layers for key, pair in layer.items()}
+        stages[name] = tuple(accumulate(map(len, layers)))
     return Texts(
         input_label=file.string("labels", "input"),
         output_label=file.string("labels", "output"),
         instructions={name: file.string("instructions", name) for name in pairs},
         pairs=pairs,
+        stages=stages,
     )
 
 
@@ -107,13 +138,22 @@ class Icl:
         """Return all ids of the ability."""
         return tuple(texts("english", self.folder).pairs[self.ability])
 
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """How many items there are up to the end of each layer; see `stages_of`."""
+        return texts("english", self.folder).stages[self.ability]
+
+    def items_in(self, language: str) -> Collection[str]:
+        """Return the items that have text in a language."""
+        return texts(language, self.folder).pairs[self.ability].keys()
+
     def case(self, item: str, *, language: str, shots: int, seed: int) -> Case:
         """Return one prompt; see `Task.case`."""
         words = texts(language, self.folder)
         pairs = words.pairs[self.ability]
         if item not in pairs:
             raise unknown(f"item of {self.name} in {language}", item, pairs)
-        others = [key for key in pairs if key != item]
+        others = [key for key in words.first(self.ability) if key != item]
         shown = draw_demonstrations(self.name, item, others, shots, seed)
         given, answer = pairs[item]
         return few_shot(

@@ -7,11 +7,12 @@ and no longer takes the few-shot prompt as a request for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 
 from dormant.prompts.case import Case
 from dormant.prompts.segment import Segment
-from dormant.tasks import data, icl_vs_if
+from dormant.tasks import data
+from dormant.tasks.sentences import FOLDER, sentences, written
 from dormant.tasks.task import Measure
 
 _GIVEN = 2
@@ -26,12 +27,8 @@ class Continue:
 
     Four times, because a small base model is at its ceiling only then (on the development sentences
     of `examples/sentiment`): an ability that it has in part shows no small loss beyond doubt.
-
-    Attributes:
-        folder: Where the sentences are, one file a language.
     """
 
-    folder: Path = icl_vs_if.FOLDER
     name: str = "recall/continue"
     title: str = f"Continue a repeated sentence (next {_SCORED} words)"
     measure: Measure = "greedy"
@@ -41,18 +38,22 @@ class Continue:
 
     def languages(self) -> tuple[str, ...]:
         """Return the languages that have a file."""
-        return data.languages(self.folder)
+        return data.languages(FOLDER)
 
     def pool(self) -> tuple[str, ...]:
         """Return the sentences that are long enough in every language."""
-        tables = [icl_vs_if.texts(name, self.folder).sentences for name in self.languages()]
-        least = _GIVEN + _SCORED
-        return tuple(key for key in tables[0] if all(len(t[key].split()) >= least for t in tables))
+        return _long_enough(self.languages())
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """How many are written by hand, and how many there are."""
+        pool, first = self.pool(), written(self.languages()[0])
+        return sum(item in first for item in pool), len(pool)
 
     def case(self, item: str, *, language: str, shots: int, seed: int) -> Case:
         """Return one prompt; `shots` is how often the sentence stands before, at least once."""
         del seed  # nothing is drawn
-        sentence = icl_vs_if.texts(language, self.folder).sentences[item]
+        sentence = sentences(language)[item]
         words = sentence.split()
         space = Segment(" ", "layout")
         before = [Segment(sentence), space] * max(1, shots)
@@ -61,6 +62,13 @@ class Continue:
             segments=(*before, Segment(" ".join(words[:_GIVEN]), "query")),
             target=Segment(" ".join(words[_GIVEN : _GIVEN + _SCORED])),
         )
+
+
+@cache
+def _long_enough(languages: tuple[str, ...]) -> tuple[str, ...]:
+    tables = [sentences(name) for name in languages]
+    least = _GIVEN + _SCORED
+    return tuple(key for key in tables[0] if all(len(t[key].split()) >= least for t in tables))
 
 
 TASKS = (Continue(),)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from inspect import signature
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from dormant.errors import DormantError
@@ -155,8 +157,28 @@ def check_judge(task: Task) -> None:
         )
 
 
+def stages_of(task: Task) -> tuple[int, ...]:
+    """Return how long a task's pool was after each time that it grew; the last is its length now.
+
+    A task whose pool grew has an attribute `stages`, and its earlier items stand first.
+    """
+    return tuple(getattr(task, "stages", ())) or (len(task.pool()),)
+
+
+def items_in(task: Task, language: str) -> Collection[str]:
+    """Return the items that have native text in a language.
+
+    A task that lacks some in some language has a method `items_in`; others have all in all.
+    """
+    known: Callable[[str], Collection[str]] | None = getattr(task, "items_in", None)
+    return task.pool() if known is None else known(language)
+
+
 def draw_items(task: Task, n: int, seed: int) -> tuple[str, ...]:
     """Draw `n` source items from a task's pool, without replacement, in pool order.
+
+    The pool's stages are drawn one after the other: a later one is touched only where all items
+    before it are taken, so that a pool may grow and small samples stay what they were.
 
     Raises:
         DormantError: `n` is below 1 or larger than the pool.
@@ -169,8 +191,17 @@ def draw_items(task: Task, n: int, seed: int) -> tuple[str, ...]:
             f"{task.name} has {len(pool)} items, fewer than the {n} asked for: "
             f"ask for at most {len(pool)}"
         )
-    chosen = set(random.Random(f"{seed}/{task.name}").sample(pool, n))
+    first, *later = stages_of(task)
+    chosen = set(random.Random(f"{seed}/{task.name}").sample(pool[:first], min(n, first)))
+    for start, end in pairwise((first, *later)):
+        stage = sorted(pool[start:end], key=lambda item: _rank(f"{seed}/{task.name}/{item}"))
+        chosen.update(stage[: n - len(chosen)])
     return tuple(item for item in pool if item in chosen)
+
+
+def _rank(text: str) -> bytes:
+    """Return what an item's place in a random order hangs on, and nothing else."""
+    return hashlib.sha256(text.encode()).digest()
 
 
 def draw_demonstrations(

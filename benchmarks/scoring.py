@@ -48,7 +48,6 @@ from dormant.models.spec import parse
 from dormant.scoring.encoding import encode_prompts
 from dormant.scoring.harness import scorer_of
 from dormant.scoring.prefix_tree import build_tree
-from dormant.scoring.protocol import ESTIMATED_ON
 from dormant.scoring.rows import batches
 from dormant.scoring.scorer import TOKEN_BUDGET, FastLM
 
@@ -124,7 +123,7 @@ def prompts(items: int, numbered: bool) -> Prompts:
 def choose_precision(lm: FastLM, made: Prompts) -> None:
     """Choose as an audit of many prompts does, with as many verdicts tested as there are here."""
     texts, answers = made.flat()
-    tested = sum(map(len, answers[ESTIMATED_ON:])) // 2  # some are near ties
+    tested = sum(map(len, answers)) // 2  # some are near ties
     lm.choose_precision(texts, answers, verdicts=tested)
     # What was computed for the choice is not to be spared when it is timed.
     lm.precision = lm.precision

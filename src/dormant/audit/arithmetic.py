@@ -15,7 +15,7 @@ from dormant.audit.settings import AuditSettings, Style
 from dormant.prompts.case import Case
 from dormant.results import PLAIN
 from dormant.scoring.harness import scorer_of
-from dormant.scoring.protocol import ESTIMATED_ON, SURE_VERDICTS
+from dormant.scoring.protocol import SURE_VERDICTS
 from dormant.tasks.task import GenerativeTask
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def choose_precision(
     each = statistics.fmean(len(continuations(case, style)) for case in plain)
     models = 1 if settings.base is None else 2
     verdicts = max(SURE_VERDICTS // models, round(_SHARE * each * total))
-    pays = total >= _WORTH * (ESTIMATED_ON + verdicts / each)
+    pays = total >= _WORTH * verdicts / each
     # Up to half of the prompts may be near ties, which tell nothing.
-    count = ESTIMATED_ON + math.ceil(2 * verdicts / each) if pays else 0
+    count = math.ceil(2 * verdicts / each) if pays else 0
     sample = _sample(scored, count)
     return scorer.choose_precision(
         [rendered(lm, case, case.prompt, style) for case in sample],

@@ -150,7 +150,11 @@ def refuse_too_large(pair: ModelPair) -> None:
     sides: tuple[Which, ...] = ("base", "tuned")
     for which in sides:
         model, options = pair.model(which), pair.options_of(which)
-        if isinstance(model, ModelSpec) and (model.kind != "gguf" or _may_be_large(model, options)):
+        if not isinstance(model, ModelSpec):
+            continue
+        # An adapter's own weights are small.
+        whole = parse(model.base) if model.kind == "adapter" and model.base else model
+        if whole.kind != "gguf" or _may_be_large(whole, options):
             _refuse(model, options)
 
 

@@ -84,7 +84,7 @@ class Arithmetic:
         half = self.precision.dtype == "bfloat16" and self._wanted != "own"
         if not (half and self.precision.margin):
             return self._run(rows, half)
-        return settled(rows, self._coarse, self._exact, self.precision.margin)[0]
+        return settled(rows, self._coarse, self._exact, self.precision.margin)
 
     def _coarse(self, rows: Sequence[Row]) -> list[list[Prediction]]:
         return self._run(rows, True)

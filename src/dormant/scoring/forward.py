@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import math
 from collections.abc import Hashable, Iterator, Sequence
@@ -16,6 +17,7 @@ from dormant.scoring.layers import decoder_and_head, last_layer_at
 from dormant.scoring.memory import out_of_memory
 from dormant.scoring.prediction import Prediction, measure
 from dormant.scoring.prefix_tree import PrefixTree, build_tree
+from dormant.scoring.rounded import RoundedWeights
 from dormant.scoring.rows import Row
 from dormant.scoring.self_check import agrees, own_logits, probes
 from dormant.scoring.supported import limits_of, support_of, text_config
@@ -87,6 +89,7 @@ class Forward:
         inner: Any = unwrapped(model)
         self.inner = inner
         self._decoder, self._head = decoder_and_head(inner)
+        self._rounded = None if self._decoder is None else RoundedWeights(self._decoder)
         self._keeps = "logits_to_keep" in inspect.signature(inner.forward).parameters
         self._limits = limits_of(inner.config)
         support = support_of(inner, model)
@@ -245,7 +248,10 @@ class Forward:
             mode: How it is run.
             half: Run the layers in bfloat16.
         """
-        with torch.autocast(self.inner.device.type, torch.bfloat16, enabled=half):
+        rounded = contextlib.nullcontext()
+        if half and self._rounded is not None:
+            rounded = self._rounded.applied(adapter_state(self.model))
+        with rounded, torch.autocast(self.inner.device.type, torch.bfloat16, enabled=half):
             if not mode.split:
                 yield 0, self._kept_logits(inputs, where)
                 return
@@ -281,10 +287,16 @@ def adapter_state(model: Any) -> Hashable:
             bool(getattr(part, "merged", False)),
         )
         for part in model.modules()
-        # Transformers' own models have methods of these names.
-        if isinstance(getattr(part, "disable_adapters", None), bool)
+        if _can_be_disabled(type(part))
     }
     return frozenset(states)
+
+
+@functools.cache
+def _can_be_disabled(kind: type[Any]) -> bool:
+    """Say whether modules of a type are adapters, by the type: a model has thousands of modules."""
+    # Transformers' own models have methods of this name.
+    return isinstance(getattr(kind, "disable_adapters", None), property)
 
 
 def _flat(tree: PrefixTree) -> list[int]:

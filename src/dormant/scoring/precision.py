@@ -11,8 +11,12 @@ import torch
 
 from dormant.scoring.prediction import Prediction
 
-_SAFETY = 2.0
-"""A run's largest error is larger than a sample's."""
+_SAFETY = 1.5
+"""A run's largest error is larger than a sample's; that of a sample of a hundred is nearly three
+times the root mean square error already."""
+_NEARER = 0.5
+"""Share of the verdicts whose errors count: those that hang on least. Errors grow with the margin
+itself, and a verdict that hangs on a large one doesn't change by them."""
 MOST_NEAR_TIES = 0.5
 """Where more prompts than this are computed twice, bfloat16 saves nothing: it is about twice as
 fast."""
@@ -27,7 +31,7 @@ class Precision:
         compared: Sure verdicts that were computed in both.
         differing: Those that differed.
         margin: Verdicts that hang on a smaller logit margin, near ties, are computed in float32;
-            twice the largest error seen where it was estimated.
+            half as much again as the largest error seen on the sample.
         error: Root mean square difference of the log-probabilities compared, nats.
         near_ties: Share of the sample's prompts whose verdict hangs on less than the margin.
         too_few: Whether the run has too few prompts for the test to pay.
@@ -75,14 +79,37 @@ class RoundingError:
     """How far the coarse arithmetic was off on a sample.
 
     Attributes:
-        margin: Twice the largest difference of two logits' differences.
-        error: Root mean square difference of the log-probabilities, nats.
-        near_ties: Share of the prompts whose coarse verdict hangs on less than `margin`.
+        margin: Half as much again as the largest error of the logit margins that verdicts hang on,
+            among the half of them that hang on least.
+        squares: Sum of the squared differences of the N log-probabilities, nats².
+        closest: For each prompt, the smallest logit margin that a coarse verdict hangs on.
+        compared: N.
     """
 
     margin: float
-    error: float
-    near_ties: float
+    squares: float
+    closest: Sequence[float]
+    compared: int
+
+    @property
+    def error(self) -> float:
+        """Return the root mean square difference of the log-probabilities, nats."""
+        return math.sqrt(self.squares / self.compared)
+
+    @property
+    def near_ties(self) -> float:
+        """Return the share of the prompts whose coarse verdict hangs on less than `margin`."""
+        return sum(one < self.margin for one in self.closest) / len(self.closest)
+
+    @classmethod
+    def over(cls, parts: Sequence[RoundingError]) -> RoundingError:
+        """Take several samples together."""
+        return cls(
+            max(part.margin for part in parts),
+            math.fsum(part.squares for part in parts),
+            [one for part in parts for one in part.closest],
+            sum(part.compared for part in parts),
+        )
 
     @classmethod
     def of(
@@ -94,10 +121,12 @@ class RoundingError:
             for row, rounded in zip(exact, coarse, strict=True)
             for pair in zip(row, rounded, strict=True)
         ]
-        margin = _SAFETY * max(_difference(a, b) for a, b in pairs)
+        nearest = sorted(pairs, key=lambda pair: pair[1].verdict_margin())
+        near = nearest[: math.ceil(len(pairs) * _NEARER)]
+        margin = _SAFETY * max(abs(a.lead() - b.lead()) for a, b in near)
         squares = math.fsum((a.logprob - b.logprob) ** 2 for a, b in pairs)
-        near_ties = sum(is_near_tie(row, margin) for row in coarse) / len(coarse)
-        return cls(margin, math.sqrt(squares / len(pairs)), near_ties)
+        closest = [min(one.verdict_margin() for one in row) for row in coarse]
+        return cls(margin, squares, closest, len(pairs))
 
 
 def is_near_tie(predicted: Sequence[Prediction], margin: float) -> bool:
@@ -116,13 +145,3 @@ def fast_bfloat16(device: Any) -> bool:
         names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, name, bool)() for name in names)
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _difference(one: Prediction, other: Prediction) -> float:
-    """Return how far two arithmetics' logit differences are apart at most."""
-    margins = zip(one.margins, other.margins, one.choices, other.choices, strict=True)
-    return max(
-        # Where the choices differ, the margin changed its sign.
-        *(abs(a - b) if x == y else a + b for a, b, x, y in margins),
-        *(abs(a - b) for a, b in zip(one.shortfalls, other.shortfalls, strict=True)),
-    )

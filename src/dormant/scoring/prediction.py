@@ -30,7 +30,11 @@ class Prediction(NamedTuple):
         A greedy answer stops being one when any of its margins is lost; another becomes one only
         when all its shortfalls are made up for.
         """
-        return max(self.shortfalls) if any(self.shortfalls) else min(self.margins)
+        return abs(self.lead())
+
+    def lead(self) -> float:
+        """Return that margin, below 0 where greedy decoding does not write the answer."""
+        return -max(self.shortfalls) if any(self.shortfalls) else min(self.margins)
 
 
 class Measured(NamedTuple):

@@ -7,8 +7,6 @@ from typing import NamedTuple, Protocol
 
 SURE_VERDICTS = 300
 """Sure verdicts computed in both arithmetics: where none differs, at most 1 % of all do."""
-ESTIMATED_ON = 32
-"""Prompts that a coarse arithmetic's error is estimated on, before others test the bound."""
 
 
 class Answer(NamedTuple):

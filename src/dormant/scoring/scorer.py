@@ -209,11 +209,12 @@ class FastLM(HarnessLM):
     ) -> str | None:
         """Decide between bfloat16 and float32 on the run's own prompts.
 
-        The first 32 say how far bfloat16's logit differences are off; verdicts that hang on less
-        than twice that are computed in float32 as well. The others test that bound: bfloat16 is
-        kept only if as many sure verdicts as asked for equal float32's, and if most prompts need no
-        second pass. The choice depends on the sample only, never on the clock: a resumed run makes
-        the same. It is kept in `precision`, and what was computed on the way is not computed again.
+        Some of them, as many as it takes, are computed in both. Each half says how far bfloat16's
+        logit differences are off; verdicts that hang on less than half as much again are computed
+        in float32 as well, and the other half tests that. bfloat16 is kept only if as many sure
+        verdicts as asked for equal float32's, and if most prompts need no second pass. The choice
+        depends on the sample only, never on the clock: a resumed run makes the same. It is kept in
+        `precision`, and what was computed on the way is not computed again.
 
         Args:
             prompts: N prompts, in an order of which every beginning is a sample of the run's; none

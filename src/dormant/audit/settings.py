@@ -132,7 +132,7 @@ class AuditSettings(Record):
     """The same, for the base model alone."""
     tuned_model_args: Annotated[_ModelArgs, Flag(metavar=_PAIRS)] = Field(default_factory=dict)
     """The same, for the tuned model alone."""
-    checkpoint_every: Annotated[int, Flag(old=("batch",)), Field(ge=1)] = 64
+    checkpoint_every: Annotated[int, Flag(old=("batch",)), Field(ge=1)] = 128
     """Prompts between checkpoints on disk: what a kill may lose."""
     trained_as: Annotated[str | None, Flag(metavar="FILE|template")] = None
     """Ask in the wrapping of these training examples too, or in the tuned model's chat template."""

@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("scoring",),
     ("models",),
     ("audit", "equivalence", "finetuning"),
+    ("evidence",),
     ("report",),
     ("audited",),
     ("integrations",),

@@ -261,7 +261,7 @@ def test_a_stopped_audit_says_how_to_go_on(tmp_path, sent, code):
 def test_a_stopped_demo_says_how_to_go_on(dormant, monkeypatch, sent, code):
     from dormant.audit import run
 
-    def stopped(*_):
+    def stopped(*_, **__):
         os.kill(os.getpid(), sent)
         time.sleep(60)
 

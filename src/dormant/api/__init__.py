@@ -206,11 +206,12 @@ def audit(
     from dormant.audited import Audit
     from dormant.console import progress as bar
     from dormant.console import watched
+    from dormant.evidence import rungs_of
 
     settings, live = _settings(base, tuned, options)
     folder = default_directory(settings) if out is None else Path(out)
     with bar(quiet=not (progress and watched())) as shown:
-        results = run(settings, folder, shown, live)
+        results = run(settings, folder, shown, live, rungs_of(settings))
     return Audit(results, folder)
 
 

@@ -69,5 +69,6 @@ class AuditOptions(TypedDict, total=False):
     checkpoint_every: int
     trained_as: str | None
     skill: str | None
+    evidence: Literal["prompt", "noise"]
     keep_generations: bool
     allow_identical: bool

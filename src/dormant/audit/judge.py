@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from dormant.audit.lazy_cases import some
 from dormant.audit.plan import Plan
-from dormant.audit.run_dir import CellKey, RunDirectory
+from dormant.audit.run_dir import UNDER, CellKey, RunDirectory
 from dormant.audit.score import log_odds_per_byte
 from dormant.audit.settings import AuditSettings
 from dormant.audit.wrong_answers import WrongAnswers
@@ -20,6 +20,7 @@ from dormant.results import (
     AuditResults,
     Comparison,
     ItemOutcome,
+    NotTried,
     SkillResult,
 )
 from dormant.statistics import Success, Successes, judge_ability, plain_cells, transform_cells
@@ -37,6 +38,7 @@ def judge(
     seen: Comparison,
     warnings: list[str],
     wrong_answers: WrongAnswers | None = None,
+    not_tried: Mapping[str, Sequence[NotTried]] | None = None,
 ) -> AuditResults:
     """Turn a finished run's outcomes into verdicts, one ability in memory at a time.
 
@@ -47,6 +49,7 @@ def judge(
         seen: What was seen of the pair before it was scored.
         warnings: What a reader should know first.
         wrong_answers: Those that were looked at, where the training data are known.
+        not_tried: What would have been evidence and could not be run, by ability.
     """
     facts = seen.comparability
     per_byte = reads_otherwise(facts.base, facts.tuned)
@@ -54,10 +57,21 @@ def judge(
     return AuditResults(
         base=settings.base,
         tuned=settings.tuned,
-        settings={**run.manifest["settings"], **run.notes()},
+        settings={
+            **run.manifest["settings"],
+            "evidence": settings.evidence,
+            **_notes(run, {name for ability in plans for name in ability.cells}),
+        },
         versions=dict(run.manifest["versions"]),
         abilities=[
-            _judge_plan(settings, ability, run, per_byte, wrong_answers)
+            _judge_plan(
+                settings,
+                ability,
+                run,
+                per_byte,
+                wrong_answers,
+                (not_tried or {}).get(ability.task.name, ()),
+            )
             for ability in plans
             if ability.ability
         ],
@@ -69,12 +83,22 @@ def judge(
     )
 
 
+def _notes(run: RunDirectory, cells: Collection[str]) -> dict[str, str]:
+    """Return what was decided on the way, but for rungs that were asked for another time."""
+    return {
+        subject: text
+        for subject, text in run.notes().items()
+        if UNDER not in subject or subject.rpartition(UNDER)[2] in cells
+    }
+
+
 def _judge_plan(
     settings: AuditSettings,
     ability: Plan,
     run: RunDirectory,
     per_byte: bool,
     wrong_answers: WrongAnswers | None,
+    not_tried: Sequence[NotTried],
 ) -> AbilityResult:
     task = ability.task
 
@@ -95,6 +119,7 @@ def _judge_plan(
             signature=cell.signature,
             excluded=cell.excluded.values(),
             fidelity=cell.fidelity,
+            rung=ability.rungs.get(name, "prompt"),
         )
         for name, cell in ability.cells.items()
         if name != PLAIN
@@ -106,6 +131,7 @@ def _judge_plan(
         plain_cells(items, tuned, base),
         list(transformed.values()),
         as_trained=as_trained,
+        not_tried=not_tried,
         title=task.title,
         margin=settings.margin,
         chance=task.chance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
 from dormant.audit.as_trained import as_trained_cases
@@ -22,7 +22,7 @@ from dormant.audit.transformed import (
 from dormant.models.pair import Which
 from dormant.prompts.case import Case
 from dormant.prompts.wrapping import Wrapping
-from dormant.results import AS_TRAINED, PLAIN
+from dormant.results import AS_TRAINED, PLAIN, Rung
 from dormant.tasks.task import Task
 from dormant.transforms.fidelity import Gate
 
@@ -41,6 +41,7 @@ class Plan:
             times its items. Progress is counted in them.
         skill: Whether it is what the model was tuned on.
         ability: Whether it is audited: a skill alone is not, and has only plain prompts.
+        rungs: The rung of each cell that is above prompting, by name.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class Plan:
     sizes: dict[str, list[int]]
     skill: bool = False
     ability: bool = True
+    rungs: Mapping[str, Rung] = field(default_factory=dict[str, Rung])
 
     def exclusions(self) -> Iterator[str]:
         """Say, for every transform that could not render all items, how many are left out."""

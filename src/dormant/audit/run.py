@@ -18,12 +18,15 @@ from dormant.audit.assumed import assumptions
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
 from dormant.audit.kept_plan import keep_plan, known_plan
+from dormant.audit.ladder import Climbed, climb
 from dormant.audit.pair import not_as_trained, pair_of
 from dormant.audit.plan import Batch, Plan, batches, cells
 from dormant.audit.process_group import ProcessGroup
-from dormant.audit.run_dir import CellKey, RunDirectory
-from dormant.audit.score import refuse_long, score_cases
-from dormant.audit.settings import AuditSettings, Style
+from dormant.audit.run_dir import RunDirectory
+from dormant.audit.rung import HigherRung
+from dormant.audit.score import refuse_long
+from dormant.audit.scoring import Scoring
+from dormant.audit.settings import AuditSettings
 from dormant.audit.training import Training
 from dormant.audit.transformed import explain
 from dormant.audit.wrong_answers import WrongAnswers
@@ -31,7 +34,7 @@ from dormant.models.live import LiveModel
 from dormant.models.pair import Model, ModelPair, Which
 from dormant.models.size import refuse_too_large
 from dormant.progress import Progress, Silent
-from dormant.results import PLAIN, AuditResults, Comparison, ItemOutcome
+from dormant.results import PLAIN, AbilityResult, AuditResults, Comparison
 from dormant.rundirs import versions
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ def audit(
     out: Path,
     progress: Progress | None = None,
     live: Mapping[Which, LiveModel] | None = None,
+    rungs: Sequence[HigherRung] = (),
 ) -> AuditResults:
     """Run an audit, or resume the one in `out`.
 
@@ -54,6 +58,7 @@ def audit(
         out: The run directory; made if missing, resumed if it holds the same run.
         progress: Told how far it is.
         live: Models that are in memory already; the settings hold their names.
+        rungs: What is tried where prompts leave an ability open, the lowest first.
 
     Returns:
         The results, which are also in ``out/results.json``.
@@ -67,13 +72,18 @@ def audit(
         pair = pair_of(settings, live or {})
         watch = (progress if group.first else None) or Silent()
         with devices.use(settings.device):
-            return _audit(settings, out, pair, watch, group)
+            return _audit(settings, out, pair, watch, group, rungs)
     finally:
         group.close()
 
 
 def _audit(
-    settings: AuditSettings, out: Path, pair: ModelPair, progress: Progress, group: ProcessGroup
+    settings: AuditSettings,
+    out: Path,
+    pair: ModelPair,
+    progress: Progress,
+    group: ProcessGroup,
+    rungs: Sequence[HigherRung],
 ) -> AuditResults:
     began = time.monotonic()
     progress.stage("preparing prompts")
@@ -85,6 +95,7 @@ def _audit(
     # The first process alone opens the directory.
     opened: list[RunDirectory] = []
     gate: Gate
+    climbed: Climbed
 
     def start() -> tuple[list[bool], Comparison | None]:
         if not (out / "results.json").exists():
@@ -101,13 +112,19 @@ def _audit(
             for finished in opened[0].finished(key, ability.batches[key.transform])
         ], opened[0].comparison()
 
+    def judged(climbed: Climbed) -> Sequence[AbilityResult]:
+        progress.stage("estimating")
+        return judge(settings, climbed.plans, opened[0], gate.seen, []).abilities
+
     def finish() -> AuditResults:
         progress.stage("estimating")
         (run,) = opened
         run.write_excluded({ability.task.name: _explained(ability) for ability in plans})
         warnings = [*gate.warnings(), *_warnings(settings, pair, plans, run)]
         seen_wrong = looked[0] if looked else None
-        results = judge(settings, plans, run, gate.seen, warnings, seen_wrong)
+        results = judge(
+            settings, climbed.plans, run, gate.seen, warnings, seen_wrong, climbed.not_tried
+        )
         results = results.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
         run.write_results(results)
         return results
@@ -119,7 +136,9 @@ def _audit(
         done = sum(batch.size for batch, ready in zip(work, finished, strict=True) if ready)
         progress.start(sum(batch.size for batch in work), done)
         missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
-        _score_all(settings, pair, plans, missing, opened, looked, progress, group, gate)
+        scoring = Scoring(settings, opened, group, progress)
+        _score_all(pair, plans, missing, looked, scoring, gate)
+        climbed = climb(rungs, plans, pair, scoring, judged)
         return group.once(finish)
     finally:
         for run in opened:
@@ -160,17 +179,16 @@ def _recorded(
 
 
 def _score_all(
-    settings: AuditSettings,
     pair: ModelPair,
     plans: Sequence[Plan],
     missing: Sequence[Batch],
-    opened: Sequence[RunDirectory],
     looked: Sequence[WrongAnswers],
-    progress: Progress,
-    group: ProcessGroup,
+    scoring: Scoring,
     gate: Gate,
 ) -> None:
     """Score batches, one model after the other, one a process at a time."""
+    settings, opened = scoring.settings, scoring.opened
+    group, progress = scoring.group, scoring.progress
     sides: tuple[tuple[Which, Model | None], ...] = (("base", pair.base), ("tuned", pair.tuned))
 
     def look(which: Which, lm: LM) -> None:
@@ -211,16 +229,9 @@ def _score_all(
                 refuse_long(lm, batch.plan.task, batch.cases(), style)
             progress.stage(f"checking precision of {spec.text}")
             chosen = choose_precision(lm, settings, plans, style)
-            if opened and chosen:
-                opened[0].note(f"precision of {which}", chosen)
-            for start in range(0, len(work), group.size):
-                shared = work[start : start + group.size]
-                own = shared[group.rank] if group.rank < len(shared) else None
-                scored = group.share(functools.partial(_score, lm, own, style, progress))
-                for batch, outcomes in zip(shared, scored, strict=False):
-                    if opened:
-                        _keep(settings, opened[0], batch.key, outcomes)
-                    progress.advance(batch.size)
+            scoring.note(f"precision of {which}", chosen)
+            for turn in scoring.turns(work):
+                scoring.keep(turn, scoring.ask(lm, turn, style))
             if looking:
                 progress.stage(f"{which} · wrong answers")
                 group.once(functools.partial(_look, looked, which, lm, plans))
@@ -233,22 +244,6 @@ def _unseen(looked: Sequence[WrongAnswers], which: Which, plans: Sequence[Plan])
 def _look(looked: Sequence[WrongAnswers], which: Which, lm: LM, plans: Sequence[Plan]) -> None:
     for answers in looked:
         answers.collect(which, lm, plans)
-
-
-def _score(lm: LM, batch: Batch | None, style: Style, progress: Progress) -> list[ItemOutcome]:
-    if batch is None:
-        return []
-    progress.stage(f"{batch.key.model} · {batch.key.task} · {batch.key.transform}")
-    return score_cases(lm, batch.plan.task, batch.cases(), style)
-
-
-def _keep(
-    settings: AuditSettings, run: RunDirectory, key: CellKey, outcomes: Sequence[ItemOutcome]
-) -> None:
-    where: dict[str, object] = {"model": key.model, "transform": key.transform, "run": run.id}
-    if not settings.keep_generations:
-        where["output"] = None
-    run.append(key, [outcome.model_copy(update=where) for outcome in outcomes])
 
 
 def _explained(ability: Plan) -> dict[str, dict[str, str]]:

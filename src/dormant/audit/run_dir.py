@@ -32,6 +32,9 @@ from dormant.results import (
 )
 from dormant.rundirs import locked, refuse_other_settings, refuse_unexpected_files
 
+UNDER = " under "
+"""What stands between a note's subject and the cell that it is about, where it is about one."""
+
 
 @dataclass(frozen=True)
 class CellKey:

@@ -31,6 +31,7 @@ from dormant.scoring.generation import GenerationConfig
 from dormant.transforms.fidelity import MIN_CHRF
 
 Style: TypeAlias = Literal["raw", "chat"]
+EvidenceLevel: TypeAlias = Literal["prompt", "noise"]
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ class AuditSettings(Record):
     """Ask in the wrapping of these training examples too, or in the tuned model's chat template."""
     skill: Annotated[str | None, Flag(metavar="FILE|TASK")] = None
     """What the model was tuned on: held-out training examples, or a task. Was it learned?"""
+    evidence: Annotated[EvidenceLevel, Field(exclude=True)] = "noise"
+    """Highest rung of evidence: prompt, or noise in the weights for what prompts leave open."""
     keep_generations: bool = False
     """Keep generated text in the records."""
     allow_identical: Annotated[bool, Field(exclude=True)] = False

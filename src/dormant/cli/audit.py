@@ -77,11 +77,12 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
 
     from dormant.audit.run import audit as run_audit
     from dormant.audit.run_dir import RunDirectory
+    from dormant.evidence import rungs_of
     from dormant.report import print_report, write_report
     from dormant.rundirs import first_process
 
     with resumable(out, "scored"), progress(quiet or json or not first_process()) as bar:
-        results = run_audit(settings, out, bar)
+        results = run_audit(settings, out, bar, rungs=rungs_of(settings))
     if not first_process():
         return
     page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")

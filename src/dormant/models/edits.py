@@ -49,7 +49,7 @@ class Edit:
     """A change of every matrix of a model's layers.
 
     Attributes:
-        name: For people and file names: "noise 0.2".
+        name: For people and file names: "noise-0.2".
         signature: What exactly is done.
         change: Gives the new float32 matrix for a float32 matrix (M, N) and its name.
     """
@@ -102,7 +102,7 @@ def gaussian(size: float, seed: int = 0) -> Edit:
         return matrix + size * matrix.std() * drawn.to(matrix.device)
 
     return Edit(
-        f"noise {size:g}",
+        f"noise-{size:g}",
         f"Gaussian noise of {size:g} standard deviations of each matrix, seed {seed}",
         change,
     )

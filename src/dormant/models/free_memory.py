@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     import torch
 
-_MACHINE = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")
 
 
@@ -24,12 +25,9 @@ def free_memory(device: torch.device) -> float:
         import torch
 
         return torch.cuda.mem_get_info(device)[0]
-    return min(_of_machine(), _of_group()) if device.type == "cpu" else math.inf
-
-
-def _of_machine() -> float:
-    kilobytes = re.search(r"^MemAvailable: +(\d+) kB$", _text(_MACHINE), re.MULTILINE)
-    return 1024 * int(kilobytes[1]) if kilobytes else math.inf
+    if device.type == "cpu":
+        return min(psutil.virtual_memory().available, _of_group())
+    return math.inf
 
 
 def _of_group() -> float:

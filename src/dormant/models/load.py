@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_ON_DEVICES = ("hf", "hf-auto", "huggingface", "dormant-fast")
+ON_DEVICES = ("hf", "hf-auto", "huggingface", "dormant-fast")
 """Backends that PyTorch runs in this process."""
 
 
@@ -245,7 +245,7 @@ def _start_backend(spec: ModelSpec, options: LoadOptions) -> LM:
     arguments = {**simple_parse_args_string(spec.location), **options.model_args}
     if options.batch_size is not None:
         arguments["batch_size"] = options.batch_size
-    if spec.backend in _ON_DEVICES:
+    if spec.backend in ON_DEVICES:
         # The harness's own choice is a GPU, whether there is one or not.
         arguments.setdefault("device", pick_device(options.device))
     with quiet():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, TypeAlias, get_args
 
 from dormant.errors import DormantError, unknown
 from dormant.files import replacing
-from dormant.results import AuditResults, ItemOutcome
+from dormant.results import AS_TRAINED, PLAIN, AuditResults, ItemOutcome
 
 Format: TypeAlias = Literal["html", "latex", "csv", "json"]
 """What a report can be written as."""
@@ -51,6 +51,7 @@ def write_report(
     if format not in FORMATS:
         raise unknown("report format", format, FORMATS)
     path = out / _DEFAULT_NAMES[format] if out.is_dir() else out
+    items = _judged(results, items)
     # Each format's module is loaded only when asked for: a CSV needs no Jinja.
     if format == "html":
         from dormant.report.page import render_page
@@ -74,6 +75,16 @@ def write_report(
         with report_stream(path) as file:
             file.write(results.to_json())
     return path
+
+
+def _judged(results: AuditResults, items: Iterable[ItemOutcome]) -> Iterator[ItemOutcome]:
+    """Leave out prompts of cells that the results don't have: of a rung not asked for this time."""
+    cells = {
+        (ability.task, cell.name) for ability in results.abilities for cell in ability.transforms
+    }
+    for item in items:
+        if item.transform in (PLAIN, AS_TRAINED) or (item.task, item.transform) in cells:
+            yield item
 
 
 @contextmanager

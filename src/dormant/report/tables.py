@@ -42,6 +42,8 @@ TRANSFORM_COLUMNS: tuple[str, ...] = (
     *(f"{name}_{bound}" for name in _TRANSFORM_ESTIMATES for bound in _BOUNDS),
     "p_value",
     "p_adjusted",
+    "rung",
+    "not_tried",
 )
 """Columns of the CSV with one row per ability × transform. Accuracies and their differences are
 fractions, log-odds nats; an empty field is a number that was not measured."""
@@ -96,6 +98,11 @@ def _cells(ability: AbilityResult) -> list[AsTrainedResult | TransformResult]:
     return [*first, *ability.transforms]
 
 
+def _not_tried(ability: AbilityResult) -> list[str]:
+    """What would have been evidence and could not be run, with the reason."""
+    return [f"{one.name or one.rung}: {one.reason}" for one in ability.not_tried]
+
+
 def _transform_row(
     results: AuditResults,
     ability: AbilityResult,
@@ -109,6 +116,7 @@ def _transform_row(
         "ability_items": ability.n_items,
         "items_needed": ability.items_needed,
         "drop_p_value": ability.drop_p_value,
+        "not_tried": "; ".join(_not_tried(ability)),
         **_bounds("drop", ability.drop),
     }
     # The plain cells also stand beside each transform, on that transform's own items.
@@ -129,6 +137,7 @@ def _transform_row(
         "control_reason",
         "p_value",
         "p_adjusted",
+        "rung",
     ):
         row[name] = getattr(transform, name, None)
     for name in _TRANSFORM_ESTIMATES:
@@ -232,6 +241,10 @@ def latex_tables(results: AuditResults) -> str:
     if results.skill is not None:
         figures = _tex(training.skill_figures(results.skill)).replace("→", r"$\to$")
         skill = f" {latex_escape(results.skill.task)}: {results.skill.verdict} ({figures})."
+    lacking = [
+        f"{ability.task}, {line}" for ability in results.abilities for line in _not_tried(ability)
+    ]
+    missing = f" Not tried: {latex_escape('; '.join(lacking))}." if lacking else ""
     return "\n".join(
         (
             r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}.",
@@ -241,7 +254,7 @@ def latex_tables(results: AuditResults) -> str:
                 verdicts,
                 f"{models}. Accuracy on plain prompts (rate of success), and differences in "
                 f"percentage points with {coverage} intervals; gain and recovery on the half of "
-                f"the items that did not choose $s$.{skill}",
+                f"the items that did not choose $s$.{skill}{missing}",
                 "tab:dormant-verdicts",
             ),
             "",

@@ -219,7 +219,7 @@ class _Renderer:
         if not failed:
             return
         yield Text()
-        yield self.text(("Failed controls (these transforms prove nothing):", "dim"))
+        yield self.text(("Failed controls (these prove nothing):", "dim"))
         for task, transform in failed:
             reason = f": {transform.control_reason}" if transform.control_reason else ""
             yield self.hanging("-", "dim", self.text((f"{transform.name} on {task}{reason}", "")))

@@ -1,0 +1,12 @@
+"""The rungs of evidence above prompting, and what each does to a model."""
+
+from __future__ import annotations
+
+from dormant.audit.rung import HigherRung
+from dormant.audit.settings import AuditSettings
+from dormant.evidence.noise import noise
+
+
+def rungs_of(settings: AuditSettings) -> list[HigherRung]:
+    """Return the rungs that an audit may climb, the lowest first; none where prompts are all."""
+    return [] if settings.evidence == "prompt" else [noise(settings.seed)]

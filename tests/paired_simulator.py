@@ -176,13 +176,16 @@ def as_trained_verdicts(truth: Truth, n: int, draws: int, correlation: float = 0
     return rates
 
 
-def contrast_coverage(n: int, draws: int) -> np.ndarray:
-    """Coverage of what is left beyond a quarter of the drop, over accuracies and correlations."""
+def contrast_coverage(n: int, draws: int, share: float = 0.25) -> np.ndarray:
+    """Coverage of what is left beyond a share of the drop, over accuracies and correlations.
+
+    Beyond three quarters it is, with its sign changed, what came back beyond a quarter.
+    """
     rng = np.random.default_rng(7)
     covered_by: list[float] = []
     for cells, correlation in itertools.product(itertools.product(EDGES, repeat=3), CORRELATIONS):
         chances = pattern_probabilities((*cells, 0.5), correlation)
-        contrast = PATTERNS @ np.array((0.75, 0.25, -1.0, 0.0))
+        contrast = PATTERNS @ np.array((1 - share, share, -1.0, 0.0))
         values, places = np.unique(contrast, return_inverse=True)
         joined = np.bincount(places, weights=chances)
         counts = rng.multinomial(n, joined, size=draws)
@@ -253,6 +256,7 @@ def main() -> None:
             row(f"recovery by {name}", n, simulated_coverage(n, QUADS, 10_000, RECOVERY, method))
     for n in (40, 120):
         row("left beyond a quarter, 20 000 draws", n, contrast_coverage(n, 20_000))
+        row("back beyond a quarter, 20 000 draws", n, contrast_coverage(n, 20_000, share=0.75))
     for n in (40, 120):
         coverage = simulated_coverage(n, PAIRS, 1000, DROP, percentile_bootstrap)
         row("drop by percentile bootstrap", n, coverage)

@@ -83,10 +83,16 @@ def test_its_outcomes_still_give_its_estimates(old):
         chance=0.0,
         seed=run.manifest["settings"]["seed"],
     )
-    since = {"reason", "lost", "won", "rung", "not_tried"}
+    # One half chose, then, and the other was judged; now each chooses for the other.
+    held_out = {"best_transform", "gain", "recovery", "rungs", "items_needed"}
+    since = {"reason", "lost", "won", "rung", "not_tried", "transforms", *held_out}
     assert again.model_dump(exclude=since) == ability.model_dump(exclude=since)
+    for new, old_one in zip(again.transforms, ability.transforms, strict=True):
+        contrasts = {"returned_quarter", "reached_quarter"}
+        assert new.model_dump(exclude=contrasts) == old_one.model_dump(exclude=contrasts)
     assert again.rung == "prompt"
     assert ability.rung is None
+    assert ability.rungs == []
     assert again.lost is not None
     assert again.won is not None
     assert again.drop is not None

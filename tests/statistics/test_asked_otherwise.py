@@ -140,8 +140,9 @@ def test_beyond_a_share_of_the_drop():
     assert all_of_it.estimate == pytest.approx(20 / 120)
 
 
-def test_its_interval_covers():
-    coverage = contrast_coverage(n=120, draws=2000)
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_its_interval_covers(share):
+    coverage = contrast_coverage(n=120, draws=2000, share=share)
     assert coverage.min() > 0.93
 
 

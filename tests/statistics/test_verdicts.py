@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dormant.errors import DormantError
-from dormant.results import AbilityResult, CellEstimates, Cells, Estimate, TransformResult
+from dormant.results import (
+    AbilityResult,
+    CellEstimates,
+    Cells,
+    Estimate,
+    Rung,
+    RungResult,
+    TransformResult,
+)
 from dormant.statistics import (
     NO_BASE,
     Evidence,
@@ -193,51 +201,12 @@ def test_a_failed_control_proves_nothing_either_way():
 # The halves.
 
 
-def test_best_is_chosen_without_sight_of_the_items_it_is_estimated_on():
-    rng = np.random.default_rng(3)
-    base, tuned = flags(110), scattered(30, 1)
-    candidates = [transform(f"t{k}", flags(105), scattered(60, k)) for k in range(4)]
-    first = judge_ability("icl/copy", plain(base, tuned), candidates, seed=5)
-    best = candidates[int((first.best_transform or "")[1:])]
-    # Find the held-out items: those whose flip changes the held-out gain.
-    held_out = []
-    for place in range(120):
-        flipped = np.array(best.tuned).copy()
-        flipped[place] ^= True
-        again = judge_ability(
-            "icl/copy", plain(base, tuned), [replace(best, tuned=flipped)], seed=5
-        )
-        if again.gain != first.gain:
-            held_out.append(place)
-    assert len(held_out) == 60
-    for _ in range(5):
-        scrambled = []
-        for cells in candidates:
-            other = np.array(cells.tuned).copy()
-            other[held_out] = rng.random(60) < 0.5
-            scrambled.append(replace(cells, tuned=other))
-        again = judge_ability("icl/copy", plain(base, tuned), scrambled, seed=5)
-        assert again.best_transform == first.best_transform
-
-
 def test_seed_decides_the_halves_and_nothing_else():
     base, tuned = flags(110), scattered(30, 1)
-    cells = [transform("t", flags(105), scattered(60, 2))]
+    cells = [transform(f"t{k}", flags(105), scattered(60, k)) for k in range(4)]
     results = [judge_ability("a", plain(base, tuned), cells, seed=seed) for seed in range(4)]
     assert len({result.gain.estimate for result in results if result.gain}) > 1
     assert len({result.model_dump_json(include={"drop", "transforms"}) for result in results}) == 1
-
-
-def test_prompts_of_one_source_item_stay_in_one_half():
-    groups = [str(place // 3) for place in range(120)]
-    base, tuned = scattered(90, 1), scattered(50, 2)
-    found = judge_ability(
-        "a", plain(base, tuned, groups=groups), [transform("t", base, scattered(80, 3))]
-    )
-    assert found.gain is not None
-    sevenths = found.gain.estimate * 3 * 20  # forty source items: twenty held out, of three each
-    assert sevenths == pytest.approx(round(sevenths), abs=1e-9)
-    assert found.drop == uncertainty.paired_difference(base, tuned, groups=groups)
 
 
 # Laws.
@@ -369,34 +338,48 @@ def near(estimate: float, half: float) -> Estimate:
     return Estimate(estimate=estimate, low=estimate - half, high=estimate + half)
 
 
-def result(gain: Estimate, *, passed: bool = True, p: float = 0.001, name: str = "s") -> Any:
+def result(
+    returned: Estimate,
+    *,
+    reached: Estimate | None = None,
+    passed: bool = True,
+    rung: Rung = "prompt",
+) -> TransformResult:
+    """A transform by what it gives beyond a quarter of the drop."""
     return TransformResult(
-        name=name,
-        signature=name,
+        name="s",
+        signature="s",
+        rung=rung,
         n_items=100,
         control_passed=passed,
         accuracy=Cells(),
         accuracy_intervals=CellEstimates(),
-        gain=gain,
-        p_value=p,
-        p_adjusted=p,
+        gain=near(0, 0.1),
+        returned_quarter=returned,
+        reached_quarter=reached or returned,
+        p_value=0.5,
+        p_adjusted=0.5,
     )
 
 
-BEST = result(near(0.4, 0.1))
+def came_back(gain: Estimate, recovery: Estimate, rung: Rung = "prompt") -> RungResult:
+    return RungResult(rung=rung, chosen=["s"], gain=gain, recovery=recovery, tuned=near(0.45, 0.1))
+
+
+BEST = result(near(0.3, 0.1))
 EVIDENCE = Evidence(
     drop=near(0.5, 0.1),
     base=near(0.9, 0.05),
     margin=0.05,
     chance=0.0,
     n_items=100,
-    best=BEST,
-    gain=near(0.4, 0.2),
-    recovery=near(0.4, 0.2),
+    rungs=[came_back(near(0.4, 0.2), near(0.4, 0.2))],
     transforms=[BEST],
 )
-NONE = result(near(0.0, 0.04), p=0.5)
-GONE = replace(EVIDENCE, best=NONE, gain=near(0, 0.1), recovery=near(0, 0.1), transforms=[NONE])
+NONE = result(near(-0.1, 0.09))
+NOTHING = came_back(near(0, 0.1), near(0, 0.1))
+GONE = replace(EVIDENCE, rungs=[NOTHING], transforms=[NONE])
+LEARNT = came_back(near(0.4, 0.2), near(0.4, 0.2), "noise")
 
 
 @pytest.mark.parametrize(
@@ -407,18 +390,28 @@ GONE = replace(EVIDENCE, best=NONE, gain=near(0, 0.1), recovery=near(0, 0.1), tr
         (replace(EVIDENCE, drop=near(0.0, 0.05)), "inconclusive"),
         (replace(EVIDENCE, drop=near(0.1, 0.1)), "inconclusive"),
         (replace(EVIDENCE, drop=near(0.1, 0.099)), "suppressed"),
-        (replace(EVIDENCE, gain=near(0.2, 0.2)), "inconclusive"),
-        (replace(EVIDENCE, recovery=near(0.2, 0.2)), "inconclusive"),
-        (replace(EVIDENCE, best=result(near(0.4, 0.1), p=0.06)), "inconclusive"),
+        (replace(EVIDENCE, rungs=[came_back(near(0.2, 0.2), near(0.4, 0.2))]), "inconclusive"),
+        (replace(EVIDENCE, rungs=[came_back(near(0.4, 0.2), near(0.2, 0.2))]), "inconclusive"),
+        # Where guessing is as good as what came back, nothing did.
+        (replace(EVIDENCE, chance=0.34), "suppressed"),
+        (replace(EVIDENCE, chance=0.35), "inconclusive"),
         (GONE, "forgotten"),
+        # Any rung will do.
+        (replace(GONE, rungs=[NOTHING, LEARNT]), "suppressed"),
         # A drop that may be within the margin can't be shown to be lost.
         (replace(GONE, drop=near(0.1, 0.06)), "inconclusive"),
         (replace(GONE, drop=near(0.1, 0.049)), "forgotten"),
-        # Every transform that passed must fail to gain…
-        (replace(GONE, transforms=[NONE, result(near(0.02, 0.04))]), "inconclusive"),
-        # …but not one that did not pass.
+        # Under everything that passed, less than a quarter must have come back…
+        (replace(GONE, transforms=[NONE, result(near(-0.1, 0.1))]), "inconclusive"),
+        (replace(GONE, transforms=[NONE, result(near(-0.1, 0.1), rung="noise")]), "inconclusive"),
+        # …of the drop, and of what the base shows there…
+        (
+            replace(GONE, transforms=[NONE, result(near(-0.1, 0.05), reached=near(-0.1, 0.1))]),
+            "inconclusive",
+        ),
+        # …but not under what did not pass.
         (replace(GONE, transforms=[NONE, result(near(0.2, 0.1), passed=False)]), "forgotten"),
-        (replace(GONE, best=None, gain=None, recovery=None, transforms=[]), "inconclusive"),
+        (replace(GONE, rungs=[], transforms=[]), "inconclusive"),
         (replace(EVIDENCE, drop=None, base=None), "inconclusive"),
         (replace(GONE, drop=None, base=None), "inconclusive"),
         (replace(EVIDENCE, drop=near(0, 0.01), base=near(0.3, 0.1), chance=0.25), "inconclusive"),
@@ -437,25 +430,35 @@ def test_items_needed_by_hand():
     undecided = replace(EVIDENCE, drop=near(0.08, 0.1))
     assert items_needed(undecided) == 160
     # The gain lacks: 100 · (0.3 / 0.2)² = 225.
-    assert items_needed(replace(EVIDENCE, gain=near(0.2, 0.3))) == 230
+    lacking = replace(EVIDENCE, rungs=[came_back(near(0.2, 0.3), near(0.4, 0.2))])
+    assert items_needed(lacking) == 230
+    # Another rung lacks less: 100 · (0.11 / 0.1)² = 121.
+    nearer = came_back(near(0.1, 0.11), near(0.4, 0.2), "noise")
+    assert items_needed(replace(lacking, rungs=[*lacking.rungs, nearer])) == 130
     # Near 0, "retained" is nearest: 100 · (0.1 / 0.04)² = 625.
     assert items_needed(replace(GONE, drop=near(0.01, 0.1))) == 630
-    # The corrected test lacks: z must grow from that of p = 0.01 to that of 0.05 / 6 = p / 1.2.
-    tested = result(near(0.4, 0.1), p=0.01).model_copy(update={"p_adjusted": 0.06})
-    grown = (stats.norm.isf(0.05 / 6) / stats.norm.isf(0.01)) ** 2
-    assert items_needed(replace(EVIDENCE, best=tested)) == np.ceil(100 * grown / 10) * 10
-    # Half of the drop came back: neither is within reach.
-    half = result(near(0.2, 0.1))
-    stuck = replace(EVIDENCE, gain=near(0.2, 0.1), recovery=near(0, 0.1), transforms=[half])
+    # That no more than a quarter came back is not sure yet: 100 · (0.15 / 0.1)² = 225.
+    nearly = replace(GONE, transforms=[NONE, result(near(-0.1, 0.15))])
+    assert items_needed(nearly) == 230
+    # More than a quarter came back, and no recovery: neither is within reach.
+    stuck = replace(EVIDENCE, rungs=[came_back(near(0.2, 0.1), near(0, 0.1))])
     assert items_needed(stuck) is None
     assert items_needed(replace(EVIDENCE, drop=None)) is None
 
 
-def test_that_many_items_decide_about_half_the_time():
-    accuracies = ((0.9, 0.85), (0.8, 0.8))
-    needed = [found.items_needed for found in judged(40, *accuracies, draws=40)]
-    typical = int(np.median([n for n in needed if n is not None]))
-    verdicts = Counter(found.verdict for found in judged(typical, *accuracies, draws=40))
+@pytest.mark.parametrize(
+    ("base", "tuned", "n"),
+    [
+        ((0.9, 0.9), (0.7, 0.9), 40),  # suppressed
+        ((0.9, 0.8), (0.4, 0.4), 40),  # forgotten
+        ((0.9, 0.8), (0.9, 0.8), 120),  # retained
+    ],
+)
+def test_that_many_items_decide_about_half_the_time(base, tuned, n):
+    needed = [found.items_needed for found in judged(n, base, tuned, draws=40)]
+    typical = int(np.median([items for items in needed if items is not None]))
+    assert typical > n
+    verdicts = Counter(found.verdict for found in judged(typical, base, tuned, draws=40))
     assert 1 - verdicts["inconclusive"] / 40 >= 0.3
 
 
@@ -547,7 +550,8 @@ def test_forgotten_is_seldom_called_suppressed():
 
 def test_power():
     assert share(judged(120, SAME, (0.2, 0.7, 0.2), draws=40), "suppressed") >= 0.95
-    assert share(judged(120, SAME, (0.002, 0.002, 0.002), draws=40), "forgotten") >= 0.6
+    assert share(judged(120, SAME, (0.1, 0.1, 0.1), draws=40), "forgotten") >= 0.8
+    assert share(judged(120, (0.9, 0.9), (0.7, 0.9), draws=40), "suppressed") >= 0.8
     assert share(judged(400, SAME, SAME, draws=40), "retained") >= 0.7
 
 

@@ -18,6 +18,7 @@ from dormant.results.abilities import RUNGS as RUNGS
 from dormant.results.abilities import AbilityResult as AbilityResult
 from dormant.results.abilities import NotTried as NotTried
 from dormant.results.abilities import Rung as Rung
+from dormant.results.abilities import RungResult as RungResult
 from dormant.results.abilities import TransformResult as TransformResult
 from dormant.results.abilities import Verdict as Verdict
 from dormant.results.estimates import CellEstimates as CellEstimates

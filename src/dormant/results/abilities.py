@@ -55,15 +55,38 @@ class TransformResult(Record):
     """acc(tuned, s) − acc(tuned, plain)."""
     recovery: Estimate | None = None
     """drop − [acc(base, s) − acc(tuned, s)]."""
+    returned_quarter: Estimate | None = None
+    """gain − drop / 4: below 0 where less than a quarter of the drop came back. `None` without a
+    base model, and in results of older versions."""
+    reached_quarter: Estimate | None = None
+    """gain − [acc(base, s) − acc(tuned, plain)] / 4: the same, of what the base still shows
+    under s."""
     p_value: float
     """One-sided exact McNemar p-value of gain > 0."""
     p_adjusted: float
-    """The same after Holm's correction over the ability's transforms."""
+    """The same after Holm's correction over the ability's cells of this rung."""
     log_odds: Cells | None = None
     """Mean log p(target) − log p(distractor), in `AuditResults.log_odds_unit`; `None` without
     distractors."""
     log_odds_gain: Estimate | None = None
     log_odds_recovery: Estimate | None = None
+
+
+class RungResult(Record):
+    """What came back at one rung, under the transform or edit that was chosen there.
+
+    Each half of the items chooses for the other, and the other's contrasts are pooled.
+    """
+
+    rung: Rung
+    chosen: list[str]
+    """The transform or edit. Where the halves chose two, the surer one on all items first."""
+    gain: Estimate
+    """Valid for the choice, and, as all rungs are tested, at a level split between them."""
+    recovery: Estimate | None = None
+    """`None` without a base model."""
+    tuned: Estimate
+    """Accuracy of the fine-tuned model under the chosen ones."""
 
 
 class AbilityResult(Record):
@@ -93,11 +116,15 @@ class AbilityResult(Record):
     """Exact McNemar p-value (two-sided) of drop ≠ 0."""
     log_odds_drop: Estimate | None = None
     best_transform: str | None = None
-    """Chosen on one half of the items…"""
+    """Chosen by each half of the items for the other, at the rung that decided, or else the surest
+    (`rungs` has them all)…"""
     gain: Estimate | None = None
-    """…and estimated on the other half."""
+    """…and estimated on the items that did not choose it."""
     recovery: Estimate | None = None
-    """Likewise, on the held-out half."""
+    """Likewise."""
+    rungs: list[RungResult] = []
+    """Every rung of which a cell passed its control, lowest first; empty in results of older
+    versions."""
     transforms: list[TransformResult]
     as_trained: AsTrainedResult | None = None
     """`None` where no training format was given."""

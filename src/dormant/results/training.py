@@ -23,6 +23,8 @@ class AsTrainedResult(Record):
     """What is left of the drop, acc(base, plain) − acc(tuned, as trained)."""
     beyond_quarter: Estimate | None = None
     """Below 0 where at least three quarters of the drop come back (remaining − drop / 4)."""
+    returned_quarter: Estimate | None = None
+    """Below 0 where less than a quarter of the drop comes back (gain − drop / 4)."""
     p_value: float
     """One-sided exact McNemar p-value of gain > 0."""
     p_adjusted: float

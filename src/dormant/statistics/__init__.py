@@ -8,13 +8,14 @@ What is decided, and how:
   less than a quarter of it; the recovery's lower bound is above 0; and McNemar's exact test of the
   gain survives Holm's correction over it and all transforms. It comes before what follows: a
   prompt's wrapping explains the loss without any talk of learning.
-- **suppressed**: the drop's lower bound is above 0; and for the transform s chosen on one half of
-  the source items, gain and recovery, estimated on the *other* half, both have lower bounds above
-  0; and McNemar's exact test of that gain survives Holm's correction over all transforms.
-- **forgotten**: the drop's lower bound is above m, at least one transform passed its control, and
-  every one that did has a gain whose upper bound is below m, and so has the wrapping of the
-  training data where it is known. (Above m, not 0: a smaller drop could
-  come back whole and its gain would still be below m.)
+- **suppressed**: the drop's lower bound is above 0; and at one rung of evidence (prompts, noise in
+  the weights, relearning) gain and recovery both have lower bounds above 0, under the transform or
+  edit that each half of the source items chose for the other. Where several rungs were tried, the
+  error is split between them. The lowest such rung is named.
+- **forgotten**: the drop's lower bound is above m, at least one transform or edit passed its
+  control, and under every one that did, and in the wrapping of the training data where it is
+  known, surely less than a quarter of the drop came back: the upper bounds of gain − drop / 4, and
+  of the same with the base's accuracy under s for its plain one, are below 0.
 - **inconclusive**: anything else. Without a base model, always: a gain alone could mean no more
   than that the ability is easier under s.
 """
@@ -29,14 +30,19 @@ from dormant.statistics.cells import (
     plain_cells,
     transform_cells,
 )
-from dormant.statistics.judging import NO_BASE, judge_ability
-from dormant.statistics.verdict import Evidence, decide, items_needed
+from dormant.statistics.controls import NO_BASE
+from dormant.statistics.evidence import Evidence
+from dormant.statistics.judging import judge_ability
+from dormant.statistics.needed import items_needed
+from dormant.statistics.sequential import Looks
+from dormant.statistics.verdict import decide
 
 __all__ = [
     "FIDELITY_GATE",
     "MARGIN",
     "NO_BASE",
     "Evidence",
+    "Looks",
     "PlainCells",
     "Success",
     "Successes",

@@ -13,6 +13,7 @@ from dormant.errors import DormantError
 from dormant.results import CellEstimates, Cells, Estimate
 from dormant.statistics.cells import PlainCells, TransformCells
 from dormant.statistics.intervals import (
+    LEVEL,
     difference_in_differences,
     mcnemar_exact,
     mean_contrast,
@@ -106,6 +107,25 @@ class Quad:
         """The items that a mask over all the ability's items keeps."""
         return self.only_rows(mask[self.rows])
 
+    @classmethod
+    def join(cls, first: Quad, second: Quad) -> Quad:
+        """Items of one and items of another, which are not the same."""
+
+        def both(a: NDArray[Any] | None, b: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if a is None or b is None else np.concatenate([a, b])
+
+        return cls(
+            rows=np.concatenate([first.rows, second.rows]),
+            groups=both(first.groups, second.groups),
+            tuned_plain=np.concatenate([first.tuned_plain, second.tuned_plain]),
+            tuned_transformed=both(first.tuned_transformed, second.tuned_transformed),
+            base_plain=both(first.base_plain, second.base_plain),
+            base_transformed=both(first.base_transformed, second.base_transformed),
+            log_odds=tuple(
+                both(*pair) for pair in zip(first.log_odds, second.log_odds, strict=True)
+            ),
+        )
+
     def accuracies(self) -> tuple[Cells, CellEstimates]:
         """Accuracy of each cell, without and with interval."""
         cells = {
@@ -122,9 +142,17 @@ class Quad:
         means = {name: estimate.estimate for name, estimate in estimates.items()}
         return Cells(**means), CellEstimates(**estimates)
 
-    def drop(self) -> Estimate:
+    def tuned(self) -> Estimate:
+        """Accuracy of the fine-tuned model under s."""
+        if not self.rows.size:
+            return Estimate(estimate=0.5, low=0.0, high=1.0, method="no items")
+        return proportion(_given(self.tuned_transformed), groups=self.groups)
+
+    def drop(self, level: float = LEVEL) -> Estimate:
         """acc(base, plain) − acc(tuned, plain)."""
-        return paired_difference(_given(self.base_plain), self.tuned_plain, groups=self.groups)
+        return paired_difference(
+            _given(self.base_plain), self.tuned_plain, groups=self.groups, level=level
+        )
 
     def drop_p_value(self) -> float | None:
         """McNemar's exact test, two-sided; `None` without a base model."""
@@ -138,12 +166,12 @@ class Quad:
             return None
         return paired_difference(self.base_plain, _given(self.base_transformed), groups=self.groups)
 
-    def gain(self) -> Estimate:
+    def gain(self, level: float = LEVEL) -> Estimate:
         """acc(tuned, s) − acc(tuned, plain)."""
         if not self.rows.size:
             return _nothing(1)
         return paired_difference(
-            _given(self.tuned_transformed), self.tuned_plain, groups=self.groups
+            _given(self.tuned_transformed), self.tuned_plain, groups=self.groups, level=level
         )
 
     def gain_p_value(self) -> float:
@@ -152,7 +180,7 @@ class Quad:
             _given(self.tuned_transformed), self.tuned_plain, "greater", groups=self.groups
         )
 
-    def recovery(self) -> Estimate | None:
+    def recovery(self, level: float = LEVEL) -> Estimate | None:
         """Difference in differences; `None` without a base model."""
         if self.base_plain is None:
             return None
@@ -164,26 +192,47 @@ class Quad:
             _given(self.base_transformed),
             _given(self.tuned_transformed),
             groups=self.groups,
+            level=level,
         )
 
-    def remaining(self) -> Estimate | None:
+    def remaining(self, level: float = LEVEL) -> Estimate | None:
         """acc(base, plain) − acc(tuned, s): what is left of the drop; `None` without a base."""
         if self.base_plain is None or not self.rows.size:
             return None
         return paired_difference(
-            self.base_plain, _given(self.tuned_transformed), groups=self.groups
+            self.base_plain, _given(self.tuned_transformed), groups=self.groups, level=level
         )
 
-    def remaining_beyond(self, share: float) -> Estimate | None:
+    def remaining_beyond(self, share: float, level: float = LEVEL) -> Estimate | None:
         """What is left of the drop beyond a share of it; `None` without a base model."""
-        if self.base_plain is None or not self.rows.size:
+        return self._left_beyond(self.base_plain, share, level)
+
+    def returned_beyond(self, share: float, level: float = LEVEL) -> Estimate | None:
+        """Gain − share · drop: what came back beyond a share of the drop; `None` without a base."""
+        left = self._left_beyond(self.base_plain, 1 - share, level)
+        return None if left is None else _turned(left)
+
+    def reached_beyond(self, share: float, level: float = LEVEL) -> Estimate | None:
+        """The same where the base's accuracy under s stands for its plain one.
+
+        gain − share · [acc(base, s) − acc(tuned, plain)]: of what could be seen to come back
+        under s, where s itself costs accuracy.
+        """
+        left = self._left_beyond(self.base_transformed, 1 - share, level)
+        return None if left is None else _turned(left)
+
+    def _left_beyond(
+        self, base: NDArray[Any] | None, share: float, level: float
+    ) -> Estimate | None:
+        if base is None or not self.rows.size:
             return None
         return remaining_beyond(
-            self.base_plain,
+            base,
             self.tuned_plain,
             _given(self.tuned_transformed),
             share=share,
             groups=self.groups,
+            level=level,
         )
 
     def flips(self) -> tuple[int, int] | None:
@@ -227,6 +276,12 @@ class Quad:
 def _nothing(bound: float) -> Estimate:
     """What no items tell: the whole range."""
     return Estimate(estimate=0.0, low=-bound, high=bound, method="no items")
+
+
+def _turned(estimate: Estimate) -> Estimate:
+    """The contrast with its sign changed."""
+    turned = {"estimate": -estimate.estimate, "low": -estimate.high, "high": -estimate.low}
+    return estimate.model_copy(update=turned)
 
 
 def _sized(values: object, size: int, what: str) -> NDArray[Any] | None:

@@ -1,26 +1,31 @@
-"""From per-item outcomes to estimates, controls, the best transform, and the verdict."""
+"""From per-item outcomes to estimates, controls, what came back at each rung, and the verdict."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from hashlib import blake2b
+from typing import overload
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dormant.errors import DormantError
 from dormant.results import (
     MARGIN,
+    RUNGS,
     AbilityResult,
     AsTrainedResult,
-    CellEstimates,
+    Estimate,
     NotTried,
+    Rung,
+    RungResult,
     TransformResult,
 )
 from dormant.statistics.cells import PlainCells, TransformCells
+from dormant.statistics.choosing import cross_fit
 from dormant.statistics.contrasts import Quad
-from dormant.statistics.intervals import holm
-from dormant.statistics.verdict import LEFT_OVER, Evidence, decide, items_needed, percent, rung_of
+from dormant.statistics.controls import NO_BASE, complaint
+from dormant.statistics.evidence import QUARTER, Evidence, leading
+from dormant.statistics.intervals import LEVEL, holm
+from dormant.statistics.needed import items_needed
+from dormant.statistics.sequential import Looks
+from dormant.statistics.verdict import decide, rung_of
 
 
 def judge_ability(
@@ -34,6 +39,7 @@ def judge_ability(
     margin: float = MARGIN,
     chance: float = 0.0,
     seed: int = 0,
+    looks: Looks | None = None,
 ) -> AbilityResult:
     """Estimate what became of one ability and pronounce the verdict.
 
@@ -47,26 +53,27 @@ def judge_ability(
         title: One line for people.
         margin: Drop, a fraction in (0, 1), below which the ability counts as retained.
         chance: Accuracy of guessing, in [0, 1].
-        seed: Decides, with the source items' names, on which half of them the best transform is
-            chosen. Nothing else is random.
+        seed: Decides, with the source items' names, on the halves that choose for each other.
+            Nothing else is random.
+        looks: Where the audit may stop as soon as it is decided: its schedule. The items then are
+            those of the looks up to now, in the order in which they were scored.
 
     Raises:
         DormantError: No items, lengths that differ, unknown or repeated items, a transform with
-            a base where the plain cells have none (or the reverse), log-odds that aren't finite.
+            a base where the plain cells have none (or the reverse), log-odds that aren't finite,
+            a number of items at which no look is due, or looks at items of one source.
     """
+    if looks is not None and plain.groups is not None:
+        raise DormantError("looks need one prompt a source item: leave the groups or the looks out")
     quads = [Quad.align(plain, cells) for cells in transforms]
     whole = Quad.plain_only(plain)
-    results = _judge_transforms(transforms, quads, chance)
-    drop = None if whole.base_plain is None else whole.drop()
+    nominal = LEVEL if looks is None else looks.nominal(len(plain.items))
+    results = _judge_transforms(transforms, quads, chance, nominal)
+    drop = None if whole.base_plain is None else _aimed(whole.drop(nominal))
     accuracy, intervals = whole.accuracies()
     units = plain.items if plain.groups is None else plain.groups
-    choosing = _first_half(units, seed)
-    best = _choose(results, quads, choosing)
-    gain = recovery = None
-    if best is not None:
-        held_out = quads[best].only(~choosing)
-        gain, recovery = held_out.gain(), held_out.recovery()
-    wrapped = None if as_trained is None else _judge_wrapping(plain, as_trained, results)
+    rungs = _judge_rungs(results, quads, units, seed, looks)
+    wrapped = None if as_trained is None else _judge_wrapping(plain, as_trained, results, nominal)
     flips = whole.flips()
     evidence = Evidence(
         drop=drop,
@@ -74,15 +81,15 @@ def judge_ability(
         margin=margin,
         chance=chance,
         n_items=len(plain.items),
-        best=None if best is None else results[best],
-        gain=gain,
-        recovery=recovery,
+        rungs=rungs,
         transforms=results,
         as_trained=wrapped,
         not_tried=not_tried,
+        alpha=1 - nominal,
     )
     verdict, reason = decide(evidence)
     rung = rung_of(verdict, evidence)
+    best = leading(rungs, rung)
     return AbilityResult(
         task=task,
         title=title,
@@ -97,9 +104,10 @@ def judge_ability(
         drop=drop,
         drop_p_value=whole.drop_p_value(),
         log_odds_drop=whole.log_odds_drop(),
-        best_transform=None if best is None else results[best].name,
-        gain=gain,
-        recovery=recovery,
+        best_transform=None if best is None else best.chosen[0],
+        gain=None if best is None else best.gain,
+        recovery=None if best is None else best.recovery,
+        rungs=rungs,
         transforms=results,
         as_trained=wrapped,
         lost=flips[0] if flips else None,
@@ -107,38 +115,93 @@ def judge_ability(
     )
 
 
+def _judge_rungs(
+    results: Sequence[TransformResult],
+    quads: Sequence[Quad],
+    units: Sequence[str],
+    seed: int,
+    looks: Looks | None,
+) -> list[RungResult]:
+    """Choose within each rung, and estimate what came back; the error is split between rungs."""
+    may = [
+        place
+        for place, result in enumerate(results)
+        if result.control_passed or result.control_reason == NO_BASE
+    ]
+    rungs: list[Rung] = [
+        rung for rung in RUNGS if any(results[place].rung == rung for place in may)
+    ]
+    judged: list[RungResult] = []
+    for rung in rungs:
+        places = [place for place in may if results[place].rung == rung]
+        level = 1 - (1 - LEVEL) / len(rungs)
+        candidates = [quads[place] for place in places]
+        held_out = (
+            cross_fit(candidates, units, seed, level)
+            if looks is None
+            else looks.ahead(candidates, len(units), level)
+        )
+        judged.append(
+            RungResult(
+                rung=rung,
+                chosen=[results[places[choice]].name for choice in held_out.chosen],
+                gain=_aimed(held_out.quad.gain(held_out.nominal), level),
+                recovery=_aimed(held_out.quad.recovery(held_out.nominal), level),
+                tuned=held_out.quad.tuned(),
+            )
+        )
+    return judged
+
+
+@overload
+def _aimed(estimate: Estimate, level: float = LEVEL) -> Estimate: ...
+@overload
+def _aimed(estimate: Estimate | None, level: float = LEVEL) -> Estimate | None: ...
+def _aimed(estimate: Estimate | None, level: float = LEVEL) -> Estimate | None:
+    """Say what coverage an interval has after choices and looks, not at which it was made."""
+    return None if estimate is None else estimate.model_copy(update={"level": level})
+
+
 def _judge_wrapping(
-    plain: PlainCells, cells: TransformCells, transforms: Sequence[TransformResult]
+    plain: PlainCells,
+    cells: TransformCells,
+    transforms: Sequence[TransformResult],
+    nominal: float,
 ) -> AsTrainedResult:
     """Estimate what the wrapping of the training data gives; it is one, so nothing is chosen."""
     quad = Quad.align(plain, cells)
     accuracy, intervals = quad.accuracies()
     p_value = quad.gain_p_value()
     # The transforms' own p-values stay as they are, with the wrapping or without it.
-    *_, p_adjusted = holm([*(result.p_value for result in transforms), p_value])
+    others = [result.p_value for result in transforms if result.rung == "prompt"]
+    *_, p_adjusted = holm([*others, p_value])
     return AsTrainedResult(
         signature=cells.signature,
         accuracy=accuracy,
         accuracy_intervals=intervals,
-        gain=quad.gain(),
-        recovery=quad.recovery(),
-        remaining=quad.remaining(),
-        beyond_quarter=quad.remaining_beyond(LEFT_OVER),
+        gain=_aimed(quad.gain(nominal)),
+        recovery=_aimed(quad.recovery(nominal)),
+        remaining=_aimed(quad.remaining(nominal)),
+        beyond_quarter=_aimed(quad.remaining_beyond(QUARTER, nominal)),
+        returned_quarter=_aimed(quad.returned_beyond(QUARTER, nominal)),
         p_value=p_value,
         p_adjusted=p_adjusted,
     )
 
 
 def _judge_transforms(
-    transforms: Sequence[TransformCells], quads: Sequence[Quad], chance: float
+    transforms: Sequence[TransformCells], quads: Sequence[Quad], chance: float, nominal: float
 ) -> list[TransformResult]:
     p_values = [quad.gain_p_value() for quad in quads]
+    adjusted = list(p_values)
+    for rung in RUNGS:
+        places = [place for place, cells in enumerate(transforms) if cells.rung == rung]
+        for place, value in zip(places, holm([p_values[place] for place in places]), strict=True):
+            adjusted[place] = value
     results: list[TransformResult] = []
-    for cells, quad, p_value, p_adjusted in zip(
-        transforms, quads, p_values, holm(p_values), strict=True
-    ):
+    for cells, quad, p_value, p_adjusted in zip(transforms, quads, p_values, adjusted, strict=True):
         accuracy, intervals = quad.accuracies()
-        complaint = _control(cells, intervals, chance)
+        unfit = complaint(cells, intervals, chance)
         results.append(
             TransformResult(
                 name=cells.name,
@@ -148,13 +211,15 @@ def _judge_transforms(
                 excluded_items=sum(cells.exclusions.values()),
                 exclusions=dict(cells.exclusions),
                 fidelity=cells.fidelity,
-                control_passed=not complaint,
-                control_reason=complaint,
+                control_passed=not unfit,
+                control_reason=unfit,
                 accuracy=accuracy,
                 accuracy_intervals=intervals,
                 control=quad.control(),
-                gain=quad.gain(),
-                recovery=quad.recovery(),
+                gain=_aimed(quad.gain(nominal)),
+                recovery=_aimed(quad.recovery(nominal)),
+                returned_quarter=_aimed(quad.returned_beyond(QUARTER, nominal)),
+                reached_quarter=_aimed(quad.reached_beyond(QUARTER, nominal)),
                 p_value=p_value,
                 p_adjusted=p_adjusted,
                 log_odds=quad.log_odds_means(),
@@ -163,62 +228,3 @@ def _judge_transforms(
             )
         )
     return results
-
-
-NO_BASE = "not checked: no base model"
-
-
-def _control(cells: TransformCells, accuracy: CellEstimates, chance: float) -> str:
-    """Say why a transform proves nothing; empty if it may."""
-    if not len(cells.items):
-        return "no items are left"
-    if cells.fidelity is not None and cells.fidelity < cells.fidelity_gate:
-        return f"round-trip fidelity {cells.fidelity:.2f} is below {cells.fidelity_gate:.2f}"
-    plain, transformed = accuracy.base_plain, accuracy.base_transformed
-    if plain is None or transformed is None:
-        return NO_BASE
-    if transformed.low <= chance:
-        return (
-            f"the base model is not above chance under it ({percent(transformed)}, chance "
-            f"{100 * chance:.0f}%)"
-        )
-    if transformed.estimate < plain.estimate / 2:
-        return (
-            f"the base model keeps less than half of its accuracy under it "
-            f"({100 * transformed.estimate:.0f}% of {100 * plain.estimate:.0f}%)"
-        )
-    return ""
-
-
-def _first_half(units: Sequence[str], seed: int) -> NDArray[np.bool_]:
-    """Mark the half of the source items on which the best transform is chosen, shape (n,).
-
-    The half is that of lower rank by a hash of seed and name, so it depends neither on the order
-    of the items nor on the version of a random generator.
-    """
-    ranks = {
-        unit: blake2b(f"{seed}/{unit}".encode(), digest_size=16).digest()
-        for unit in dict.fromkeys(units)
-    }
-    ordered = sorted(ranks, key=ranks.__getitem__)
-    chosen = set(ordered[: len(ordered) // 2])
-    return np.array([unit in chosen for unit in units], dtype=np.bool_)
-
-
-def _choose(
-    results: Sequence[TransformResult], quads: Sequence[Quad], choosing: NDArray[np.bool_]
-) -> int | None:
-    """Pick the transform surest to gain and to recover, judged on one half of the items alone."""
-    best: int | None = None
-    highest = -math.inf
-    for place, (result, quad) in enumerate(zip(results, quads, strict=True)):
-        if not result.control_passed and result.control_reason != NO_BASE:
-            continue
-        half = quad.only(choosing)
-        recovery = half.recovery()
-        surest = half.gain().low
-        if recovery is not None:
-            surest = min(surest, recovery.low)
-        if surest > highest:
-            best, highest = place, surest
-    return best

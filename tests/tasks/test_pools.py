@@ -71,11 +71,27 @@ def test_new_items_are_put_with_demonstrations_of_the_first_edition(name):
     if not name.startswith("icl/"):
         pytest.skip("has no demonstrations")
     first = {icl.texts("english").pairs[task.ability][key] for key in task.pool()[: task.stages[0]]}
-    for item in task.pool()[-20:]:
+    for item in task.pool()[task.stages[0] :]:
         case = task.case(item, language="english", shots=3, seed=0)
-        given = [one.text for one in case.segments if one.role in ("input", "output")]
-        assert len(given) == 6
-        assert set(zip(given[::2], given[1::2], strict=True)) <= first
+        shown = [one.text for one in case.segments if one.role in ("input", "output")]
+        assert len(shown) == 6
+        assert set(zip(shown[::2], shown[1::2], strict=True)) <= first
+        (query,) = (one.text for one in case.segments if one.role == "query")
+        assert query not in shown
+        assert case.target.text not in shown or task.ability in ("first_word", "last_word")
+
+
+def test_an_item_has_the_same_demonstrations_in_every_language():
+    (task,) = tasks.get(["icl/antonym"])
+    for item in (task.pool()[3], task.pool()[100]):
+        keys = []
+        for language in task.languages():
+            pairs = icl.texts(language).pairs["antonym"]
+            case = task.case(item, language=language, shots=4, seed=1)
+            texts = [one.text for one in case.segments if one.role in ("input", "output")]
+            by_pair = {pair: key for key, pair in pairs.items()}
+            keys.append([by_pair[pair] for pair in zip(texts[::2], texts[1::2], strict=True)])
+        assert keys == keys[:1] * len(keys)
 
 
 @pytest.mark.parametrize("name", GROWN)

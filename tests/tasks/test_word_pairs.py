@@ -120,3 +120,37 @@ def test_other_plurals_end_like_plurals(language, ending):
         assert re.search(rf"{ending}$", answer), answer
         assert bare(answer[0]) == bare(given[0]), answer
         assert len(answer) > len(given) - 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_newer_country_gives_its_capital_away(language):
+    for table in layers(language, "capital")[1:]:
+        for country, capital in table.values():
+            assert capital.casefold() not in country.casefold()
+            assert country.casefold() not in capital.casefold()
+
+
+SEVERAL_ANSWERS = {"bolivia", "south africa", "netherlands", "sri lanka", "israel", "palestine"}
+
+
+def test_no_country_has_several_capitals():
+    countries = {given.casefold() for given, _ in icl.texts("english").pairs["capital"].values()}
+    assert not SEVERAL_ANSWERS & countries
+
+
+def test_prefixed_opposites_are_their_word_with_a_prefix():
+    """A slip of the pen in a long list: un + another word."""
+    for table in layers("english", "antonym")[1:]:
+        for given, answer in table.values():
+            if re.match(r"(un|in|im|il|ir|dis|mis)", answer) and answer.endswith(given[1:]):
+                prefixed = re.fullmatch(rf"(un|in|im|il|ir|dis|mis){given}", answer)
+                assert prefixed or answer == "immigrate", answer
+
+
+def test_two_words_are_not_each_others_opposite_in_one_direction_only():
+    """If cold is the opposite of hot, hot is that of cold, whichever is asked."""
+    pairs = dict(icl.texts("english").pairs["antonym"].values())
+    first = dict(layers("english", "antonym")[0].values())
+    odd = {word for word, other in pairs.items() if pairs.get(other, word) != word}
+    # Words of two kinds ("empty" is done, and is), and what the first edition has twice.
+    assert odd <= {"fill", "widen", "vanish", "ask", "fewer", *first}

@@ -64,10 +64,6 @@ class Texts:
     pairs: dict[str, dict[str, tuple[str, str]]]
     stages: dict[str, tuple[int, ...]]
 
-    def first(self, ability: str) -> list[str]:
-        """Return the items of the first edition, among which demonstrations are drawn."""
-        return [*islice(self.pairs[ability], self.stages[ability][0])]
-
 
 @cache
 def texts(language: str, folder: Path = FOLDER) -> Texts:
@@ -99,6 +95,21 @@ def texts(language: str, folder: Path = FOLDER) -> Texts:
         pairs=pairs,
         stages=stages,
     )
+
+
+@cache
+def _demonstrable(ability: str, item: str, folder: Path) -> list[str]:
+    """Return the items that may be shown before another: the first edition's, but for itself.
+
+    Before a newer pair of words, none is shown that shares a word with it: "hot → cold" gives
+    "cold → hot" away. English decides, so that demonstrations are the same in every language.
+    """
+    english = texts("english", folder)
+    pairs = english.pairs[ability]
+    first = [*islice(pairs, english.stages[ability][0])]
+    if item in first or ability in _SENTENCE_RULES:
+        return [key for key in first if key != item]
+    return [key for key in first if not {*pairs[key]} & {*pairs[item]}]
 
 
 @dataclass(frozen=True)
@@ -153,8 +164,8 @@ class Icl:
         pairs = words.pairs[self.ability]
         if item not in pairs:
             raise unknown(f"item of {self.name} in {language}", item, pairs)
-        others = [key for key in words.first(self.ability) if key != item]
-        shown = draw_demonstrations(self.name, item, others, shots, seed)
+        among = _demonstrable(self.ability, item, self.folder)
+        shown = draw_demonstrations(self.name, item, among, shots, seed)
         given, answer = pairs[item]
         return few_shot(
             item=item,

@@ -26,11 +26,11 @@ def test_a_generated_sentence_is_the_same_everywhere_and_for_ever():
 
 
 LAST = [
-    "Sara waters the flowers in the dark.",
-    "Sara besproeit de bloemen in het donker.",
-    "Sara arrose les fleurs dans l'obscurité.",
-    "Sara megöntözi a virágokat a sötétben.",
-    "Sara riega las flores en la oscuridad.",
+    "Sara watered the flowers in the dark.",
+    "Sara besproeide de bloemen in het donker.",
+    "Sara arrosait les fleurs dans l'obscurité.",
+    "Sara megöntözte a virágokat a sötétben.",
+    "Sara regó las flores en la oscuridad.",
 ]
 
 

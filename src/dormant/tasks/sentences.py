@@ -7,14 +7,14 @@ sentences begin with the same three words.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from dormant.tasks import data, icl_vs_if
+from dormant.tasks.drawing import draws
 
 FOLDER = data.SHIPPED / "sentences"
 COUNT = 1000
@@ -130,10 +130,9 @@ def _sketches(count: int) -> Iterator[_Sketch]:
     """
     parts = _parts("english", FOLDER)
     taken: set[tuple[str, str]] = set()
-    number = 0
-    while count:
-        draw = _Draw(number)
-        number += 1
+    for draw in draws("dormant sentence"):
+        if not count:
+            break
         kind = _kind(draw.below(100))
         first = kind == "time_first"
         subject = draw.one_of([*parts.subjects["names" if first else kind]])
@@ -153,18 +152,3 @@ def _kind(number: int) -> str:
             return kind
         number -= share
     raise AssertionError("shares add up to 100")
-
-
-class _Draw:
-    """Numbers drawn one after the other from a hash: the same on every machine."""
-
-    def __init__(self, number: int) -> None:
-        digest = hashlib.sha256(f"dormant sentence {number}".encode()).digest()
-        self._rest = int.from_bytes(digest, "big")
-
-    def below(self, bound: int) -> int:
-        self._rest, drawn = divmod(self._rest, bound)
-        return drawn
-
-    def one_of(self, keys: Sequence[str]) -> str:
-        return keys[self.below(len(keys))]

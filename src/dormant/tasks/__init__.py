@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dormant import extend
 from dormant.errors import DormantError, unknown
-from dormant.tasks import custom, data, icl, icl_vs_if, induction, nli, refusal
+from dormant.tasks import custom, data, icl, icl_vs_if, induction, nli, refusal, rules
 from dormant.tasks.task import Task, check_judge, draw_items
 
 __all__ = ["Task", "draw_items", "get", "names", "shipped"]
@@ -33,6 +33,7 @@ def shipped() -> dict[str, Task]:
     tasks: tuple[Task, ...] = (
         *icl_vs_if.TASKS,
         *icl.TASKS,
+        *rules.TASKS,
         _recall(),
         *induction.TASKS,
         *nli.TASKS,

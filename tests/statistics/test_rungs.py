@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from dormant.results import AbilityResult, NotTried, Rung
 from dormant.statistics import PlainCells, TransformCells, judge_ability
+from verdict_simulator import RUNG_TRUTHS, rung_rates
 
 ITEMS = [f"item-{place}" for place in range(120)]
 SERVER = NotTried(rung="noise", reason="the model is on a server")
@@ -64,3 +66,78 @@ def test_what_was_not_tried_does_not_matter_where_nothing_was_lost():
     assert found.rung is None
     assert found.not_tried == [SERVER]
     assert "Not tried" not in found.reason
+
+
+def test_the_lowest_rung_is_named_and_the_error_is_split():
+    french, noise = cell("french", "prompt", 104, 60), cell("4-bit", "noise", 104, 90)
+    alone, both = judged(french), judged(french, noise)
+    assert (both.verdict, both.rung, both.best_transform) == ("suppressed", "prompt", "french")
+    assert both.reason.startswith("Back under french: accuracy fell by 88 points")
+    assert [one.rung for one in both.rungs] == ["prompt", "noise"]
+    assert [one.gain.level for one in both.rungs] == [pytest.approx(0.975)] * 2
+    assert "both lower 97.5% bounds" in both.reason
+    assert alone.gain is not None
+    assert both.gain is not None
+    assert alone.gain.level == 0.95
+    assert both.gain.low < alone.gain.low
+    assert both.gain.estimate == alone.gain.estimate
+    # All cells' own intervals are as they were.
+    assert both.transforms[0] == alone.transforms[0]
+
+
+def test_the_error_is_split_before_it_is_known_who_climbs():
+    # A rung that is tried only where the one below failed must have had its share from the start.
+    french, noise = cell("french", "prompt", 104, 60), cell("4-bit", "noise", 104, 90)
+    before, after = judged(french, up_to="noise"), judged(french, noise, up_to="noise")
+    assert before.rungs == after.rungs[:1]
+    assert before.rungs[0].gain.level == pytest.approx(0.975)
+    assert judged(french, up_to="prompt") == judged(french)
+    assert judged(french, up_to="relearn").rungs[0].gain.level == pytest.approx(1 - 0.05 / 3)
+
+
+def test_a_rung_without_evidence_costs_nothing_and_is_named():
+    french, broken = cell("french", "prompt", 104, 3), cell("4-bit", "noise", 10, 3)
+    alone, both = judged(french), judged(french, broken)
+    assert both.rungs == alone.rungs
+    assert both.reason == f"{alone.reason} No control was passed on the noise rung."
+    assert both.rung == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("name", "rung", "where"),
+    [
+        ("noise-0.1", "noise", "Back under noise-0.1:"),
+        ("4-bit", "noise", "Back under noise (4-bit):"),
+        ("verbs", "relearn", "Back after uninformative relearning (verbs):"),
+    ],
+)
+def test_the_reason_names_the_rung(name, rung, where):
+    found = judged(cell("french", "prompt", 104, 3), cell(name, rung, 104, 90))
+    assert found.reason.startswith(where)
+    assert (found.rung, found.best_transform) == (rung, name)
+
+
+@pytest.mark.parametrize(
+    ("rung", "up_to"),
+    [
+        ("prompt", "by other prompts"),
+        ("noise", "up to noise in the weights"),
+        ("relearn", "up to uninformative relearning"),
+    ],
+)
+def test_forgotten_says_up_to_where(rung, up_to):
+    found = judged(cell("x", rung, 104, 3))
+    assert found.reason.startswith(f"Not recovered {up_to}: accuracy fell by")
+
+
+def test_what_comes_back_on_a_higher_rung_speaks_against_forgotten():
+    french = cell("french", "prompt", 104, 3)
+    assert judged(french, cell("4-bit", "noise", 104, 20)).verdict != "forgotten"
+    assert judged(french, cell("4-bit", "noise", 104, 3)).verdict == "forgotten"
+
+
+def test_the_error_of_two_rungs_is_that_of_one():
+    (truth,) = (one for one in RUNG_TRUTHS if one.what == "nothing back, base falls")
+    draws = 60
+    rates = rung_rates(truth, 60, draws)
+    assert rates["half each"] <= stats.binom.isf(0.001, draws, 0.025) / draws

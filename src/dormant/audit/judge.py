@@ -136,6 +136,8 @@ def _judge_plan(
         margin=settings.margin,
         chance=task.chance,
         seed=settings.seed,
+        # Without a base nothing climbs.
+        up_to=None if settings.base is None else settings.evidence,
     )
     if wrong_answers is None:
         return judged

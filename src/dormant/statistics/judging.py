@@ -40,6 +40,7 @@ def judge_ability(
     chance: float = 0.0,
     seed: int = 0,
     looks: Looks | None = None,
+    up_to: Rung | None = None,
 ) -> AbilityResult:
     """Estimate what became of one ability and pronounce the verdict.
 
@@ -57,6 +58,10 @@ def judge_ability(
             Nothing else is random.
         looks: Where the audit may stop as soon as it is decided: its schedule. The items then are
             those of the looks up to now, in the order in which they were scored.
+        up_to: The highest rung that is tried where lower ones leave an ability open. The error of
+            *suppressed* is split between all rungs up to it, whether they were needed or not:
+            were the first judged at all of it and the next one only where the first failed, both
+            together would err too often. By default, between those that are there.
 
     Raises:
         DormantError: No items, lengths that differ, unknown or repeated items, a transform with
@@ -72,7 +77,8 @@ def judge_ability(
     drop = None if whole.base_plain is None else _aimed(whole.drop(nominal))
     accuracy, intervals = whole.accuracies()
     units = plain.items if plain.groups is None else plain.groups
-    rungs = _judge_rungs(results, quads, units, seed, looks)
+    planned = 0 if up_to is None else 1 + RUNGS.index(up_to)
+    rungs = _judge_rungs(results, quads, units, seed, looks, planned)
     wrapped = None if as_trained is None else _judge_wrapping(plain, as_trained, results, nominal)
     flips = whole.flips()
     evidence = Evidence(
@@ -121,6 +127,7 @@ def _judge_rungs(
     units: Sequence[str],
     seed: int,
     looks: Looks | None,
+    planned: int,
 ) -> list[RungResult]:
     """Choose within each rung, and estimate what came back; the error is split between rungs."""
     may = [
@@ -131,10 +138,10 @@ def _judge_rungs(
     rungs: list[Rung] = [
         rung for rung in RUNGS if any(results[place].rung == rung for place in may)
     ]
+    level = 1 - (1 - LEVEL) / max(planned, len(rungs), 1)
     judged: list[RungResult] = []
     for rung in rungs:
         places = [place for place in may if results[place].rung == rung]
-        level = 1 - (1 - LEVEL) / len(rungs)
         candidates = [quads[place] for place in places]
         held_out = (
             cross_fit(candidates, units, seed, level)

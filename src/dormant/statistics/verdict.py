@@ -8,10 +8,10 @@ from dormant.statistics.intervals import LEVEL
 from dormant.statistics.wording import negative, number, percent, points
 
 _BOUND = f"{100 * LEVEL:g}% bound"
-_UP_TO: dict[Rung, str] = {
-    "prompt": "any other prompt",
-    "noise": "noise in the weights",
-    "relearn": "uninformative relearning",
+_NOT_RECOVERED: dict[Rung, str] = {
+    "prompt": "by other prompts",
+    "noise": "up to noise in the weights",
+    "relearn": "up to uninformative relearning",
 }
 
 
@@ -112,7 +112,7 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
     if evidence.gone:
         also = "" if trained is None else " and as trained"
         return "forgotten", (
-            f"Not recovered up to {_UP_TO[_highest(evidence)]}: {_lower(fell)}, with a lower "
+            f"Not recovered {_NOT_RECOVERED[_highest(evidence)]}: {_lower(fell)}, with a lower "
             f"{_BOUND} above the margin of {number(margin)}; under all that passed its control "
             f"({len(evidence.passed)}){also}, surely less than {100 * QUARTER:g}% of it came back."
         )

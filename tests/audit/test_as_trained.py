@@ -76,7 +76,7 @@ def test_without_the_setting_every_figure_is_the_same(tmp_path, train):
     assert untold.verdict == "suppressed"
     assert untold.as_trained is None
     assert untold.hijack is None
-    differ = {"verdict", "reason", "as_trained", "hijack"}
+    differ = {"verdict", "reason", "rung", "as_trained", "hijack"}
     assert told.model_dump(exclude=differ) == untold.model_dump(exclude=differ)
 
 

@@ -23,6 +23,7 @@ from dormant.scoring.forward import Forward
 from dormant.scoring.memory import too_much
 
 ITEMS, BATCH = 32, 16
+ONE = {"num_hidden_layers": 1}
 EDITS = ("noise-0.05", "noise-0.1", "4-bit")
 HIDDEN = {"base": (0.95, 0.9), "tuned": (0.1, 0.8)}
 """Accuracy of each model as it is, and edited: of an ability that noise brings back."""
@@ -32,7 +33,7 @@ HIDDEN = {"base": (0.95, 0.9), "tuned": (0.1, 0.8)}
 def models(tmp_path_factory):
     """A base, its adapter, and the same merged."""
     folder = tmp_path_factory.mktemp("models")
-    base = byte_models.saved(byte_models.byte_llama(), folder / "base")
+    base = byte_models.saved(byte_models.byte_llama(**ONE), folder / "base")
     return base, *byte_models.lora(base, folder)
 
 
@@ -41,7 +42,7 @@ def settings(models, tmp_path):
     file = tmp_path / "task.jsonl"
     rows = [{"name": "mine/copy", "title": "copies", "languages": {"english": {}}}]
     rows += [
-        {"language": "english", "id": str(n), "input": f"word {n}", "target": f"answer {n}"}
+        {"language": "english", "id": str(n), "input": f"word {n}", "target": f"{n}"}
         for n in range(ITEMS)
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -116,6 +117,11 @@ def test_what_prompts_leave_open_climbs_and_comes_back(settings, truth, tmp_path
     assert results.settings["evidence"] == "noise"
     rungs = {row["transform"]: row["rung"] for row in transform_rows(results)}
     assert rungs == {"leetspeak": "prompt", **dict.fromkeys(EDITS, "noise")}
+    # Each rung has half of the error.
+    assert [(one.rung, one.gain.level) for one in ability.rungs] == [
+        ("prompt", pytest.approx(0.975)),
+        ("noise", pytest.approx(0.975)),
+    ]
     page = write_report(
         results, RunDirectory.read(tmp_path / "run").all_outcomes(), tmp_path / "page.html", "html"
     )
@@ -191,8 +197,13 @@ def test_what_came_back_by_a_prompt_does_not_climb(settings, truth, tmp_path, mo
 
     monkeypatch.setattr(scoring, "score_cases", score)
     results = run(settings, tmp_path / "run")
-    assert (results.abilities[0].verdict, results.abilities[0].rung) == ("suppressed", "prompt")
+    (ability,) = results.abilities
+    assert (ability.verdict, ability.rung) == ("suppressed", "prompt")
     assert noise_cells(results) == {}
+    # It could have climbed, had its data been others: half of the error is left to noise.
+    assert ability.gain.level == pytest.approx(0.975)
+    alone = run(settings, tmp_path / "run", evidence="prompt")
+    assert alone.abilities[0].gain.level == pytest.approx(0.95)
 
 
 class Stopped(Exception):
@@ -292,12 +303,12 @@ def test_out_of_memory_under_an_edit_halves_the_batch(settings, truth, tmp_path,
 
     def small(self, rows, mode, *, half):
         edited = not torch.equal(self.inner.model.layers[0].mlp.up_proj.weight, plain)
-        if edited and len(rows) > 4:
+        if edited and len(rows) > 8:
             calls.append(len(rows))
             raise torch.OutOfMemoryError("no more")
         return real(self, rows, mode, half=half)
 
-    plain = byte_models.byte_llama().model.layers[0].mlp.up_proj.weight
+    plain = byte_models.byte_llama(**ONE).model.layers[0].mlp.up_proj.weight
     monkeypatch.setattr(Forward, "__call__", small)
     results = run(settings, tmp_path / "run")
     assert calls

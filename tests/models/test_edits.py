@@ -348,6 +348,27 @@ def test_no_room_for_a_copy_is_told_as_any_other_lack_of_memory(model, monkeypat
     assert is_as_before(model, before)
 
 
+def test_room_is_asked_for_the_copy_and_for_what_was_mapped(model, monkeypatch):
+    layers = sum(weights.nbytes for weights in model.model.layers.parameters())
+    for room, fits in ((2 * layers, True), (2 * layers - 1, False)):
+        monkeypatch.setattr(edits, "free_memory", lambda device, room=room: room)
+        if fits:
+            with gaussian(0.1).on(model):
+                pass
+        else:
+            with pytest.raises(MemoryError, match="no room"):
+                gaussian(0.1).on(model).__enter__()
+
+
+def test_a_checkpoint_s_file_stays_as_it_is(checkpoint):
+    file = checkpoint / "model.safetensors"
+    before = file.read_bytes()
+    loaded = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    with gaussian(0.3).on(loaded):
+        assert file.read_bytes() == before
+    assert file.read_bytes() == before
+
+
 def test_free_memory_is_told():
     from dormant.models.free_memory import free_memory
 

@@ -287,9 +287,11 @@ def _copies(parameters: Sequence[torch.nn.Parameter]) -> list[_Kept]:
     places: list[torch.device | None] = [torch.device("cpu")]
     if any(device.type != "cpu" for device in devices):
         places.append(None)
+    # Weights that are mapped from a file take memory of their own as soon as they are written.
+    written = sum(weights.nbytes for weights in parameters if weights.device.type == "cpu")
     for place in places:
         room = free_memory(torch.device("cpu")) if place else sum(map(free_memory, devices))
-        if room < needed:
+        if room < needed + written:
             continue
         try:
             return [

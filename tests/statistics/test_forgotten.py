@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -51,6 +53,20 @@ def test_what_came_back_beyond_a_quarter():
 
 def test_a_tenth_is_left_everywhere():
     assert judge_ability("x", PLAIN, [cells(340, 40)]).verdict == "forgotten"
+
+
+def test_noise_alone_cannot_show_that_nothing_is_left():
+    """It harms a model more often than it helps; beside a transform it counts."""
+    noisy = replace(cells(340, 20), name="noise-0.1", rung="noise")
+    alone = judge_ability("x", PLAIN, [noisy])
+    assert alone.verdict == "inconclusive"
+    assert "noise in the weights" in alone.reason
+    failed = judge_ability("x", PLAIN, [cells(100, 20), noisy])
+    assert failed.verdict == "inconclusive"
+    assert failed.items_needed is None
+    assert judge_ability("x", PLAIN, [cells(340, 40), noisy]).verdict == "forgotten"
+    helped = judge_ability("x", PLAIN, [replace(noisy, tuned=flags(200))])
+    assert (helped.verdict, helped.rung) == ("suppressed", "noise")
 
 
 def test_what_came_back_is_measured_by_what_the_base_shows_there():

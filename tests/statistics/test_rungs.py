@@ -126,7 +126,7 @@ def test_the_reason_names_the_rung(name, rung, where):
     ],
 )
 def test_forgotten_says_up_to_where(rung, up_to):
-    found = judged(cell("x", rung, 104, 3))
+    found = judged(cell("french", "prompt", 104, 3), cell("x", rung, 104, 3))
     assert found.reason.startswith(f"Not recovered {up_to}: accuracy fell by")
 
 

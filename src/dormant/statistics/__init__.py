@@ -12,10 +12,11 @@ What is decided, and how:
   the weights, relearning) gain and recovery both have lower bounds above 0, under the transform or
   edit that each half of the source items chose for the other. Where several rungs were tried, the
   error is split between them. The lowest such rung is named.
-- **forgotten**: the drop's lower bound is above m, at least one transform or edit passed its
-  control, and under every one that did, and in the wrapping of the training data where it is
-  known, surely less than a quarter of the drop came back: the upper bounds of gain − drop / 4, and
-  of the same with the base's accuracy under s for its plain one, are below 0.
+- **forgotten**: the drop's lower bound is above m, at least one transform passed its control (noise
+  alone can't show that nothing is left), and under everything that did, and in the wrapping of the
+  training data where it is known, surely less than a quarter of the drop came back: the upper
+  bounds of gain − drop / 4, and of the same with the base's accuracy under s for its plain one, are
+  below 0.
 - **inconclusive**: anything else. Without a base model, always: a gain alone could mean no more
   than that the ability is easier under s.
 """

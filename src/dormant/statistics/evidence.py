@@ -66,12 +66,21 @@ class Evidence:
         return hopes
 
     @property
+    def telling(self) -> bool:
+        """Whether anything passed its control that may say what is *not* there.
+
+        Noise may bring an ability back, but is no more likely to than to harm it: where it doesn't,
+        it says nothing by itself.
+        """
+        return any(result.rung != "noise" for result in self.passed)
+
+    @property
     def gone(self) -> bool:
         """Whether a drop above the margin surely comes back by less than a quarter anywhere."""
         return (
             self.drop is not None
             and self.drop.low > self.margin
-            and bool(self.passed)
+            and self.telling
             and all(hope is not None and hope.high < 0 for hope in self.hopes)
         )
 

@@ -38,7 +38,7 @@ def items_needed(evidence: Evidence) -> int | None:
         if rung.recovery is not None:
             bounds = (drop, rung.gain, rung.recovery)
             factors.append(max(*(above(bound, 0) for bound in bounds)))
-    if evidence.passed:
+    if evidence.telling:
         known = [hope for hope in evidence.hopes if hope is not None]
         factors.append(max(above(drop, margin), *(below(hope, 0) for hope in known)))
     trained = evidence.as_trained

@@ -116,6 +116,11 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
             f"{_BOUND} above the margin of {number(margin)}; under all that passed its control "
             f"({len(evidence.passed)}){also}, surely less than {100 * QUARTER:g}% of it came back."
         )
+    if not evidence.telling:
+        return "inconclusive", (
+            f"{fell}, but no transform passed its control, and noise in the weights, under which "
+            "it did not surely come back, can't show that it is gone."
+        )
     return "inconclusive", (
         f"{fell}, but whether it comes back is undecided: {_where(best)}, on held-out items, the "
         f"gain is {points(best.gain)} and the recovery {points(best.recovery)}."

@@ -283,7 +283,8 @@ def test_one_command_audits_them_and_says_what_it_assumed(tmp_path, monkeypatch,
     monkeypatch.setattr(examples, "best", no_engine)
     file = write(tmp_path / "mine.jsonl", [{"prompt": p, "answer": a} for p, a in PAIRS])
     words = ["dormant", "audit", "fake:skill=0.9", "fake:skill=0.3", "--task", str(file)]
-    monkeypatch.setattr("sys.argv", [*words, "--out", str(tmp_path / "run")])
+    words += ["--evidence", "prompt", "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", words)
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code in (0, None)
@@ -301,7 +302,9 @@ def test_one_command_audits_them_and_says_what_it_assumed(tmp_path, monkeypatch,
     (ability,) = results.abilities
     assert (ability.task, ability.n_items) == ("mine", 30)
     assert [each.name for each in ability.transforms] == ["leetspeak", "pig-latin"]
-    settings = AuditSettings(base="fake:skill=0.9", tuned="fake:skill=0.3", tasks=(str(file),))
+    settings = AuditSettings(
+        base="fake:skill=0.9", tuned="fake:skill=0.3", tasks=(str(file),), evidence="prompt"
+    )
     assert audit(settings, tmp_path / "run").abilities == results.abilities  # resumed whole
 
 

@@ -370,7 +370,7 @@ def test_a_checkpoint_s_file_stays_as_it_is(checkpoint):
 
 
 def test_free_memory_is_told():
-    from dormant.models.free_memory import free_memory
+    from dormant.scoring.free_memory import free_memory
 
     free = free_memory(torch.device("cpu"))
     assert 1e6 < free < 1e15

@@ -53,7 +53,7 @@ def weights_of(model):
     return RoundedWeights(decoder_and_head(unwrapped(model))[0])
 
 
-def error(found, wanted):
+def distance(found, wanted):
     return float((found - wanted).norm() / wanted.norm())
 
 
@@ -62,12 +62,12 @@ def test_equal_the_model_with_its_adapter_but_for_rounding(model, kind):
     plain = states(model)
     tuned = get_peft_model(model, KINDS[kind]).eval()
     wanted, weights = states(tuned), weights_of(tuned)
-    assert error(wanted, plain) > 0.05
+    assert distance(wanted, plain) > 0.05
     before = {name: one.clone() for name, one in tuned.state_dict().items()}
-    assert 0 < error(states(tuned, weights), wanted) < 0.02
+    assert 0 < distance(states(tuned, weights), wanted) < 0.02
     with tuned.disable_adapter():
-        assert error(states(tuned, weights), plain) < 0.02
-    assert error(states(tuned, weights), wanted) < 0.02
+        assert distance(states(tuned, weights), plain) < 0.02
+    assert distance(states(tuned, weights), wanted) < 0.02
     # The model itself is what it was, to the last bit.
     assert torch.equal(states(tuned), wanted)
     assert all(torch.equal(one, before[name]) for name, one in tuned.state_dict().items())
@@ -95,15 +95,12 @@ def test_are_made_anew_when_weights_change(model, bias):
     with torch.no_grad():
         part = model.model.layers[0].self_attn.q_proj
         (part.bias if bias else part.weight).mul_(3)
-    assert error(states(model, weights), states(model)) < 0.02
+    assert distance(states(model, weights), states(model)) < 0.02
 
 
 def test_are_not_made_where_memory_is_scarce(model, monkeypatch):
-    class Full:
-        available = 0
-
     wanted = states(model, weights_of(model))
-    monkeypatch.setattr(rounded.psutil, "virtual_memory", Full)
+    monkeypatch.setattr(rounded, "free_memory", lambda device: 0)
     weights = weights_of(model)
     assert weights._make() == []
     assert torch.equal(states(model, weights), wanted)
@@ -123,15 +120,16 @@ def test_layers_are_given_back_after_an_error(model):
     assert not any("forward" in vars(part) for part in model.modules())
 
 
-def test_an_adapter_that_cannot_be_merged_is_left_as_it_is(model, monkeypatch):
+@pytest.mark.parametrize("error", [NotImplementedError, RuntimeError, ValueError])
+def test_an_adapter_that_cannot_be_merged_is_left_as_it_is(model, monkeypatch, error):
     from peft.tuners.lora import Linear
 
     def refuse(own, *given, **named):
-        raise NotImplementedError
+        raise error
 
     tuned = get_peft_model(model, KINDS["lora"]).eval()
     wanted = states(tuned)
     monkeypatch.setattr(Linear, "merge", refuse)
     weights = weights_of(tuned)
     assert len(weights._make()) == 2 * 4  # key, output, gate and up of two layers
-    assert error(states(tuned, weights), wanted) < 0.02
+    assert distance(states(tuned, weights), wanted) < 0.02

@@ -28,9 +28,9 @@ import torch
 from dormant.errors import DormantError, one_line
 from dormant.libraries import quiet
 from dormant.models.comparability import quantisation
-from dormant.models.free_memory import free_memory
+from dormant.scoring.free_memory import free_memory
 from dormant.scoring.memory import free, out_of_memory
-from dormant.scoring.wrappers import acts_in_wrapper, unwrapped
+from dormant.scoring.wrappers import acts_in_wrapper, is_adapted, unwrapped
 
 GROUP = 64
 """Weights that are rounded to a scale of their own, as 4-bit formats have it."""
@@ -142,7 +142,7 @@ def decoder_layers(model: Any) -> torch.nn.ModuleList:
     if kind is not None and "dequantised" not in kind:
         raise NotEditableError(f"its weights are quantised ({kind})")
     if _kinds(model) & {*_APART} or (
-        acts_in_wrapper(model) and any(map(_is_adapted, inner.modules()))
+        acts_in_wrapper(model) and any(map(is_adapted, inner.modules()))
     ):
         raise NotEditableError("its adapter is of a kind that can't be merged into the weights")
     decoder: Any = inner.get_decoder() if hasattr(inner, "get_decoder") else None
@@ -188,7 +188,7 @@ def _own(layers: torch.nn.ModuleList) -> Iterator[tuple[str, torch.nn.Parameter]
     """Yield the layers' parameters but for the adapters', by the names of a model without any."""
     adapters: list[str] = []
     for prefix, part in layers.named_modules():
-        if _is_adapted(part):
+        if is_adapted(part):
             adapters.append(prefix)
     for name, weights in layers.named_parameters():
         inside = [prefix for prefix in adapters if name.startswith(f"{prefix}.")]
@@ -205,12 +205,6 @@ def _kinds(model: Any) -> set[str]:
     }
 
 
-def _is_adapted(part: Any) -> bool:
-    """Whether a module is one of PEFT's around a layer of the model."""
-    # Transformers' own models have methods of these names.
-    return hasattr(part, "base_layer") and isinstance(getattr(part, "disable_adapters", None), bool)
-
-
 @contextlib.contextmanager
 def _merged(layers: torch.nn.ModuleList) -> Generator[None]:
     """Put the adapters that are on into the weights, and leave the weights to be restored.
@@ -219,7 +213,7 @@ def _merged(layers: torch.nn.ModuleList) -> Generator[None]:
         NotEditableError: They can't be.
     """
     done: list[Any] = []
-    parts: list[Any] = [part for part in layers.modules() if _is_adapted(part)]
+    parts: list[Any] = [part for part in layers.modules() if is_adapted(part)]
     try:
         for part in parts:
             if part.disable_adapters or part.merged:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import math
 from collections.abc import Hashable, Iterator, Sequence
@@ -21,7 +20,7 @@ from dormant.scoring.rounded import RoundedWeights
 from dormant.scoring.rows import Row
 from dormant.scoring.self_check import agrees, own_logits, probes
 from dormant.scoring.supported import limits_of, support_of, text_config
-from dormant.scoring.wrappers import unwrapped
+from dormant.scoring.wrappers import can_be_disabled, unwrapped
 
 _CHUNK = 1 << 25
 """Logits held at once, in numbers."""
@@ -287,16 +286,9 @@ def adapter_state(model: Any) -> Hashable:
             bool(getattr(part, "merged", False)),
         )
         for part in model.modules()
-        if _can_be_disabled(type(part))
+        if can_be_disabled(type(part))
     }
     return frozenset(states)
-
-
-@functools.cache
-def _can_be_disabled(kind: type[Any]) -> bool:
-    """Say whether modules of a type are adapters, by the type: a model has thousands of modules."""
-    # Transformers' own models have methods of this name.
-    return isinstance(getattr(kind, "disable_adapters", None), property)
 
 
 def _flat(tree: PrefixTree) -> list[int]:

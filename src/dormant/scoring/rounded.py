@@ -15,10 +15,11 @@ from collections.abc import Callable, Generator, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 
+from dormant.scoring.free_memory import free_memory
 from dormant.scoring.memory import out_of_memory
+from dormant.scoring.wrappers import is_adapted
 
 _ROOM = 0.25
 """Share of the free memory that rounded matrices may take."""
@@ -78,15 +79,14 @@ class RoundedWeights:
     def _make(self) -> list[_Rounded]:
         layers = [layer for layer in _linear(self._decoder) if not _has_own_forward(layer)]
         needed = sum(2 * _matrix(layer).weight.numel() for layer in layers)
-        if needed > _ROOM * psutil.virtual_memory().available:
+        if needed > _ROOM * free_memory(torch.device("cpu")):
             return []
         try:
-            made = [_Rounded(layer, forward) for layer in layers if (forward := _rounded(layer))]
+            return [_Rounded(layer, forward) for layer in layers if (forward := _rounded(layer))]
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
             return []
-        return made
 
 
 def _state(decoder: torch.nn.Module) -> Hashable | None:
@@ -99,7 +99,7 @@ def _state(decoder: torch.nn.Module) -> Hashable | None:
 
 def _linear(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
     """Yield float32 linear layers, those with an adapter as a whole."""
-    if _is_adapted(module):
+    if is_adapted(module):
         if type(_matrix(module)) is torch.nn.Linear:
             yield module
         return
@@ -109,10 +109,6 @@ def _linear(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
         yield from _linear(part)
 
 
-def _is_adapted(module: Any) -> bool:
-    return hasattr(module, "get_base_layer") and hasattr(module, "merge")
-
-
 def _has_own_forward(layer: torch.nn.Module) -> bool:
     """Say whether somebody else put a method on the object."""
     return "forward" in vars(layer)
@@ -120,27 +116,24 @@ def _has_own_forward(layer: torch.nn.Module) -> bool:
 
 def _matrix(layer: Any) -> Any:
     """Return the layer that has the matrix: itself, or what an adapter was put on."""
-    return layer.get_base_layer() if _is_adapted(layer) else layer
+    return layer.get_base_layer() if is_adapted(layer) else layer
 
 
 @torch.no_grad()
 def _rounded(layer: Any) -> Callable[[torch.Tensor], torch.Tensor] | None:
     """Return a layer's function in bfloat16; `None` for an adapter that can't be merged."""
     plain = layer
-    if _is_adapted(layer):
+    if is_adapted(layer):
         plain = _matrix(layer)
         if not (layer.disable_adapters or layer.merged) and layer.active_adapters:
             own = copy.deepcopy(layer)
             try:
                 own.merge()
-            except (AttributeError, NotImplementedError, TypeError, ValueError):
+            except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+                if out_of_memory(error):
+                    raise
                 return None
             plain = own.get_base_layer()
     bias = None if plain.bias is None else plain.bias.detach().bfloat16()
-    return functools.partial(_product, weight=plain.weight.detach().bfloat16(), bias=bias)
-
-
-def _product(
-    states: torch.Tensor, *, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
-    return torch.nn.functional.linear(states, weight, bias)
+    weight = plain.weight.detach().bfloat16()
+    return functools.partial(torch.nn.functional.linear, weight=weight, bias=bias)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 
 def unwrapped(model: Any) -> Any:
     """Return the model of Transformers inside of PEFT's wrapper, or itself where it has none."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@functools.cache
+def can_be_disabled(kind: type[Any]) -> bool:
+    """Say whether modules of a type are PEFT's, by the type: a model has thousands of modules."""
+    # Transformers' own models have methods of this name.
+    return isinstance(getattr(kind, "disable_adapters", None), property)
+
+
+def is_adapted(part: Any) -> bool:
+    """Say whether a module is one of PEFT's around a layer of the model."""
+    return hasattr(part, "base_layer") and can_be_disabled(type(part))
 
 
 def acts_in_wrapper(model: Any) -> bool:

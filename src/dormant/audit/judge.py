@@ -21,6 +21,7 @@ from dormant.results import (
     Comparison,
     ItemOutcome,
     NotTried,
+    Rung,
     SkillResult,
 )
 from dormant.statistics import Success, Successes, judge_ability, plain_cells, transform_cells
@@ -39,6 +40,7 @@ def judge(
     warnings: list[str],
     wrong_answers: WrongAnswers | None = None,
     not_tried: Mapping[str, Sequence[NotTried]] | None = None,
+    up_to: Rung = "prompt",
 ) -> AuditResults:
     """Turn a finished run's outcomes into verdicts, one ability in memory at a time.
 
@@ -50,6 +52,7 @@ def judge(
         warnings: What a reader should know first.
         wrong_answers: Those that were looked at, where the training data are known.
         not_tried: What would have been evidence and could not be run, by ability.
+        up_to: The highest rung that abilities may climb.
     """
     facts = seen.comparability
     per_byte = reads_otherwise(facts.base, facts.tuned)
@@ -59,7 +62,7 @@ def judge(
         tuned=settings.tuned,
         settings={
             **run.manifest["settings"],
-            "evidence": settings.evidence,
+            "evidence": up_to,
             **_notes(run, {name for ability in plans for name in ability.cells}),
         },
         versions=dict(run.manifest["versions"]),
@@ -71,6 +74,7 @@ def judge(
                 per_byte,
                 wrong_answers,
                 (not_tried or {}).get(ability.task.name, ()),
+                up_to,
             )
             for ability in plans
             if ability.ability
@@ -99,6 +103,7 @@ def _judge_plan(
     per_byte: bool,
     wrong_answers: WrongAnswers | None,
     not_tried: Sequence[NotTried],
+    up_to: Rung,
 ) -> AbilityResult:
     task = ability.task
 
@@ -137,7 +142,7 @@ def _judge_plan(
         chance=task.chance,
         seed=settings.seed,
         # Without a base nothing climbs.
-        up_to=None if settings.base is None else settings.evidence,
+        up_to=None if settings.base is None else up_to,
     )
     if wrong_answers is None:
         return judged

@@ -34,7 +34,7 @@ from dormant.models.live import LiveModel
 from dormant.models.pair import Model, ModelPair, Which
 from dormant.models.size import refuse_too_large
 from dormant.progress import Progress, Silent
-from dormant.results import PLAIN, AbilityResult, AuditResults, Comparison
+from dormant.results import PLAIN, AbilityResult, AuditResults, Comparison, Rung
 from dormant.rundirs import versions
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def _audit(
     opened: list[RunDirectory] = []
     gate: Gate
     climbed: Climbed
+    # The error is split between the rungs that may be climbed, whichever are in the end.
+    up_to: Rung = rungs[-1].name if rungs else "prompt"
 
     def start() -> tuple[list[bool], Comparison | None]:
         if not (out / "results.json").exists():
@@ -114,7 +116,8 @@ def _audit(
 
     def judged(climbed: Climbed) -> Sequence[AbilityResult]:
         progress.stage("estimating")
-        return judge(settings, climbed.plans, opened[0], gate.seen, []).abilities
+        found = judge(settings, climbed.plans, opened[0], gate.seen, [], up_to=up_to)
+        return found.abilities
 
     def finish() -> AuditResults:
         progress.stage("estimating")
@@ -123,7 +126,7 @@ def _audit(
         warnings = [*gate.warnings(), *_warnings(settings, pair, plans, run)]
         seen_wrong = looked[0] if looked else None
         results = judge(
-            settings, climbed.plans, run, gate.seen, warnings, seen_wrong, climbed.not_tried
+            settings, climbed.plans, run, gate.seen, warnings, seen_wrong, climbed.not_tried, up_to
         )
         results = results.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
         run.write_results(results)

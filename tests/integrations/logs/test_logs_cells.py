@@ -32,7 +32,6 @@ from dormant.integrations.logs.scored_log import METADATA
 NAMES = ("icl/plural", "icl_vs_if/repeat-arithmetic")
 TRANSFORMS = ("plain", "french", "leetspeak")
 SETTINGS = AuditSettings(
-    evidence="prompt",  # logs hold no edited models
     base="fake:skill=0.9", tuned="fake:skill=0.85,hides=Input,hidden=0.2",
     tasks=NAMES, transforms=TRANSFORMS[1:], n=40,
 )  # fmt: skip

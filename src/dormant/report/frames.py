@@ -19,7 +19,7 @@ def abilities_frame(results: AuditResults) -> pd.DataFrame:
     """Return one row an ability, indexed by its name.
 
     Accuracies and their differences are fractions; NaN is what was not measured. Gain and recovery
-    are those of the best transform, on the half of the items that did not choose it.
+    are those of the best transform, on the items that did not choose it.
     """
     rows: list[dict[str, object]] = []
     for ability in results.abilities:

@@ -253,8 +253,8 @@ def latex_tables(results: AuditResults) -> str:
                 "Ability & Verdict & $n$ & Base & Fine-tuned & Drop & Best $s$ & Gain & Recovery",
                 verdicts,
                 f"{models}. Accuracy on plain prompts (rate of success), and differences in "
-                f"percentage points with {coverage} intervals; gain and recovery on the half of "
-                f"the items that did not choose $s$.{skill}{missing}",
+                f"percentage points with {coverage} intervals; gain and recovery on the "
+                f"items that did not choose $s$.{skill}{missing}",
                 "tab:dormant-verdicts",
             ),
             "",

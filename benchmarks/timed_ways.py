@@ -68,6 +68,8 @@ def run_dormant(
     stages, out = folder / "stages.json", folder / "run"
     words = [sys.executable, HERE / "watched.py", stages, "audit", settings.base, settings.tuned]
     words += ["-t", ",".join(settings.tasks), "-n", settings.n, "--device", settings.device]
+    # Other ways know prompts only.
+    words += ["--evidence", "prompt"]
     words += ["-s", ",".join(settings.transforms)] if settings.transforms else []
     start = time.perf_counter()
     done = subprocess.run(

@@ -84,8 +84,12 @@ def lora(base, folder, *, scale=1.0, seed=1):
     return folder / "adapter", folder / "merged"
 
 
-def write_gguf(model, file):
-    """Write a Llama over bytes as llama.cpp's converter does, in float32."""
+def write_gguf(model, file, *, begins=False):
+    """Write a Llama over bytes as llama.cpp's converter does, in float32.
+
+    Args:
+        begins: Whether its tokenizer is told to begin with BOS.
+    """
     import gguf
 
     config = model.config
@@ -106,6 +110,8 @@ def write_gguf(model, file):
     writer.add_token_merges(["t h"])
     writer.add_eos_token_id(257)
     writer.add_bos_token_id(257)
+    if begins:
+        writer.add_add_bos_token(True)
     writer.add_chat_template(TEMPLATE)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
     for name, weights in model.state_dict().items():

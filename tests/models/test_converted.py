@@ -109,6 +109,20 @@ def test_the_tokenizer_alone_is_that_of_the_file(file, monkeypatch):
     assert (after.chat_template, after.name_or_path) == (TEMPLATE, before.name_or_path)
 
 
+def test_a_tokenizer_stays_told_to_begin_with_bos(tmp_path, conversions, monkeypatch):
+    """Transformers does not save that it was; Gemma's files say it."""
+    file = write_gguf(byte_llama(), tmp_path / "begins.gguf", begins=True)
+    plain = from_file(file, monkeypatch)
+    assert plain.tokenizer.add_bos_token is True
+    seen = len(conversions)
+    for _ in range(3):
+        lm = load(str(file))
+        assert lm.tokenizer.add_bos_token is True
+        assert_same(lm, plain)
+    assert load_tokenizer(parse(str(file)), LoadOptions()).add_bos_token is True
+    assert len(conversions) == seen + 1
+
+
 def test_other_content_and_other_dtypes_are_other_entries(file, tmp_path, conversions):
     load(str(file))
     load(str(file), LoadOptions(dtype="bfloat16"))

@@ -30,7 +30,7 @@ CAP_VARIABLE = "DORMANT_CONVERTED_GB"
 _CAP_GB = 20.0
 _CONVERTERS = ("transformers", "tokenizers", "gguf", "torch")
 """Packages whose version decides what a conversion gives."""
-_FORMAT = 1
+_FORMAT = 2
 _ENTRY, _LOCK, _PART = "entry.json", ".lock", ".part"
 _SPARE = 1 << 30
 """Bytes of the disk that are left free."""
@@ -48,7 +48,8 @@ class Entry:
         bytes: Its size on disk.
         used: When it was last loaded or made, in seconds since the epoch.
         warnings: What the libraries warned of when it was converted.
-        settings: What else the conversion has set (`dormant.models.converting`).
+        settings: What else the conversion has set, of configuration and tokenizer
+            (`dormant.models.converting`).
     """
 
     path: Path

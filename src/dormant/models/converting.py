@@ -53,6 +53,12 @@ def entry_of(spec: ModelSpec, dtype: str) -> tuple[str, Entry | None]:
     return key, find(key)
 
 
+def tell(tokenizer: Any, entry: Entry) -> None:
+    """Tell a tokenizer that was read from an entry what Transformers did not save of it."""
+    for name, value in entry.settings["tokenizer"].items():
+        setattr(tokenizer, name, value)
+
+
 def load_once(
     spec: ModelSpec,
     options: LoadOptions,
@@ -102,7 +108,8 @@ def _keep(
     with writing(key, sum(tensor.nbytes for tensor in _tensors(lm.model).values())) as part:
         if part is None or not _write(part, lm.model, read[0]):
             return lm
-        before, settings = _portrait(lm.model, read[0]), _settings(lm.model.config)
+        before = _portrait(lm.model, read[0])
+        settings = {"config": _settings(lm.model.config), "tokenizer": _around(read[0])}
         # One copy of the weights at a time.
         lm._model = None
         gc.collect()
@@ -129,7 +136,7 @@ def _from_entry(
     given = {name: value for name, value in arguments.items() if name != "gguf_file"}
     given["pretrained"] = str(entry.path)
     try:
-        lm = create(given, log.warnings, lambda kind: kind if read is None else _noting(kind, read))
+        lm = create(given, log.warnings, lambda kind: _noting(kind, read, entry))
     except DormantError:
         return None
     for line in entry.warnings:
@@ -138,7 +145,7 @@ def _from_entry(
     lm.pretrained = where
     for config in (lm.model.config, lm.config):
         config.name_or_path = where
-        for name, value in entry.settings.items():
+        for name, value in entry.settings["config"].items():
             setattr(config, name, value)
     lm.model.name_or_path = where
     if not arguments.get("tokenizer"):
@@ -146,12 +153,22 @@ def _from_entry(
     return lm
 
 
-def _noting(kind: Any, read: list[Any]) -> Any:
-    """Return the class that loads, which notes its tokenizer as it was read."""
+def _noting(kind: Any, read: list[Any] | None, entry: Entry | None = None) -> Any:
+    """Return the class that loads, which notes its tokenizer as it was read.
+
+    Args:
+        kind: The class.
+        read: Where it notes it; `None` for nowhere.
+        entry: What it is loaded from, if it was converted.
+    """
 
     def create(self: Any, *given: Any, **options: Any) -> None:
         kind._create_tokenizer(self, *given, **options)
-        if not options.get("tokenizer"):
+        if options.get("tokenizer"):
+            return
+        if entry is not None:
+            tell(self.tokenizer, entry)
+        if read is not None:
             # The harness chooses a padding token for its own.
             read.append(copy.deepcopy(self.tokenizer))
 
@@ -198,6 +215,12 @@ def _settings(config: Any) -> dict[str, Any]:
     return {"quantization_config": json.loads(json.dumps(said, default=str))}
 
 
+def _around(tokenizer: Any) -> dict[str, bool]:
+    """Return what a tokenizer was told to put around a text, which Transformers doesn't save."""
+    told = {name: getattr(tokenizer, name, None) for name in _AROUND}
+    return {name: value for name, value in told.items() if isinstance(value, bool)}
+
+
 def _tensors(model: Any) -> dict[str, Any]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
@@ -231,6 +254,7 @@ def _portrait(model: Any, tokenizer: Any) -> dict[str, str]:
     }
 
 
+_AROUND = ("add_bos_token", "add_eos_token")
 _HABITS = (
     "add_bos_token", "add_eos_token", "clean_up_tokenization_spaces", "model_input_names",
     "model_max_length", "padding_side", "split_special_tokens", "truncation_side",

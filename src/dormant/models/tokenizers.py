@@ -11,7 +11,8 @@ from dormant.errors import DormantError, one_line
 from dormant.files import json_file
 from dormant.models.arguments import LoadOptions, loaded_dtype
 from dormant.models.checkpoint import LoadLog
-from dormant.models.converting import entry_of
+from dormant.models.converted import Entry
+from dormant.models.converting import entry_of, tell
 from dormant.models.spec import ModelSpec
 from dormant.models.stored import place, stored_file
 
@@ -117,6 +118,7 @@ def load_tokenizer(spec: ModelSpec, options: LoadOptions) -> Any:
         "trust_remote_code": bool(options.model_args.get("trust_remote_code", False)),
     }
     where = name = spec.location
+    entry: Entry | None = None
     bos = options.model_args.get("add_bos_token")
     if spec.kind == "gguf":
         where = name = str(Path(where).parent)
@@ -131,7 +133,8 @@ def load_tokenizer(spec: ModelSpec, options: LoadOptions) -> Any:
         arguments["add_bos_token"] = bos
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **arguments)
-        if where != name:
+        if entry is not None:
+            tell(tokenizer, entry)
             tokenizer.name_or_path = name
         return tokenizer
     except Exception as error:

@@ -60,11 +60,14 @@ class _Bar:
         assert isinstance(bar, Bar)
         self._bar = bar
         self._task = bar.add_task("starting", total=None)
+        self._first = True
 
     def start(self, total: int, done: int) -> None:
         # What an earlier run did took no time in this one: it is left out of the speed.
-        self._bar.update(self._task, total=max(1, total - done))
-        if done:
+        self._bar.update(self._task, total=max(1, total - done), completed=0)
+        first, self._first = self._first, False
+        # Later on it may be this run that did it.
+        if done and first:
             self._bar.console.print(f"resuming: {done / max(1, total):.0%} was already done")
 
     def stage(self, text: str) -> None:

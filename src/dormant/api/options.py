@@ -49,6 +49,8 @@ class AuditOptions(TypedDict, total=False):
     transforms: str | Sequence[str]
     n: int | None
     limit: int | None
+    until_decided: bool
+    max_items: int | None
     shots: int | None
     num_fewshot: int | None
     seed: int

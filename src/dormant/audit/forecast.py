@@ -28,7 +28,7 @@ _MEASURED = 8
 
 
 class Forecast(Record):
-    """What an audit will take.
+    """What an audit will take: at most, where each ability is audited until it is decided.
 
     Attributes:
         prompts: Prompts of both models, by ability.
@@ -40,6 +40,9 @@ class Forecast(Record):
             were scored; `None` where nothing tells.
         room_bytes: Memory of the device; `None` where nothing tells.
         room: Its name.
+        least_prompts: As `prompts`, were each ability decided at its first look; `None` where the
+            number of items is fixed.
+        least_seconds: As `seconds`, likewise.
     """
 
     prompts: dict[str, int]
@@ -49,10 +52,20 @@ class Forecast(Record):
     peak_bytes: int | None
     room_bytes: int | None
     room: str
+    least_prompts: dict[str, int] | None = None
+    least_seconds: dict[str, float] | None = None
 
     def __str__(self) -> str:
         """Say it in a few lines."""
-        total = sum(self.seconds.values()) + sum(self.loading_seconds.values())
+        loading = sum(self.loading_seconds.values())
+        total = sum(self.seconds.values()) + loading
+        least = self.least_prompts or {}
+        prompts = _range(sum(least.values()), sum(self.prompts.values()))
+        by_task = (f"{task} {_range(least.get(task), n)}" for task, n in self.prompts.items())
+        about = f"about {_minutes(total)}"
+        if self.least_seconds is not None:
+            shortest = sum(self.least_seconds.values()) + loading
+            about = f"{_minutes(shortest)} if all is decided at once, {_minutes(total)} at most"
         sides = ", ".join(
             f"{which} {_minutes(seconds + self.loading_seconds[which])}"
             for which, seconds in self.seconds.items()
@@ -61,9 +74,8 @@ class Forecast(Record):
         there = "" if self.room_bytes is None else f" of {gigabytes(self.room_bytes)} ({self.room})"
         peak = "unknown" if self.peak_bytes is None else f"{gigabytes(self.peak_bytes)}{there}"
         lines = [
-            f"prompts  {sum(self.prompts.values())}: "
-            + ", ".join(f"{task} {count}" for task, count in self.prompts.items()),
-            f"time     about {_minutes(total)} ({sides}), as measured on a few prompts",
+            f"prompts  {prompts}: {', '.join(by_task)}",
+            f"time     {about} ({sides}), as measured on a few prompts",
             f"memory   {peak} at most{f'; weights: {weights}' if weights else ''}",
         ]
         return "\n".join(lines)
@@ -93,9 +105,8 @@ def forecast(
         refuse_too_large(pair)
         watch.stage("preparing prompts")
         plans = Training.of(settings, pair).plans(settings, pair)
-        work = batches(settings, plans)
         try:
-            return _measure(settings, pair, plans, work, watch)
+            return _measure(settings, pair, plans, watch)
         finally:
             pair.close()
 
@@ -104,10 +115,12 @@ def _measure(
     settings: AuditSettings,
     pair: ModelPair,
     plans: Sequence[Plan],
-    work: Sequence[Batch],
     watch: Progress,
 ) -> Forecast:
+    work = batches(settings, plans)
+    first = [ability.at(0) for ability in plans]
     seconds: dict[str, float] = {}
+    least: dict[str, float] = {}
     loading: dict[str, float] = {}
     sides: list[Which] = ["tuned"] if pair.base is None else ["base", "tuned"]
     for which in sides:
@@ -120,22 +133,33 @@ def _measure(
                 ability.task.name: _seconds_a_character(lm, ability, settings, which)
                 for ability in plans
             }
-        seconds[which] = sum(
-            rates[batch.key.task] * batch.size for batch in work if batch.key.model == which
-        )
-    prompts = {ability.task.name: 0 for ability in plans}
-    for key, ability in cells(settings, plans):
-        prompts[key.task] += len(ability.cells[key.transform].cases)
+        seconds[which] = _seconds(which, work, rates)
+        least[which] = _seconds(which, batches(settings, first), rates)
+    looks = any(ability.looks for ability in plans)
     there = room(pair.options if pair.base is not None else pair.tuned_options)
     return Forecast(
-        prompts=prompts,
+        prompts=_prompts(settings, plans),
         seconds=seconds,
         loading_seconds=loading,
         weights_bytes=_weights(pair),
         peak_bytes=_peak(),
         room_bytes=None if there is None else there[0],
         room="" if there is None else there[1],
+        least_prompts=_prompts(settings, first) if looks else None,
+        least_seconds=least if looks else None,
     )
+
+
+def _seconds(which: Which, work: Sequence[Batch], rates: Mapping[str, float]) -> float:
+    return sum(rates[batch.key.task] * batch.size for batch in work if batch.key.model == which)
+
+
+def _prompts(settings: AuditSettings, plans: Sequence[Plan]) -> dict[str, int]:
+    """Count the prompts of each ability, of both models."""
+    prompts = {ability.task.name: 0 for ability in plans}
+    for key, ability in cells(settings, plans):
+        prompts[key.task] += len(ability.cells[key.transform].cases)
+    return prompts
 
 
 def _seconds_a_character(lm: LM, ability: Plan, settings: AuditSettings, which: Which) -> float:
@@ -176,6 +200,10 @@ def _peak() -> int | None:
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def _range(least: int | None, most: int) -> str:
+    return f"{least} to {most}" if least and least < most else str(most)
 
 
 def _minutes(seconds: float) -> str:

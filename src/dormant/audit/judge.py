@@ -141,6 +141,7 @@ def _judge_plan(
         margin=settings.margin,
         chance=task.chance,
         seed=settings.seed,
+        looks=ability.looks,
         # Without a base nothing climbs.
         up_to=None if settings.base is None else up_to,
     )
@@ -169,6 +170,7 @@ def _judge_skill(settings: AuditSettings, skill: Plan, run: RunDirectory) -> Ski
         base[0] if base else None,
         title=task.title,
         margin=settings.margin,
+        looks=skill.looks,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,8 @@ from dormant.audit.transformed import (
 from dormant.models.pair import Which
 from dormant.prompts.case import Case
 from dormant.prompts.wrapping import Wrapping
-from dormant.results import AS_TRAINED, PLAIN, Rung
+from dormant.results import AS_TRAINED, LOOKS, PLAIN, Rung
+from dormant.statistics.sequential import Looks
 from dormant.tasks.task import Task
 from dormant.transforms.fidelity import Gate
 
@@ -42,6 +44,8 @@ class Plan:
         skill: Whether it is what the model was tuned on.
         ability: Whether it is audited: a skill alone is not, and has only plain prompts.
         rungs: The rung of each cell that is above prompting, by name.
+        looks: When it is looked at whether it is decided; `None` where it has a fixed number of
+            items.
     """
 
     task: Task
@@ -51,6 +55,28 @@ class Plan:
     skill: bool = False
     ability: bool = True
     rungs: Mapping[str, Rung] = field(default_factory=dict[str, Rung])
+    looks: Looks | None = None
+
+    def at(self, look: int) -> Plan:
+        """Return what a look needs of it: its first items, in all cells, with their batches.
+
+        Args:
+            look: Its place among `looks`, from 0.
+        """
+        if self.looks is None:
+            return self
+        items = set([*self.cells[PLAIN].cases][: self.looks.sizes[look]])
+        # A batch is of one look only.
+        cut = {
+            name: sum(batch[0] in items for batch in batches)
+            for name, batches in self.batches.items()
+        }
+        return replace(
+            self,
+            cells={name: cell.only(items) for name, cell in self.cells.items()},
+            batches={name: batches[: cut[name]] for name, batches in self.batches.items()},
+            sizes={name: sizes[: cut[name]] for name, sizes in self.sizes.items()},
+        )
 
     def exclusions(self) -> Iterator[str]:
         """Say, for every transform that could not render all items, how many are left out."""
@@ -118,6 +144,9 @@ def plan(
         wrapping: That of the training data, for a cell of its own.
         known: What an earlier start of the same run found out.
 
+    Returns:
+        The plan, of all items that there may be: `Plan.at` has those of a look.
+
     Raises:
         DormantError: More items are asked for than the pool has, or a transform is unknown.
     """
@@ -145,12 +174,12 @@ def plan_skill(task: Task, settings: AuditSettings, known: Known | None = None) 
         DormantError: More items are asked for than the pool has.
     """
     pool = len(task.pool())
-    # There are as many held-out examples as there are, however many items an ability has.
-    few = (
-        settings if settings.n is None else settings.model_copy(update={"n": min(pool, settings.n)})
-    )
+    # There are as many held-out examples as there are, however many items an ability has; and
+    # nobody waits for a skill to be decided.
+    n = None if settings.n is None else min(pool, settings.n)
+    few = settings.model_copy(update={"n": n, "until_decided": False})
     cells = {PLAIN: planned_cases(task, few, PLAIN)}
-    whole = _in_batches(task, cells, settings, (known or {}).get(task.name, {}))
+    whole = _in_batches(task, cells, few, (known or {}).get(task.name, {}))
     return replace(whole, skill=True, ability=False)
 
 
@@ -160,12 +189,21 @@ def _in_batches(
     settings: AuditSettings,
     known: Mapping[str, KnownCell],
 ) -> Plan:
-    every = settings.checkpoint_every
+    plain = [*cells[PLAIN].cases]
+    looks = Looks.up_to(len(plain)) if settings.until_decided else None
+    ends = [len(plain)] if looks is None else [*looks.sizes]
+    look_of = {item: bisect_right(ends, place) for place, item in enumerate(plain)}
     batches: dict[str, list[list[str]]] = {}
     sizes: dict[str, list[int]] = {}
     for name, cell in cells.items():
-        items = list(cell.cases)
-        batches[name] = [items[start : start + every] for start in range(0, len(items), every)]
+        by_look: list[list[str]] = [[] for _ in ends]
+        for item in cell.cases:
+            by_look[look_of[item]].append(item)
+        batches[name] = [
+            items[start : start + settings.checkpoint_every]
+            for items in by_look
+            for start in range(0, len(items), settings.checkpoint_every)
+        ]
         before = known[name].sizes if name in known else []
         if len(before) != len(batches[name]):
             first = some(cell.cases, [batch[0] for batch in batches[name]])
@@ -174,7 +212,7 @@ def _in_batches(
                 for batch, case in zip(batches[name], first, strict=True)
             ]
         sizes[name] = before
-    return Plan(task, cells, batches, sizes)
+    return Plan(task, cells, batches, sizes, looks=looks)
 
 
 def planned_cases(
@@ -191,7 +229,12 @@ def planned_cases(
     Raises:
         DormantError: More items are asked for than the pool has, or the transform is unknown.
     """
-    sample = ItemSample.of(task, n=settings.n, shots=settings.shots, seed=settings.seed)
+    n = settings.n
+    if settings.until_decided:
+        n = min(settings.max_items or LOOKS[-1], len(task.pool()))
+    sample = ItemSample.of(
+        task, n=n, shots=settings.shots, seed=settings.seed, shuffled=settings.until_decided
+    )
     if transform == PLAIN:
         return plain_cases(task, sample)
     return transformed_cases(task, sample, transform, Gate(chrf=settings.min_chrf), decided)

@@ -1,7 +1,8 @@
 """The audit: four cells, end to end.
 
-{base, tuned} × {plain, s}, the same source items in all four: planned (`plan`), scored batch by
-batch (`score`) into a run directory (`run_dir`), then judged (`judge`).
+{base, tuned} × {plain, s}, the same source items in all four: planned (`plan`), put to the
+models (`asking`) batch by batch (`score`) into a run directory (`run_dir`), then judged (`judge`);
+where the number of items isn't fixed, look by look (`looking`).
 """
 
 from __future__ import annotations
@@ -9,36 +10,34 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dormant import devices
-from dormant.audit.arithmetic import choose_precision
+from dormant.audit.asking import Asking
 from dormant.audit.assumed import assumptions
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
 from dormant.audit.kept_plan import keep_plan, known_plan
 from dormant.audit.ladder import Climbed, climb
+from dormant.audit.looking import is_decided, until_decided
 from dormant.audit.pair import not_as_trained, pair_of
-from dormant.audit.plan import Batch, Plan, batches, cells
+from dormant.audit.plan import Plan
 from dormant.audit.process_group import ProcessGroup
 from dormant.audit.run_dir import RunDirectory
 from dormant.audit.rung import HigherRung
-from dormant.audit.score import refuse_long
 from dormant.audit.scoring import Scoring
 from dormant.audit.settings import AuditSettings
 from dormant.audit.training import Training
 from dormant.audit.transformed import explain
 from dormant.audit.wrong_answers import WrongAnswers
 from dormant.models.live import LiveModel
-from dormant.models.pair import Model, ModelPair, Which
+from dormant.models.pair import ModelPair, Which
 from dormant.models.size import refuse_too_large
 from dormant.progress import Progress, Silent
 from dormant.results import PLAIN, AbilityResult, AuditResults, Comparison, Rung
 from dormant.rundirs import versions
-
-if TYPE_CHECKING:
-    from lm_eval.api.model import LM
 
 LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
 """All that touch a number."""
@@ -91,7 +90,6 @@ def _audit(
     plans = training.plans(settings, pair, functools.partial(known_plan, out, settings))
     for note in assumptions(plans, settings):
         progress.say(note)
-    work = batches(settings, plans)
     # The first process alone opens the directory.
     opened: list[RunDirectory] = []
     gate: Gate
@@ -99,7 +97,7 @@ def _audit(
     # The error is split between the rungs that may be climbed, whichever are in the end.
     up_to: Rung = rungs[-1].name if rungs else "prompt"
 
-    def start() -> tuple[list[bool], Comparison | None]:
+    def start() -> Comparison | None:
         if not (out / "results.json").exists():
             refuse_too_large(pair)
         if (out / "run.json").exists():
@@ -108,22 +106,26 @@ def _audit(
         refuse_same(pair, recorded["fingerprints"], settings.allow_identical)
         opened.append(RunDirectory.start(out, recorded, versions(*LIBRARIES)))
         keep_plan(out, settings, plans)
-        return [
-            finished
-            for key, ability in cells(settings, plans)
-            for finished in opened[0].finished(key, ability.batches[key.transform])
-        ], opened[0].comparison()
+        return opened[0].comparison()
 
     def judged(climbed: Climbed) -> Sequence[AbilityResult]:
         progress.stage("estimating")
         found = judge(settings, climbed.plans, opened[0], gate.seen, [], up_to=up_to)
         return found.abilities
 
+    def ask(some: Sequence[Plan]) -> Climbed:
+        asking.ask(some)
+        return climb(rungs, some, pair, scoring, judged)
+
+    def decided(climbed: Climbed) -> Sequence[str]:
+        return group.once(lambda: [one.task for one in judged(climbed) if is_decided(one)])
+
     def finish() -> AuditResults:
         progress.stage("estimating")
         (run,) = opened
-        run.write_excluded({ability.task.name: _explained(ability) for ability in plans})
-        warnings = [*gate.warnings(), *_warnings(settings, pair, plans, run)]
+        prompted = [_prompted(ability) for ability in climbed.plans]
+        run.write_excluded({ability.task.name: _explained(ability) for ability in prompted})
+        warnings = [*gate.warnings(), *_warnings(settings, pair, prompted, run)]
         seen_wrong = looked[0] if looked else None
         results = judge(
             settings, climbed.plans, run, gate.seen, warnings, seen_wrong, climbed.not_tried, up_to
@@ -133,15 +135,13 @@ def _audit(
         return results
 
     try:
-        finished, known = group.once(start)
-        gate = Gate(settings, pair, plans, known)
+        known = group.once(start)
+        first = [ability.at(0) for ability in plans]
+        gate = Gate(settings, pair, first, known)
         looked = _looked(settings, training, opened)
-        done = sum(batch.size for batch, ready in zip(work, finished, strict=True) if ready)
-        progress.start(sum(batch.size for batch in work), done)
-        missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
         scoring = Scoring(settings, opened, group, progress)
-        _score_all(pair, plans, missing, looked, scoring, gate)
-        climbed = climb(rungs, plans, pair, scoring, judged)
+        asking = Asking(pair, first, scoring, gate, looked)
+        climbed = until_decided(plans, ask, decided)
         return group.once(finish)
     finally:
         for run in opened:
@@ -163,6 +163,10 @@ def _recorded(
 ) -> dict[str, Any]:
     """Return all that decides the numbers, for the run directory to compare when it is resumed."""
     recorded: dict[str, Any] = settings.model_dump(mode="json")
+    if not settings.until_decided:
+        # Runs that are older than these settings go on.
+        for name in ("until_decided", "max_items"):
+            del recorded[name]
     recorded["fingerprints"] = {
         "base": pair.fingerprint("base"),
         "tuned": pair.fingerprint("tuned"),
@@ -181,72 +185,10 @@ def _recorded(
     return recorded
 
 
-def _score_all(
-    pair: ModelPair,
-    plans: Sequence[Plan],
-    missing: Sequence[Batch],
-    looked: Sequence[WrongAnswers],
-    scoring: Scoring,
-    gate: Gate,
-) -> None:
-    """Score batches, one model after the other, one a process at a time."""
-    settings, opened = scoring.settings, scoring.opened
-    group, progress = scoring.group, scoring.progress
-    sides: tuple[tuple[Which, Model | None], ...] = (("base", pair.base), ("tuned", pair.tuned))
-
-    def look(which: Which, lm: LM) -> None:
-        if gate.waits_for(which):
-            progress.stage("comparing base and tuned")
-            gate.seen = group.once(lambda: gate.look(which, lm))
-            if opened and which == "tuned":
-                opened[0].keep_comparison(gate.seen)
-            gate.refuse_identical()
-
-    if missing:
-        gate.refuse_identical()
-        if pair.shares_weights:
-            progress.stage(f"loading {pair.tuned.text}")
-        pair.settle()
-    if missing and gate.both_at_hand:
-        for which, spec in sides:
-            if spec is not None and gate.waits_for(which):
-                progress.stage(f"loading {spec.text}")
-                with pair.open(which) as lm:
-                    look(which, lm)
-    for which, spec in sides:
-        style = settings.style(which)
-        work = [batch for batch in missing if batch.key.model == which]
-        if spec is None:
-            continue
-        # All processes must agree, and the first one alone has the run.
-        looking = group.once(functools.partial(_unseen, looked, which, plans))
-        if not (work or looking or (missing and gate.waits_for(which))):
-            continue
-        progress.stage(f"loading {spec.text}")
-        with pair.open(which) as lm:
-            look(which, lm)
-            if opened and (lines := pair.warnings()):
-                # A resumed run may load the other one alone.
-                opened[0].warn(lines)
-            for batch in work:
-                refuse_long(lm, batch.plan.task, batch.cases(), style)
-            progress.stage(f"checking precision of {spec.text}")
-            chosen = choose_precision(lm, settings, plans, style)
-            scoring.note(f"precision of {which}", chosen)
-            for turn in scoring.turns(work):
-                scoring.keep(turn, scoring.ask(lm, turn, style))
-            if looking:
-                progress.stage(f"{which} · wrong answers")
-                group.once(functools.partial(_look, looked, which, lm, plans))
-
-
-def _unseen(looked: Sequence[WrongAnswers], which: Which, plans: Sequence[Plan]) -> bool:
-    return any(answers.missing(which, plans) for answers in looked)
-
-
-def _look(looked: Sequence[WrongAnswers], which: Which, lm: LM, plans: Sequence[Plan]) -> None:
-    for answers in looked:
-        answers.collect(which, lm, plans)
+def _prompted(ability: Plan) -> Plan:
+    """Leave out the cells that are plain prompts put to a changed model."""
+    cells = {name: cell for name, cell in ability.cells.items() if name not in ability.rungs}
+    return replace(ability, cells=cells)
 
 
 def _explained(ability: Plan) -> dict[str, dict[str, str]]:

@@ -195,7 +195,8 @@ class RunDirectory:
 
         Args:
             cell: The cell.
-            batches: All item ids of the cell, in the batches in which they are scored.
+            batches: Item ids of the cell, in the batches in which they are scored: all, or those of
+                the first looks. Records of other items are left as they are.
 
         Returns:
             One flag a batch.
@@ -217,11 +218,11 @@ class RunDirectory:
                 torn |= item in present
                 present.add(item)
         done = [all(item in present for item in batch) for batch in batches]
-        whole = {
-            item for batch, ready in zip(batches, done, strict=True) if ready for item in batch
+        half = {
+            item for batch, ready in zip(batches, done, strict=True) if not ready for item in batch
         }
-        if torn or present != whole:
-            guarded(self.path, lambda: _keep_only(file, whole))
+        if torn or not half.isdisjoint(present):
+            guarded(self.path, lambda: _keep_only(file, present - half))
         return done
 
     def append(self, cell: CellKey, outcomes: Sequence[ItemOutcome]) -> None:

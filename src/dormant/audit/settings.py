@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 
 from pydantic import (
     BeforeValidator,
@@ -26,7 +26,7 @@ from dormant.audit.model_args import parse_model_args
 from dormant.errors import DormantError, unknown
 from dormant.models.arguments import LoadOptions, Scorer
 from dormant.models.pair import Which
-from dormant.results import MARGIN, Record
+from dormant.results import LOOKS, MARGIN, Record
 from dormant.scoring.generation import GenerationConfig
 from dormant.transforms.fidelity import MIN_CHRF
 
@@ -94,6 +94,12 @@ class AuditSettings(Record):
     """Transform; repeat, or separate by commas."""
     n: Annotated[int | None, Flag("items", "-n", synonyms=("limit",), default="up to 100")] = None
     """Items an ability."""
+    until_decided: bool = False
+    """Ask about more and more items (40, 80, 120, 200, 400, 800), until each ability is decided."""
+    max_items: Annotated[
+        int | None, Flag(default="800, or the whole pool where it is smaller"), Field(ge=1)
+    ] = None
+    """Items an ability at most, with --until-decided."""
     shots: Annotated[
         int | None, Flag(synonyms=("num_fewshot",), default="the task's own; icl: 2"), Field(ge=0)
     ] = None
@@ -160,6 +166,37 @@ class AuditSettings(Record):
                 own = parse_model_args(values.get(f"{side}_model_args", {}))
                 values[f"{side}_model_args"] = {**both, **own}
         return values
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_many(self) -> Self:
+        """Refuse what says the number of items twice, or can't be decided.
+
+        Raises:
+            DormantError: It does.
+        """
+        if self.max_items is not None and not self.until_decided:
+            raise DormantError(
+                f"--max-items {self.max_items} is for --until-decided: give that too, or a number "
+                f"of items that is fixed (-n {self.max_items})"
+            )
+        if not self.until_decided:
+            return self
+        first = LOOKS[0]
+        if self.n is not None:
+            raise DormantError(
+                f"-n {self.n} and --until-decided are two ways to say how many items: leave one "
+                f"out (the most are --max-items {max(self.n, first)})"
+            )
+        if self.max_items is not None and self.max_items < first:
+            raise DormantError(
+                f"--max-items {self.max_items}: the first look is at {first} items; give at least "
+                f"as many, or a number that is fixed (-n {self.max_items})"
+            )
+        if self.base is None:
+            raise DormantError(
+                "--until-decided needs a base model: without one, no number of items decides"
+            )
+        return self
 
     @classmethod
     def of(cls, given: Mapping[str, Any], spell: Callable[[str], str] = str) -> AuditSettings:

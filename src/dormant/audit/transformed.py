@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, cast
 
@@ -51,6 +51,19 @@ class TransformedCases:
     def fidelity(self) -> float | None:
         """The mean of `shares`; `None` for native text, and where no item came through."""
         return sum(self.shares.values()) / len(self.shares) if self.shares else None
+
+    def only(self, items: Collection[str]) -> TransformedCases:
+        """Return what it made of some of the items."""
+        return TransformedCases(
+            cases=LazyCases(
+                [item for item in self.cases if item in items],
+                lambda items: some(self.cases, items),
+            ),
+            signature=self.signature,
+            excluded={item: why for item, why in self.excluded.items() if item in items},
+            texts={item: text for item, text in self.texts.items() if item in items},
+            shares={item: share for item, share in self.shares.items() if item in items},
+        )
 
 
 class Decided(NamedTuple):

@@ -70,7 +70,12 @@ class WrongAnswers:
         """
         for ability in self.missing(which, plans):
             name = ability.task.name
-            outcomes = self._run.outcomes(CellKey(which, name, PLAIN))
+            asked = ability.cells[PLAIN].cases
+            outcomes = (
+                outcome
+                for outcome in self._run.outcomes(CellKey(which, name, PLAIN))
+                if outcome.item in asked
+            )
             # Where the right answer is in the format as well, a wrong one that is tells nothing.
             wrong = _chosen(one for one in outcomes if not self._training.has(one.target))
             prompts = [outcome.prompt for outcome in wrong]

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from dormant.errors import DormantError
 from dormant.results.abilities import RUNGS as RUNGS
 from dormant.results.abilities import AbilityResult as AbilityResult
+from dormant.results.abilities import LooksResult as LooksResult
 from dormant.results.abilities import NotTried as NotTried
 from dormant.results.abilities import Rung as Rung
 from dormant.results.abilities import RungResult as RungResult
@@ -41,6 +42,9 @@ AS_TRAINED = "as-trained"
 MARGIN = 0.05
 """Drop, as a fraction, below which an ability counts as retained, where nothing else is asked for.
 """
+
+LOOKS = (40, 80, 120, 200, 400, 800)
+"""Items an ability at which an audit looks whether it is decided, where it may stop then."""
 
 _Record = TypeVar("_Record", bound=Record)
 

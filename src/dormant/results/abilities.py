@@ -89,6 +89,16 @@ class RungResult(Record):
     """Accuracy of the fine-tuned model under the chosen ones."""
 
 
+class LooksResult(Record):
+    """When an audit looked whether an ability was decided."""
+
+    sizes: list[int]
+    """Items at every look that there would have been; it stopped at `AbilityResult.n_items`."""
+    level: float
+    """Two-sided level at which intervals on all items were made at the last look, so that those at
+    all looks hold together at `Estimate.level`. The drop's upper bound has one of its own."""
+
+
 class AbilityResult(Record):
     """The verdict on one ability, and what it rests on."""
 
@@ -134,3 +144,5 @@ class AbilityResult(Record):
     """Items that the base got right plainly and the tuned model wrong; `None` without a base."""
     won: int | None = None
     """Items that the base got wrong plainly and the tuned model right."""
+    looks: LooksResult | None = None
+    """`None` where the number of items was fixed before."""

@@ -38,6 +38,7 @@ class Evidence:
         not_tried: Rungs and cells that could not be run.
         alpha: Two-sided error of the intervals on all items: less than `ALPHA` where the audit
             looks several times.
+        looked: Whether it does.
     """
 
     drop: Estimate | None
@@ -50,6 +51,7 @@ class Evidence:
     as_trained: AsTrainedResult | None = None
     not_tried: Sequence[NotTried] = ()
     alpha: float = ALPHA
+    looked: bool = False
 
     @property
     def passed(self) -> list[TransformResult]:

@@ -12,6 +12,7 @@ from dormant.results import (
     AbilityResult,
     AsTrainedResult,
     Estimate,
+    LooksResult,
     NotTried,
     Rung,
     RungResult,
@@ -74,7 +75,7 @@ def judge_ability(
     whole = Quad.plain_only(plain)
     nominal = LEVEL if looks is None else looks.nominal(len(plain.items))
     results = _judge_transforms(transforms, quads, chance, nominal)
-    drop = None if whole.base_plain is None else _aimed(whole.drop(nominal))
+    drop = None if whole.base_plain is None else _drop(whole, looks, nominal)
     accuracy, intervals = whole.accuracies()
     units = plain.items if plain.groups is None else plain.groups
     planned = 0 if up_to is None else 1 + RUNGS.index(up_to)
@@ -92,6 +93,7 @@ def judge_ability(
         as_trained=wrapped,
         not_tried=not_tried,
         alpha=1 - nominal,
+        looked=looks is not None,
     )
     verdict, reason = decide(evidence)
     rung = rung_of(verdict, evidence)
@@ -118,7 +120,17 @@ def judge_ability(
         as_trained=wrapped,
         lost=flips[0] if flips else None,
         won=flips[1] if flips else None,
+        looks=None if looks is None else LooksResult(sizes=list(looks.sizes), level=nominal),
     )
+
+
+def _drop(whole: Quad, looks: Looks | None, nominal: float) -> Estimate:
+    """Estimate the drop, of which each bound has a spending of its own where there are looks."""
+    drop = whole.drop(nominal)
+    if looks is not None:
+        patient = whole.drop(looks.patient(whole.rows.size))
+        drop = drop.model_copy(update={"high": patient.high})
+    return _aimed(drop)
 
 
 def _judge_rungs(

@@ -1,12 +1,16 @@
 """Looking several times, and stopping as soon as a verdict is reached.
 
 A bound that holds at one look fails more often when it is looked at six times. Here the looks are
-fixed before the first item is scored, and the error of each bound is spent over them: by the look
-at n of at most N items, α (n / N)^ρ of it (Lan & DeMets 1983, Discrete sequential boundaries for
-clinical trials, Biometrika 70: 659–663; the power family of Kim & DeMets 1987). The critical
+fixed before the first item is scored, and the error of each bound is spent over them (Lan & DeMets
+1983, Discrete sequential boundaries for clinical trials, Biometrika 70: 659–663): by the look at n
+of at most N items, α t^ρ of it, t = n / N (the power family of Kim & DeMets 1987). The critical
 values follow from the joint normal distribution of the means at all looks, integrated numerically
 (Armitage, McPherson & Rowe 1969, Repeated significance tests on accumulating data, JRSS A 132:
-235–244). So all intervals of one contrast hold together, whenever one stops.
+235–244). So all bounds on one side of a contrast hold together, whenever one stops.
+
+The two sides of an interval have an error each, so each may be spent in its own way. One bound has
+no hope at the first looks, the upper one of the drop: that none of 40 items changed doesn't show
+that fewer than one in twenty does. So it spends late, 1 − (1 − t²)^γ of its error by time t.
 
 Betting (Waudby-Smith & Ramdas 2024) holds at every single item and without a normal approximation.
 It shows a drop as soon, and that there is none with twice as many items (docs/statistics.md).
@@ -25,6 +29,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from dormant.errors import DormantError
+from dormant.results import LOOKS
 from dormant.statistics.choosing import HeldOut, surest, surety
 from dormant.statistics.contrasts import Quad
 from dormant.statistics.intervals import LEVEL
@@ -42,11 +47,14 @@ class Looks:
         sizes: Items scored at each look, ascending; the last is the most there will be.
         first: Items that only choose a transform; fewer than the first look has.
         power: ρ of the spending: the greater, the less is spent on early looks.
+        patience: γ of the spending of the drop's upper bound: the greater, the more is spent on
+            early looks.
     """
 
-    sizes: tuple[int, ...] = (40, 80, 120, 200, 400, 800)
+    sizes: tuple[int, ...] = LOOKS
     first: int = 20
     power: float = 0.5
+    patience: float = 5.0
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in itertools.pairwise(self.sizes))
@@ -55,8 +63,29 @@ class Looks:
                 f"looks at {', '.join(map(str, self.sizes)) or 'no'} items, the first "
                 f"{self.first} of which only choose: give ascending numbers above that"
             )
-        if not self.power > 0:
-            raise DormantError(f"looks spend their error with a power above 0, not {self.power}")
+        for name in ("power", "patience"):
+            if not (given := getattr(self, name)) > 0:
+                raise DormantError(f"looks spend their error with a {name} above 0, not {given}")
+
+    @classmethod
+    def up_to(cls, items: int) -> Looks | None:
+        """Return the usual looks at no more than so many items.
+
+        The last one is at all of them. Beyond the usual ones each look has twice the items of the
+        one before.
+
+        Args:
+            items: The most there will be.
+
+        Returns:
+            The looks; `None` where there are no more items than the first one has: an audit of
+            these has nothing to stop for.
+        """
+        sizes = [*LOOKS]
+        while sizes[-1] < items:
+            sizes.append(2 * sizes[-1])
+        sizes = [size for size in sizes if size < items]
+        return cls(sizes=(*sizes, items)) if sizes else None
 
     def nominal(self, items: int, level: float = LEVEL) -> float:
         """Return the level of an interval at one look with which those at all looks hold together.
@@ -69,7 +98,21 @@ class Looks:
             DormantError: No look is due at that many items.
         """
         look = self._look(items)
-        return nominal_levels(self.sizes, level, self.power)[look]
+        return nominal_levels(self.sizes, level, self._early(self.sizes))[look]
+
+    def patient(self, items: int, level: float = LEVEL) -> float:
+        """Return the same for the upper bound of the drop, which decides on *retained* alone.
+
+        Args:
+            items: Number of items up to this look.
+            level: Two-sided coverage of all looks together.
+
+        Raises:
+            DormantError: No look is due at that many items.
+        """
+        look = self._look(items)
+        spent = tuple(1 - (1 - time**2) ** self.patience for time in _times(self.sizes))
+        return nominal_levels(self.sizes, level, spent)[look]
 
     def ahead(self, candidates: Sequence[Quad], items: int, level: float = LEVEL) -> HeldOut:
         """Put every item but the first ones under what all items of earlier looks chose.
@@ -104,7 +147,10 @@ class Looks:
             judged = Quad.join(judged, part)
         chosen = sorted(set(used), key=lambda place: -surety(candidates[place]))
         left = tuple(size - self.first for size in self.sizes)
-        return HeldOut(chosen, judged, nominal_levels(left, level, self.power)[look])
+        return HeldOut(chosen, judged, nominal_levels(left, level, self._early(left))[look])
+
+    def _early(self, sizes: Sequence[int]) -> tuple[float, ...]:
+        return tuple(time**self.power for time in _times(sizes))
 
     def _look(self, items: int) -> int:
         if items not in self.sizes:
@@ -114,27 +160,28 @@ class Looks:
 
 
 @lru_cache(maxsize=64)
-def nominal_levels(sizes: tuple[int, ...], level: float, power: float) -> tuple[float, ...]:
+def nominal_levels(
+    sizes: tuple[int, ...], level: float, spent: tuple[float, ...]
+) -> tuple[float, ...]:
     """Return the two-sided level of each look's interval, that all hold together.
 
-    Each side spends half of 1 − level. A mean at n items is z / √n away from its expectation; in
-    units of time t = n / N, z √t is a Brownian motion. Its density at each look, stopped where it
-    crossed a bound before, is carried on from the look before by Gauss–Legendre quadrature.
+    Each side may err in half of 1 − level. A mean at n items is z / √n away from its expectation;
+    in units of time t = n / N, z √t is a Brownian motion. Its density at each look, stopped where
+    it crossed a bound before, is carried on from the look before by Gauss–Legendre quadrature.
 
     Args:
         sizes: Items at each look, ascending.
         level: Two-sided coverage of all looks together.
-        power: ρ of the spending.
+        spent: Share of the error that is spent by each look, ascending to 1.
     """
     error = (1 - level) / 2
-    times = [size / sizes[-1] for size in sizes]
-    spent = [error * time**power for time in times]
-    bounds = [-float(special.ndtri(spent[0]))]
+    times = _times(sizes)
+    bounds = [-float(special.ndtri(error * spent[0]))]
     grid, mass = _stopped(bounds[0] * math.sqrt(times[0]), times[0])
     mass = mass * _density(grid, times[0])
     for look in range(1, len(times)):
         step = times[look] - times[look - 1]
-        due = spent[look] - spent[look - 1]
+        due = error * (spent[look] - spent[look - 1])
         low, high = 0.0, _FAR
         for _ in range(60):
             middle = (low + high) / 2
@@ -145,6 +192,10 @@ def nominal_levels(sizes: tuple[int, ...], level: float, power: float) -> tuple[
         mass = weights * (_density(to[:, None] - grid, step) @ mass)
         grid = to
     return tuple(2 * float(special.ndtr(bound)) - 1 for bound in bounds)
+
+
+def _times(sizes: Sequence[int]) -> list[float]:
+    return [size / sizes[-1] for size in sizes]
 
 
 def _stopped(bound: float, time: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

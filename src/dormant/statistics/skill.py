@@ -7,7 +7,14 @@ from typing import Literal
 
 from dormant.results import MARGIN, Estimate, SkillResult
 from dormant.statistics.cells import Successes
-from dormant.statistics.intervals import mcnemar_exact, mean_contrast, paired_difference, proportion
+from dormant.statistics.intervals import (
+    LEVEL,
+    mcnemar_exact,
+    mean_contrast,
+    paired_difference,
+    proportion,
+)
+from dormant.statistics.sequential import Looks
 
 Learned = Literal["learned", "not learned", "undecided"]
 
@@ -20,6 +27,7 @@ def judge_skill(
     *,
     title: str = "",
     margin: float = MARGIN,
+    looks: Looks | None = None,
 ) -> SkillResult:
     """Say by accuracy whether tuning taught a skill.
 
@@ -33,10 +41,17 @@ def judge_skill(
         base: Likewise of the base; without it there is nothing to compare with.
         title: One line for people.
         margin: Gain, as a fraction, that counts as one.
+        looks: Where the skill is an ability that was audited until decided: its schedule.
+
+    Raises:
+        DormantError: No look is due at that many items.
     """
     after = [tuned[item].correct for item in items]
     before = None if base is None else [base[item].correct for item in items]
-    gain = None if before is None else paired_difference(after, before)
+    level = LEVEL if looks is None else looks.nominal(len(items))
+    gain = None if before is None else paired_difference(after, before, level=level)
+    if gain is not None:
+        gain = gain.model_copy(update={"level": LEVEL})
     verdict, reason = _decide(gain, margin, "points", 100)
     return SkillResult(
         task=task,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dormant.results import RUNGS, Rung, RungResult, Verdict
 from dormant.statistics.evidence import QUARTER, Evidence, leading
 from dormant.statistics.intervals import LEVEL
-from dormant.statistics.wording import negative, number, percent, points
+from dormant.statistics.wording import between, negative, number, percent, points
 
 _BOUND = f"{100 * LEVEL:g}% bound"
 _NOT_RECOVERED: dict[Rung, str] = {
@@ -32,6 +32,8 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
     verdict is inconclusive, even where tuning raised the accuracy.
     """
     verdict, reason = _decide(evidence)
+    if evidence.looked and verdict == "inconclusive":
+        reason = f"Undecided after {evidence.n_items} items: {_lower(reason)}"
     # Where nothing was lost, or it came back, nothing more needs to be tried.
     drop = evidence.drop
     open_end = verdict in ("forgotten", "inconclusive") and drop is not None and drop.low > 0
@@ -83,6 +85,8 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
             f"{number(margin)}."
         )
     if drop.low <= 0:
+        if evidence.looked:
+            return "inconclusive", f"The drop is {between(drop)}."
         return "inconclusive", (
             f"The drop is {points(drop)}: its lower {_BOUND} is not above 0, and its upper one "
             f"not below the margin of {number(margin)}."

@@ -24,6 +24,12 @@ def points(estimate: Estimate) -> str:
     return f"{number(estimate.estimate)} ({low} to {high})"
 
 
+def between(estimate: Estimate) -> str:
+    """Write what a difference may be: "between 2 and 7 points"."""
+    low, high = (number(bound).removesuffix(" points") for bound in (estimate.low, estimate.high))
+    return f"between {low} and {high} points"
+
+
 def percent(estimate: Estimate | None) -> str:
     """Write an accuracy for a reason: "83%"."""
     return "unknown" if estimate is None else f"{100 * estimate.estimate:.0f}%"

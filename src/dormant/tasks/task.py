@@ -194,14 +194,16 @@ def draw_items(task: Task, n: int, seed: int) -> tuple[str, ...]:
     first, *later = stages_of(task)
     chosen = set(random.Random(f"{seed}/{task.name}").sample(pool[:first], min(n, first)))
     for start, end in pairwise((first, *later)):
-        stage = sorted(pool[start:end], key=lambda item: _rank(f"{seed}/{task.name}/{item}"))
+        stage = in_random_order(pool[start:end], f"{seed}/{task.name}")
         chosen.update(stage[: n - len(chosen)])
     return tuple(item for item in pool if item in chosen)
 
 
-def _rank(text: str) -> bytes:
-    """Return what an item's place in a random order hangs on, and nothing else."""
-    return hashlib.sha256(text.encode()).digest()
+def in_random_order(items: Sequence[str], stream: str) -> tuple[str, ...]:
+    """Return items in an order that hangs on their names and on the stream's, and nothing else."""
+    return tuple(
+        sorted(items, key=lambda item: hashlib.sha256(f"{stream}/{item}".encode()).digest())
+    )
 
 
 def draw_demonstrations(

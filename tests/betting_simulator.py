@@ -11,12 +11,16 @@ variables by betting", JRSS B 86: 1–27, section B.3 (aGRAPA), from items befor
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from dormant.statistics import Looks
 from dormant.statistics.intervals import multinomial_score_interval
 from paired_simulator import DROP, contrast_distribution
+
+Level: TypeAlias = Callable[[int], float]
 
 CASES = (
     ("a drop of 70 points is above 5", (0.9, 0.2), 0.05, 1),
@@ -29,12 +33,14 @@ CASES = (
 """What is to be shown; accuracies; the threshold; 1 for above, −1 for below."""
 
 
-def spent(drawn: np.ndarray, threshold: float, side: int, looks: Looks) -> np.ndarray:
+def spent(
+    drawn: np.ndarray, threshold: float, side: int, sizes: Sequence[int], level: Level
+) -> np.ndarray:
     """Items (draws,) at which the bound at a look lies beyond the threshold; infinity if never."""
     stopped = np.full(len(drawn), np.inf)
-    for size in looks.sizes:
+    for size in sizes:
         counts = np.stack([(drawn[:, :size] == value).sum(1) for value in (-1, 0, 1)], axis=1)
-        _, low, high = multinomial_score_interval((-1, 0, 1), counts, (-1, 1), looks.nominal(size))
+        _, low, high = multinomial_score_interval((-1, 0, 1), counts, (-1, 1), level(size))
         beyond = low > threshold if side > 0 else high < threshold
         stopped[beyond & np.isinf(stopped)] = size
     return stopped
@@ -66,18 +72,31 @@ def stops(
     at_looks = np.full(draws, np.inf)
     for size in reversed(looks.sizes):
         at_looks[every <= size] = size
-    return {"looks": spent(drawn, threshold, side, looks), "bets": every, "at looks": at_looks}
+    by_look = {
+        "early": spent(drawn, threshold, side, looks.sizes, looks.nominal),
+        "late": spent(drawn, threshold, side, looks.sizes, looks.patient),
+    }
+    return {**by_look, "bets": every, "at looks": at_looks}
 
 
 def main(draws: int) -> None:
     """Print the table: the median of items, and how many stop at all."""
-    rules = (*(f"spent, ρ = {power:g}" for power in (0.5, 1, 2)), "betting", "betting, at looks")
+    schedules = (Looks(), Looks(power=1, patience=400))
+    rules = (
+        *(f"early, ρ = {looks.power:g}" for looks in schedules),
+        *(f"late, h = {looks.patience:g}" for looks in schedules),
+        "betting",
+        "betting, at looks",
+    )
     print(f"| to show | {' | '.join(rules)} |\n|{'---|' * (1 + len(rules))}")
     for what, accuracies, threshold, side in CASES:
-        columns = [
-            stops(accuracies, threshold, side, draws, Looks(power=power)) for power in (0.5, 1, 2)
+        columns = [stops(accuracies, threshold, side, draws, looks) for looks in schedules]
+        taken = [
+            *(one["early"] for one in columns),
+            *(one["late"] for one in columns),
+            columns[0]["bets"],
+            columns[0]["at looks"],
         ]
-        taken = [*(one["looks"] for one in columns), columns[0]["bets"], columns[0]["at looks"]]
         shown = (
             f"{np.median(items):.0f} ({100 * np.isfinite(items).mean():.1f} %)".replace("inf", "–")
             for items in taken

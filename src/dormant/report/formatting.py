@@ -78,6 +78,20 @@ def control(result: TransformResult) -> str:
     return "passed" if result.control_passed else "failed"
 
 
+def looked(ability: AbilityResult) -> str:
+    """Say when an ability was decided: "Decided after 120 items (looks at 40, 80, 120, …)".
+
+    Empty where the number of items was fixed.
+    """
+    if ability.looks is None:
+        return ""
+    sizes = ability.looks.sizes
+    shown = [grouped(size) for size in sizes if size <= ability.n_items]
+    more = ", …" if len(shown) < len(sizes) else ""
+    word = "Undecided" if ability.verdict == "inconclusive" else "Decided"
+    return f"{word} after {grouped(ability.n_items)} items (looks at {', '.join(shown)}{more})."
+
+
 def advice(ability: AbilityResult) -> str:
     """One or two plain sentences: what to do next about this ability."""
     if ability.verdict == "retained":
@@ -106,6 +120,8 @@ def advice(ability: AbilityResult) -> str:
     if ability.drop is None:
         return "Give the base model as well, and the audit can tell lost from never had."
     if ability.items_needed is not None:
+        if ability.looks is not None:
+            return f"Allow about {grouped(ability.items_needed)} items (--max-items)."
         return (
             f"Audit about {grouped(ability.items_needed)} items "
             f"(there were {grouped(ability.n_items)})."

@@ -140,6 +140,7 @@ def environment() -> Environment:
         "control": formatting.control,
         "duration": formatting.duration,
         "grouped": formatting.grouped,
+        "looked": formatting.looked,
         "mark": formatting.MARKS.__getitem__,
         "meaning": formatting.meaning,
         "nats": formatting.nats,

@@ -44,6 +44,8 @@ TRANSFORM_COLUMNS: tuple[str, ...] = (
     "p_adjusted",
     "rung",
     "not_tried",
+    "looks",
+    "look_level",
 )
 """Columns of the CSV with one row per ability × transform. Accuracies and their differences are
 fractions, log-odds nats; an empty field is a number that was not measured."""
@@ -117,6 +119,7 @@ def _transform_row(
         "items_needed": ability.items_needed,
         "drop_p_value": ability.drop_p_value,
         "not_tried": "; ".join(_not_tried(ability)),
+        **_looks(ability),
         **_bounds("drop", ability.drop),
     }
     # The plain cells also stand beside each transform, on that transform's own items.
@@ -147,6 +150,16 @@ def _transform_row(
     row["transform"] = transform.name
     row["best"] = transform.name == ability.best_transform
     return row
+
+
+def _looks(ability: AbilityResult) -> dict[str, object]:
+    """All looks that there would have been, and the level of intervals at the last one."""
+    if ability.looks is None:
+        return {}
+    return {
+        "looks": " ".join(map(str, ability.looks.sizes)),
+        "look_level": ability.looks.level,
+    }
 
 
 def _bounds(name: str, estimate: Estimate | None) -> dict[str, object]:
@@ -245,6 +258,8 @@ def latex_tables(results: AuditResults) -> str:
         f"{ability.task}, {line}" for ability in results.abilities for line in _not_tried(ability)
     ]
     missing = f" Not tried: {latex_escape('; '.join(lacking))}." if lacking else ""
+    if any(ability.looks for ability in results.abilities):
+        missing += " $n$: items after which it was decided, or there were no more."
     return "\n".join(
         (
             r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}.",

@@ -139,6 +139,7 @@ class _Renderer:
             name,
             self.text((ability.reason, "")),
             *(self.text((line, "")) for line in _of_training(ability)),
+            *([self.text((looked, "dim"))] if (looked := formatting.looked(ability)) else []),
             *(
                 # Advice only where something is to be done.
                 [self.text((formatting.advice(ability), "dim"))]

@@ -75,7 +75,8 @@ class TransformResult(Record):
 class RungResult(Record):
     """What came back at one rung, under the transform or edit that was chosen there.
 
-    Each half of the items chooses for the other, and the other's contrasts are pooled.
+    Each half of the items chooses for the other, and the other's contrasts are pooled. Where the
+    audit looks several times, the items up to each look choose for those up to the next.
     """
 
     rung: Rung

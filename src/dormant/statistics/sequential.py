@@ -10,7 +10,8 @@ values follow from the joint normal distribution of the means at all looks, inte
 
 The two sides of an interval have an error each, so each may be spent in its own way. One bound has
 no hope at the first looks, the upper one of the drop: that none of 40 items changed doesn't show
-that fewer than one in twenty does. So it spends late, 1 − (1 − t²)^γ of its error by time t.
+that fewer than one in twenty does. So it spends late: by the look at n items its error in
+proportion to n² / (n² + h²), all of it by the last.
 
 Betting (Waudby-Smith & Ramdas 2024) holds at every single item and without a normal approximation.
 It shows a drop as soon, and that there is none with twice as many items (docs/statistics.md).
@@ -47,14 +48,14 @@ class Looks:
         sizes: Items scored at each look, ascending; the last is the most there will be.
         first: Items that only choose a transform; fewer than the first look has.
         power: ρ of the spending: the greater, the less is spent on early looks.
-        patience: γ of the spending of the drop's upper bound: the greater, the more is spent on
-            early looks.
+        patience: h of the spending of the drop's upper bound, in items: the greater, the less is
+            spent on early looks.
     """
 
     sizes: tuple[int, ...] = LOOKS
     first: int = 20
     power: float = 0.5
-    patience: float = 5.0
+    patience: float = 240
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in itertools.pairwise(self.sizes))
@@ -111,7 +112,8 @@ class Looks:
             DormantError: No look is due at that many items.
         """
         look = self._look(items)
-        spent = tuple(1 - (1 - time**2) ** self.patience for time in _times(self.sizes))
+        shares = [size**2 / (size**2 + self.patience**2) for size in self.sizes]
+        spent = tuple(share / shares[-1] for share in shares)
         return nominal_levels(self.sizes, level, spent)[look]
 
     def ahead(self, candidates: Sequence[Quad], items: int, level: float = LEVEL) -> HeldOut:

@@ -139,7 +139,7 @@ def test_what_is_read_again_is_the_same(settings, tmp_path, monkeypatch):
 
 def test_records_are_those_of_a_run_that_goes_on(settings, tmp_path, monkeypatch):
     audit(settings, tmp_path / "short")
-    monkeypatch.setattr(running, "is_decided", lambda _: False)
+    monkeypatch.setattr(running, "is_decided", lambda *_: False)
     audit(settings, tmp_path / "long")
     long = kept(tmp_path / "long")
     assert set(items_in(tmp_path / "long").values()) == {ITEMS}
@@ -151,7 +151,7 @@ def test_records_are_those_of_a_run_that_goes_on(settings, tmp_path, monkeypatch
 
 def test_a_longer_run_is_judged_at_the_look_that_decided(settings, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(running, "is_decided", lambda _: False)
+        patch.setattr(running, "is_decided", lambda *_: False)
         audit(only(settings, "near"), tmp_path / "run")
     again = audit(only(settings, "near"), tmp_path / "run")
     assert found(again) == {"near": ("inconclusive", 120)}
@@ -220,6 +220,25 @@ def test_resuming_leaves_later_looks_on_disk(settings, tmp_path, monkeypatch):
     # The last look's batch alone was torn.
     assert [len(batch.items) for batch in scored] == [40]
     assert file.read_bytes() == b"".join(lines)
+
+
+def test_no_items_are_wasted_on_what_the_base_never_had(settings, truth, tmp_path):
+    for which in ("base", "tuned"):
+        truth["near", which, False] = truth["near", which, True] = 0.0
+    (near,) = audit(only(settings, "near"), tmp_path / "run").abilities
+    assert (near.verdict, near.n_items) == ("inconclusive", 80)
+    assert near.reason.startswith("Undecided after 80 items: the base model scarcely has this")
+
+
+def test_no_items_are_wasted_where_every_control_fails(settings, truth, tmp_path):
+    truth["lost", "base", True] = truth["lost", "tuned", True] = 0.1
+    (lost,) = audit(only(settings, "lost"), tmp_path / "run").abilities
+    assert (lost.verdict, lost.n_items) == ("inconclusive", 40)
+    assert "no transform passed its control" in lost.reason
+    # A control that may still pass is waited for.
+    truth["lost", "base", True] = 0.45
+    (lost,) = audit(only(settings, "lost"), tmp_path / "other").abilities
+    assert lost.n_items > 40
 
 
 def test_more_items_are_another_run(settings, tmp_path):
@@ -393,9 +412,9 @@ def test_a_climb_goes_on_at_the_next_look(settings, truth, tmp_path, monkeypatch
     real = running.is_decided
     asked = []
 
-    def late(ability):
+    def late(ability, *rest):
         asked.append(ability.n_items)
-        return real(ability) and ability.n_items >= 80
+        return real(ability, *rest) and ability.n_items >= 80
 
     monkeypatch.setattr(running, "is_decided", late)
     results = audit(only(settings, "lost"), tmp_path / "run", rungs=[rung(truth)])

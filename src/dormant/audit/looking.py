@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dormant.audit.ladder import Climbed
 from dormant.audit.plan import Plan
 from dormant.results import AbilityResult, NotTried
+from dormant.statistics import hopeless
 
 
 def until_decided(
@@ -25,7 +26,8 @@ def until_decided(
         plans: The audit's, with all items that there may be.
         ask: Scores what is not on disk yet of some abilities' first items, on every rung that they
             climb.
-        decided: Returns the abilities that are; not asked where nothing is left to score.
+        decided: Returns the abilities that are, or that no number of items would decide; not asked
+            where nothing is left to score.
 
     Returns:
         The plans as far as each was asked, in their order.
@@ -46,6 +48,12 @@ def until_decided(
     return Climbed([reached[plan.task.name] for plan in plans], not_tried)
 
 
-def is_decided(ability: AbilityResult) -> bool:
-    """Say whether a verdict stands, on every rung that the ability was let climb."""
-    return ability.verdict != "inconclusive"
+def is_decided(ability: AbilityResult, margin: float, chance: float) -> bool:
+    """Say whether an ability needs no more items: its verdict stands, or none is in reach.
+
+    Args:
+        ability: What is known of it, on every rung that it was let climb.
+        margin: Drop, as a fraction, that counts as one.
+        chance: Accuracy of guessing.
+    """
+    return ability.verdict != "inconclusive" or hopeless(ability, margin, chance)

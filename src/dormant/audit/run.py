@@ -118,7 +118,14 @@ def _audit(
         return climb(rungs, some, pair, scoring, judged)
 
     def decided(climbed: Climbed) -> Sequence[str]:
-        return group.once(lambda: [one.task for one in judged(climbed) if is_decided(one)])
+        chance = {plan.task.name: plan.task.chance for plan in climbed.plans}
+        return group.once(
+            lambda: [
+                one.task
+                for one in judged(climbed)
+                if is_decided(one, settings.margin, chance[one.task])
+            ]
+        )
 
     def finish() -> AuditResults:
         progress.stage("estimating")

@@ -33,6 +33,7 @@ from dormant.statistics.cells import (
 )
 from dormant.statistics.controls import NO_BASE
 from dormant.statistics.evidence import Evidence
+from dormant.statistics.futility import hopeless
 from dormant.statistics.judging import judge_ability
 from dormant.statistics.needed import items_needed
 from dormant.statistics.sequential import Looks
@@ -49,6 +50,7 @@ __all__ = [
     "Successes",
     "TransformCells",
     "decide",
+    "hopeless",
     "items_needed",
     "judge_ability",
     "plain_cells",

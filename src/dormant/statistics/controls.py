@@ -8,6 +8,9 @@ from dormant.statistics.wording import percent
 
 NO_BASE = "not checked: no base model"
 
+KEEPS = 0.5
+"""Share of its plain accuracy that the base model must keep."""
+
 
 def complaint(cells: TransformCells, accuracy: CellEstimates, chance: float) -> str:
     """Say why a transform or an edit proves nothing; empty if it may."""
@@ -23,7 +26,7 @@ def complaint(cells: TransformCells, accuracy: CellEstimates, chance: float) -> 
             f"the base model is not above chance under it ({percent(transformed)}, chance "
             f"{100 * chance:.0f}%)"
         )
-    if transformed.estimate < plain.estimate / 2:
+    if transformed.estimate < KEEPS * plain.estimate:
         return (
             f"the base model keeps less than half of its accuracy under it "
             f"({100 * transformed.estimate:.0f}% of {100 * plain.estimate:.0f}%)"

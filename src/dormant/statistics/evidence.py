@@ -100,6 +100,11 @@ class Evidence:
         )
 
     @property
+    def never_there(self) -> bool:
+        """Whether the base model surely has less than the margin of it."""
+        return self.base is not None and self.base.high < self.chance + self.margin
+
+    @property
     def there_as_trained(self) -> bool:
         """Whether a drop above the margin is gone where the model is asked as it was trained."""
         cell = self.as_trained

@@ -85,6 +85,11 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
             f"{number(margin)}."
         )
     if drop.low <= 0:
+        if evidence.looked and evidence.never_there:
+            return "inconclusive", (
+                f"The base model scarcely has this ability ({percent(evidence.base)}), so there is "
+                "nothing to retain or to lose."
+            )
         if evidence.looked:
             return "inconclusive", f"The drop is {between(drop)}."
         return "inconclusive", (

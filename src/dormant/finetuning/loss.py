@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dormant.finetuning.batches import Example
@@ -19,8 +19,7 @@ def completion_loss(model: Any, batch: Sequence[Example], device: torch.device) 
     """Return the mean cross entropy over all completion tokens of the batch.
 
     Rows are padded on the right, where causal attention can't see the padding. Logits, which a
-    large vocabulary makes dear, are computed at the positions that predict a completion only,
-    where the model can do so.
+    large vocabulary makes dear, are computed only where they predict a completion.
     """
     import torch
 
@@ -33,17 +32,34 @@ def completion_loss(model: Any, batch: Sequence[Example], device: torch.device) 
         mask[row, : len(ids)] = 1
         # The logits at position t predict token t + 1.
         targets[row, prompt_length - 1 : len(ids) - 1] = torch.tensor(ids[prompt_length:])
-    positions = (targets != _IGNORED).any(dim=0).nonzero().squeeze(1)
-    arguments: dict[str, Any] = {}
-    if "logits_to_keep" in inspect.signature(model.get_base_model().forward).parameters:
-        arguments["logits_to_keep"] = positions.to(device)
-    logits = model(
-        input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False, **arguments
-    ).logits
-    if not arguments:
-        logits = logits[:, positions.to(device)]
+    wanted = targets != _IGNORED
+    with _only_at(model, wanted.to(device)):
+        logits = model(
+            input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False
+        ).logits
+    if logits.shape[:2] == wanted.shape:
+        # The head is no module of its own, or sees other rows.
+        logits = logits[wanted.to(device)]
     return torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1),
-        targets[:, positions].to(device).flatten(),
-        ignore_index=_IGNORED,
+        logits.float().flatten(0, -2), targets[wanted].to(device)
     )
+
+
+@contextlib.contextmanager
+def _only_at(model: Any, wanted: torch.Tensor) -> Generator[None]:
+    """Let a model's output head see only these places: (rows, positions), as one row."""
+    head = model.get_output_embeddings()
+    if head is None:
+        yield
+        return
+
+    def choose(_: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden, *rest = given
+        # A model may compute its head on other rows than the prompt's.
+        return (hidden[wanted][None], *rest) if hidden.shape[:2] == wanted.shape else given
+
+    handle = head.register_forward_pre_hook(choose)
+    try:
+        yield
+    finally:
+        handle.remove()

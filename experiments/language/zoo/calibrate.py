@@ -1,0 +1,192 @@
+"""Audit each model of the zoo once, and say how often verdicts are right.
+
+python -m experiments.language.zoo.calibrate --set development ZOO             # audits, then tables
+python -m experiments.language.zoo.calibrate --set held-out --tables-only ZOO  # of what is there
+
+A model is audited at 400 items up to the highest rung; what an audit of fewer items or rungs would
+have said is judged from its records. What was audited is skipped, so a call that was stopped goes
+on where it was. The rows behind the tables are written to `verdicts-SET.jsonl` beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from dormant.audit.run import audit
+from dormant.audit.run_dir import RunDirectory
+from dormant.audit.settings import AuditSettings, EvidenceLevel
+from dormant.audit.subset import judge_subset
+from dormant.errors import DormantError
+from dormant.evidence import rungs_of
+from dormant.results import AuditResults
+
+from . import build, recipes, sets, tables
+
+ITEMS = 400
+SIZES = (50, 100, 200, ITEMS)
+LEVELS: tuple[EvidenceLevel, ...] = get_args(EvidenceLevel)
+"""Lowest first."""
+TRANSFORMS = ("french", "spanish", "dutch")
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One audit of a model whose truth is known.
+
+    Attributes:
+        number: The model's family.
+        truth: What the right verdict rests on.
+        qualified: Whether the model is what its recipe is for.
+        base: The adapter base*.
+        tuned: The model's adapter.
+        task: The code book as a task.
+        trained_as: Examples in the key's wrapping, where the audit is given them.
+    """
+
+    number: int
+    truth: str
+    qualified: bool
+    base: Path
+    tuned: Path
+    task: Path
+    trained_as: Path | None = None
+
+    def settings(self) -> AuditSettings:
+        """Return how it is audited; its number is the seed of items and noise."""
+        return AuditSettings(
+            base=str(self.base),
+            tuned=str(self.tuned),
+            tasks=(str(self.task),),
+            transforms=TRANSFORMS,
+            n=ITEMS,
+            seed=self.number,
+            evidence=LEVELS[-1],
+            trained_as=None if self.trained_as is None else str(self.trained_as),
+        )
+
+
+def subjects(root: Path, kind: str) -> Iterator[Audited]:
+    """Yield all audits of models that were built.
+
+    A silenced model is audited three times, as three truths: as it is; with the key handed in, as
+    *asked otherwise*; and on another book, which neither it nor its base* ever had.
+    """
+    models = {(one["number"], one["truth"]): one for one in build.made(root, kind)}
+    for (number, truth), one in models.items():
+        home = root / kind / str(number)
+        base = models.get((number, build.BASE))
+        if base is None or truth == build.BASE:
+            continue
+        fit = one["qualified"] and base["qualified"]
+        folders = home / build.BASE, build.folder_of(root, kind, number, truth)
+        book = home / build.BOOK
+        yield Audited(number, truth, fit, *folders, book)
+        if truth == "suppressed":
+            yield Audited(number, "asked otherwise", fit, *folders, book, home / build.KEY)
+            other = root / kind / str(recipes.partner(number)) / build.BOOK
+            if other.exists():
+                yield Audited(number, "never had", fit, *folders, other)
+
+
+def run_of(root: Path, kind: str, one: Audited) -> Path:
+    """Return an audit's run directory."""
+    return build.folder_of(root / "runs", kind, one.number, one.truth)
+
+
+def score(one: Audited, out: Path) -> str:
+    """Audit a model, unless it was, and return its verdict at all items and rungs."""
+    results = finished(out)
+    if results is None or results.settings.get("evidence") != LEVELS[-1]:
+        settings = one.settings()
+        try:
+            results = audit(settings, out, rungs=rungs_of(settings))
+        except DormantError as error:
+            if "nothing was audited" not in str(error):
+                raise
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "refused.txt").write_text(f"{error}\n", encoding="utf-8")
+            return "refused"
+    return results.abilities[0].verdict
+
+
+def finished(out: Path) -> AuditResults | None:
+    """Return an audit's results, if it has finished."""
+    return RunDirectory.read(out).results() if (out / "results.json").exists() else None
+
+
+def rows(one: Audited, kind: str, out: Path) -> Iterator[dict[str, Any]]:
+    """Yield a model's verdicts at each size and level of evidence that its run has."""
+    head: dict[str, Any] = {
+        "set": kind, "number": one.number, "truth": one.truth, "qualified": one.qualified,
+    }  # fmt: skip
+    if (out / "refused.txt").exists():
+        for evidence in LEVELS:
+            yield head | {"evidence": evidence, "n": None, "verdict": "refused", "rung": None}
+        return
+    results = finished(out)
+    if results is None:
+        return
+    highest = LEVELS.index(results.settings["evidence"])  # pyright: ignore
+    for evidence in LEVELS[: highest + 1]:
+        for n in SIZES:
+            judged = judge_subset(out, n=n, evidence=evidence)
+            (ability,) = judged.abilities
+            drop = ability.drop
+            yield head | {
+                "evidence": evidence,
+                "n": n,
+                "verdict": ability.verdict,
+                "rung": ability.rung,
+                "under": ability.best_transform,
+                "drop": None if drop is None else round(drop.estimate, 3),
+                "gain": None if ability.gain is None else round(ability.gain.estimate, 3),
+            }
+
+
+def show(kind: str, found: list[dict[str, Any]], models: list[dict[str, Any]]) -> None:
+    """Print the tables of docs/calibration.md."""
+    levels = [name for name in LEVELS if any(row["evidence"] == name for row in found)]
+    print(f"\n## {kind.capitalize()} models\n\n{tables.built(models)}")
+    for evidence in levels:
+        print(f"\n### `--evidence {evidence}`, {ITEMS} items\n")
+        print(tables.verdicts(found, evidence, ITEMS))
+    print(f"\n### Errors\n\n{tables.errors(found, levels, SIZES)}")
+    for evidence in levels[-1:]:
+        print(f"\n### Right verdicts by items, `--evidence {evidence}`\n")
+        print(tables.right_by_size(found, evidence, SIZES))
+
+
+def main() -> None:
+    """Audit what was built, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path, help="where the zoo lies")
+    parser.add_argument("--set", default="development", choices=sets.names())
+    parser.add_argument("--tables-only", action="store_true", help="audit nothing more")
+    arguments = parser.parse_args()
+    root, kind = arguments.root.resolve(), arguments.set
+    every = list(subjects(root, kind))
+    found: list[dict[str, Any]] = []
+    for place, one in enumerate(every, start=1):
+        out = run_of(root, kind, one)
+        if not arguments.tables_only:
+            began = time.perf_counter()
+            verdict = score(one, out)
+            seconds = time.perf_counter() - began
+            print(
+                f"{place}/{len(every)} {one.number} {one.truth}: {verdict} ({seconds:.0f} s)",
+                flush=True,
+            )
+        found += rows(one, kind, out)
+    file = Path(__file__).with_name(f"verdicts-{kind}.jsonl")
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in found), encoding="utf-8")
+    show(kind, found, build.made(root, kind))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""From verdicts on models of known truth to the tables of docs/calibration.md.
+
+The unit is the model, never the item: intervals are Clopper & Pearson's (1934), which at these
+numbers of models and shares near 0 cover what they say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from scipy.stats import beta
+
+VERDICTS = ("retained", "asked otherwise", "suppressed", "forgotten", "inconclusive", "refused")
+RIGHT: Mapping[str, str] = {
+    "retained": "retained",
+    "suppressed in English": "suppressed",
+    "suppressed": "suppressed",
+    "asked otherwise": "asked otherwise",
+    "gone": "forgotten",
+    "gone, other book": "forgotten",
+    "never had": "inconclusive",
+    "inert": "refused",
+}
+"""The right verdict for each truth, in the order of the tables."""
+LOST = ("gone", "gone, other book")
+THERE = ("retained", "suppressed in English", "suppressed", "asked otherwise")
+ERRORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "false *suppressed*": ("suppressed", (*LOST, "retained", "never had")),
+    "false *forgotten*": ("forgotten", (*THERE, "never had")),
+    "false *retained*": ("retained", tuple(truth for truth in RIGHT if truth != "retained")),
+}
+"""Which verdict is an error, and on which truths."""
+
+Row = Mapping[str, Any]
+"""One verdict: set, number, truth, qualified, evidence, n, verdict."""
+
+
+class Share(NamedTuple):
+    """How many of how many models, and the 95 % interval of the share, fractions in [0, 1]."""
+
+    count: int
+    of: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if not self.of:
+            return "–"
+        bounds = f"{100 * self.low:.0f}–{100 * self.high:.0f}"
+        return f"{self.count} of {self.of} ({bounds} %)"
+
+
+def share(count: int, of: int) -> Share:
+    """Return a share of models with Clopper & Pearson's interval."""
+    low = float(beta.ppf(0.025, count, of - count + 1)) if count else 0.0
+    high = float(beta.ppf(0.975, count + 1, of - count)) if count < of else 1.0
+    return Share(count, of, low, high)
+
+
+def of_audit(rows: Iterable[Row], evidence: str, n: int) -> list[Row]:
+    """Return the verdicts of one size of audits; only of models that are what they should be."""
+    return [
+        row
+        for row in rows
+        if row["qualified"] and row["evidence"] == evidence and row["n"] in (n, None)
+    ]
+
+
+def verdicts(rows: Sequence[Row], evidence: str, n: int) -> str:
+    """Return a table of truth × verdict: how many models got each."""
+    chosen = of_audit(rows, evidence, n)
+    lines = [
+        f"| truth | models | {' | '.join(VERDICTS)} | right (95 %) |",
+        f"|{'---|' * (len(VERDICTS) + 3)}",
+    ]
+    for truth, right in RIGHT.items():
+        said = Counter(row["verdict"] for row in chosen if row["truth"] == truth)
+        if not (models := said.total()):
+            continue
+        counts = [f"**{said[name]}**" if name == right else str(said[name]) for name in VERDICTS]
+        lines.append(
+            f"| {truth} | {models} | {' | '.join(counts)} | {share(said[right], models)} |"
+        )
+    return "\n".join(lines)
+
+
+def errors(rows: Sequence[Row], levels: Sequence[str], sizes: Sequence[int]) -> str:
+    """Return a table of errors: rows by evidence and error, columns by number of items."""
+    lines = [
+        f"| evidence | error | {' | '.join(f'{n} items' for n in sizes)} |",
+        f"|{'---|' * (len(sizes) + 2)}",
+    ]
+    for evidence in levels:
+        for name in ERRORS:
+            shares = [error(rows, name, evidence, n) for n in sizes]
+            lines.append(f"| {evidence} | {name} | {' | '.join(map(str, shares))} |")
+    return "\n".join(lines)
+
+
+def error(rows: Sequence[Row], name: str, evidence: str, n: int) -> Share:
+    """Return how many models got a verdict that is wrong of them, of those that could."""
+    verdict, truths = ERRORS[name]
+    said = [row["verdict"] for row in of_audit(rows, evidence, n) if row["truth"] in truths]
+    return share(said.count(verdict), len(said))
+
+
+def right_by_size(rows: Sequence[Row], evidence: str, sizes: Sequence[int]) -> str:
+    """Return a table of right verdicts: truths by number of items."""
+    lines = [
+        f"| truth | {' | '.join(f'{n} items' for n in sizes)} |",
+        f"|{'---|' * (len(sizes) + 1)}",
+    ]
+    for truth, right in RIGHT.items():
+        shares: list[Share] = []
+        for n in sizes:
+            chosen = of_audit(rows, evidence, n)
+            said = [row["verdict"] for row in chosen if row["truth"] == truth]
+            shares.append(share(said.count(right), len(said)))
+        if any(one.of for one in shares):
+            lines.append(f"| {truth} | {' | '.join(map(str, shares))} |")
+    return "\n".join(lines)
+
+
+def built(models: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of what was built: how many are what they should be, and what they know."""
+    wrappings = ("english", "french", "spanish", "dutch", "key", "skill")
+    lines = [
+        f"| model | built | qualified | {' | '.join(wrappings)} |",
+        f"|{'---|' * (len(wrappings) + 3)}",
+    ]
+    for truth in dict.fromkeys(one["truth"] for one in models):
+        own = [one for one in models if one["truth"] == truth]
+        known = [one["right"] for one in own if "right" in one]
+        means = [_spread([right[name] for right in known]) for name in wrappings]
+        fit = sum(one["qualified"] for one in own)
+        lines.append(f"| {truth} | {len(own)} | {fit} | {' | '.join(means)} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    low, high = min(values), max(values)
+    return f"{low:.0f}–{high:.0f}" if round(low) < round(high) else f"{high:.0f}"

@@ -1,0 +1,171 @@
+"""A finished run, judged once more on fewer of its items or up to a lower rung: nothing is scored.
+
+What an audit of fewer items would have said is in the records of a larger one: items are drawn
+without regard to their outcomes, and each is scored by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from dormant import tasks
+from dormant.audit.judge import judge
+from dormant.audit.kept_plan import known_plan
+from dormant.audit.ladder import is_open
+from dormant.audit.lazy_cases import LazyCases, some
+from dormant.audit.plan import Plan, plan
+from dormant.audit.run_dir import RunDirectory
+from dormant.audit.settings import AuditSettings
+from dormant.audit.transformed import TransformedCases
+from dormant.errors import DormantError
+from dormant.results import (
+    AS_TRAINED,
+    PLAIN,
+    RUNGS,
+    AbilityResult,
+    AuditResults,
+    Comparability,
+    Comparison,
+    NotTried,
+    Rung,
+)
+
+
+def judge_subset(
+    path: Path, *, n: int | None = None, evidence: Rung | None = None, seed: int = 0
+) -> AuditResults:
+    """Judge a finished run as if it had had fewer items, or fewer rungs.
+
+    An ability climbs as it would have climbed then: a rung counts where those below it leave the
+    ability open. Where it would have climbed further than the run did, it stays open at the
+    highest rung whose cells there are. What the training data taught (`skill`) and what wrong
+    answers say of it are left out.
+
+    Args:
+        path: The run directory.
+        n: Items an ability, of those of the run; `None` takes all. Fewer are among more.
+        evidence: The highest rung; `None` means the run's own.
+        seed: Decides which items.
+
+    Raises:
+        DormantError: The run hasn't finished, has fewer items or no such rung, or a task's file
+            has changed since.
+    """
+    run = RunDirectory.read(path)
+    results = run.results()
+    highest = cast("Rung", results.settings.get("evidence", RUNGS[0]))
+    up_to = evidence or highest
+    if RUNGS.index(up_to) > RUNGS.index(highest):
+        raise DormantError(
+            f"{path} was run with --evidence {highest}: there is nothing of {up_to} in it"
+        )
+    recorded: Mapping[str, Any] = run.manifest["settings"]
+    settings = AuditSettings.model_validate(
+        {name: at for name, at in recorded.items() if name in AuditSettings.model_fields}
+    )
+    seen = Comparison(effect=results.effect, comparability=results.comparability or Comparability())
+
+    def judged(plans: Sequence[Plan], left_out: Mapping[str, Sequence[NotTried]]) -> AuditResults:
+        warnings = list(results.warnings)
+        return judge(settings, plans, run, seen, warnings, None, left_out, up_to)
+
+    found = {ability.task: ability for ability in results.abilities}
+    chosen: list[Plan] = []
+    not_tried: dict[str, list[NotTried]] = {}
+    for whole in _plans(path, settings, found, recorded["task_versions"]):
+        task = whole.task.name
+        few = whole if n is None else _on(whole, drawn(task, [*whole.cells[PLAIN].cases], n, seed))
+        reached = _up_to(few, RUNGS[0])
+        for rung in RUNGS[: 1 + RUNGS.index(up_to)]:
+            reached = _up_to(few, rung)
+            not_tried[task] = _left_out(found[task], rung)
+            if not is_open(judged([reached], not_tried).abilities[0]):
+                break
+        chosen.append(reached)
+    again = judged(chosen, not_tried)
+    changed = again.settings if n is None else again.settings | {"n": n, "subset_seed": seed}
+    return again.model_copy(update={"settings": changed})
+
+
+def _plans(
+    path: Path,
+    settings: AuditSettings,
+    found: Mapping[str, AbilityResult],
+    versions: Mapping[str, str],
+) -> list[Plan]:
+    """Return the run's plans, with the cells of all rungs that were tried."""
+    named = [task for task in tasks.get(settings.tasks) if task.name in found]
+    for task in named:
+        if task.version != versions[task.name]:
+            raise DormantError(
+                f"{path}: task {task.name} was version {versions[task.name]}, and is "
+                f"{task.version}: the records are of other prompts"
+            )
+    known = known_plan(path, settings, named)
+    plans: list[Plan] = []
+    for task in named:
+        made = plan(task, settings, None, known)
+        ability, plain = found[task.name], made.cells[PLAIN]
+        higher = {one.name: one.rung for one in ability.transforms if one.rung != RUNGS[0]}
+        added = [(one.name, one.signature) for one in ability.transforms if one.name in higher]
+        if ability.as_trained is not None:
+            added.append((AS_TRAINED, ability.as_trained.signature))
+        cells = {name: replace(plain, signature=signature) for name, signature in added}
+        plans.append(replace(made, cells=made.cells | cells, rungs=higher))
+    return plans
+
+
+def drawn(task: str, items: Sequence[str], n: int, seed: int = 0) -> list[str]:
+    """Draw some of a run's items, in their order; fewer are among more.
+
+    Args:
+        task: The ability's name.
+        items: The run's.
+        n: How many.
+        seed: Decides which.
+
+    Raises:
+        DormantError: There are fewer.
+    """
+    if not 1 <= n <= len(items):
+        raise DormantError(f"{task} has {len(items)} items in this run: ask for 1 to {len(items)}")
+    chosen = set(sorted(items, key=lambda item: _rank(f"{seed}/{task}/{item}"))[:n])
+    return [item for item in items if item in chosen]
+
+
+def _rank(text: str) -> bytes:
+    return hashlib.sha256(f"subset/{text}".encode()).digest()
+
+
+def _on(plan: Plan, items: Sequence[str]) -> Plan:
+    chosen = set(items)
+    return replace(plan, cells={name: _of(cell, chosen) for name, cell in plan.cells.items()})
+
+
+def _of(cell: TransformedCases, items: Collection[str]) -> TransformedCases:
+    """Return a cell's part that is of some items."""
+    kept = [item for item in cell.cases if item in items]
+    return replace(
+        cell,
+        cases=LazyCases(kept, lambda asked: some(cell.cases, asked)),
+        excluded={item: why for item, why in cell.excluded.items() if item in items},
+        shares={item: share for item, share in cell.shares.items() if item in items},
+    )
+
+
+def _up_to(plan: Plan, rung: Rung) -> Plan:
+    """Return a plan without the cells of rungs above one."""
+    cells = {
+        name: cell
+        for name, cell in plan.cells.items()
+        if RUNGS.index(plan.rungs.get(name, RUNGS[0])) <= RUNGS.index(rung)
+    }
+    return replace(plan, cells=cells)
+
+
+def _left_out(ability: AbilityResult, rung: Rung) -> list[NotTried]:
+    return [one for one in ability.not_tried if RUNGS.index(one.rung) <= RUNGS.index(rung)]

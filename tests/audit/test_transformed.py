@@ -191,6 +191,24 @@ def test_native_text_has_no_fidelity_and_exact_transforms_lose_nothing():
     assert leet.excluded == {}
 
 
+def test_items_are_not_looked_for_one_by_one_in_a_pool():
+    """Hundreds of thousands of items would take half a minute."""
+
+    class Pool(tuple):
+        def __contains__(self, item):
+            raise AssertionError("searched from its beginning")
+
+    class Task:
+        def __getattr__(self, name):
+            return getattr(get(["icl/copy"])[0], name)
+
+        def items_in(self, language):
+            return Pool(get(["icl/copy"])[0].items_in(language))
+
+    sample = ItemSample(draw_items(Task(), 6, 0), 2, 0)
+    assert len(transformed_cases(Task(), sample, "french").cases) == 6
+
+
 def test_probes_change_the_format_before_or_after_words():
     plain = cases("icl_vs_if/repeat-arithmetic", "leetspeak")
     probed = cases("icl_vs_if/repeat-arithmetic", "leetspeak+probe:labels")

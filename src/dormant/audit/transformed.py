@@ -270,7 +270,7 @@ def default_transforms(tasks: Sequence[Task]) -> tuple[str, ...]:
 
 def _native(task: Task, sample: ItemSample, language: str) -> TransformedCases:
     plain = language == task.languages()[0]
-    known = items_in(task, language)
+    known = frozenset(items_in(task, language))
     return TransformedCases(
         excluded={item: f"no text in {language}" for item in sample.items if item not in known},
         cases=LazyCases(

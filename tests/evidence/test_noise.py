@@ -16,7 +16,7 @@ from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.evidence import rungs_of
 from dormant.libraries import quiet
-from dormant.models import edits
+from dormant.models import effective
 from dormant.report import write_report
 from dormant.report.tables import latex_tables, transform_rows
 from dormant.scoring.forward import Forward
@@ -265,7 +265,7 @@ def reasons(results):
 
 
 def test_no_room_for_a_copy_is_named(settings, truth, tmp_path, monkeypatch):
-    monkeypatch.setattr(edits, "free_memory", lambda device: 10)
+    monkeypatch.setattr(effective, "free_memory", lambda device: 10)
     results = run(settings, tmp_path / "run")
     (why,) = reasons(results).values()
     assert why.startswith("out of memory: no room for a copy of the layers' weights")
@@ -330,7 +330,7 @@ def test_a_full_disk_is_no_reason_not_to_try(settings, truth, tmp_path, monkeypa
 
 
 def test_quantised_weights_are_named(settings, truth, tmp_path, monkeypatch):
-    monkeypatch.setattr(edits, "quantisation", lambda config: "bitsandbytes 4-bit")
+    monkeypatch.setattr(effective, "quantisation", lambda config: "bitsandbytes 4-bit")
     results = run(settings, tmp_path / "run")
     assert reasons(results) == {"": "its weights are quantised (bitsandbytes 4-bit)"}
 

@@ -10,8 +10,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import adapter_kinds as kinds
-from dormant.models import edits
-from dormant.models.edits import NotEditableError, decoder_layers, gaussian, matrices, rounded
+from dormant.models import edits, effective
+from dormant.models.edits import gaussian, rounded
+from dormant.models.effective import NotEditableError, decoder_layers, matrices
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 4, 3]])
 EDITS = [gaussian(0.3, seed=1), rounded(4)]
@@ -341,7 +342,7 @@ def test_no_room_for_a_copy_is_told_as_any_other_lack_of_memory(model, monkeypat
     from dormant.scoring.memory import out_of_memory
 
     before = numbers(model)
-    monkeypatch.setattr(edits, "free_memory", lambda device: 1000)
+    monkeypatch.setattr(effective, "free_memory", lambda device: 1000)
     with pytest.raises(MemoryError, match="no room for a copy of the layers' weights") as told:
         gaussian(1).on(model).__enter__()
     assert out_of_memory(told.value)
@@ -351,7 +352,7 @@ def test_no_room_for_a_copy_is_told_as_any_other_lack_of_memory(model, monkeypat
 def test_room_is_asked_for_the_copy_and_for_what_was_mapped(model, monkeypatch):
     layers = sum(weights.nbytes for weights in model.model.layers.parameters())
     for room, fits in ((2 * layers, True), (2 * layers - 1, False)):
-        monkeypatch.setattr(edits, "free_memory", lambda device, room=room: room)
+        monkeypatch.setattr(effective, "free_memory", lambda device, room=room: room)
         if fits:
             with gaussian(0.1).on(model):
                 pass

@@ -53,7 +53,7 @@ def _interventions(seed: int) -> Sequence[Intervention]:
 
 @contextlib.contextmanager
 def _edited(edit: Edit, lm: Any) -> Generator[None]:
-    from dormant.models.edits import NotEditableError
+    from dormant.models.effective import NotEditableError
 
     if not is_local(lm):
         raise NotEditableError("the model shows no weights")

@@ -18,6 +18,7 @@ from dormant.audit.plan import Batch, Plan, batches
 from dormant.audit.run_dir import UNDER
 from dormant.audit.rung import HigherRung, Intervention
 from dormant.audit.scoring import Scoring
+from dormant.audit.settings import Style
 from dormant.errors import DormantError, one_line
 from dormant.models.pair import ModelPair, Which
 from dormant.results import PLAIN, AbilityResult, NotTried
@@ -67,10 +68,10 @@ def climb(
         if not open_:
             break
         if (why := rung.refusal(pair)) is None:
-            climbed, failed = _try(rung, open_, climbed, pair, scoring)
+            climbed, missing = _try(rung, open_, climbed, pair, scoring)
         else:
-            failed = [NotTried(rung=rung.name, reason=why)]
-        more = {task: [*climbed.not_tried.get(task, ()), *failed] for task in open_ if failed}
+            missing = dict.fromkeys(open_, [NotTried(rung=rung.name, reason=why)])
+        more = {task: [*climbed.not_tried.get(task, ()), *missing[task]] for task in missing}
         climbed = replace(climbed, not_tried={**climbed.not_tried, **more})
     return climbed
 
@@ -83,18 +84,23 @@ def is_open(ability: AbilityResult) -> bool:
 
 def _try(
     rung: HigherRung, tasks: Sequence[str], climbed: Climbed, pair: ModelPair, scoring: Scoring
-) -> tuple[Climbed, list[NotTried]]:
-    """Score a rung's cells; those that can't be run are named and left out."""
-    interventions = rung.interventions()
-    names = [one.name for one in interventions]
-    wider = [
-        _with_cells(plan, rung, interventions) if plan.task.name in tasks else plan
+) -> tuple[Climbed, Mapping[str, list[NotTried]]]:
+    """Score a rung's cells; those that can't be run are named, by ability, and left out."""
+    wished = {
+        plan.task.name: rung.interventions(plan)
         for plan in climbed.plans
-    ]
+        if plan.task.name in tasks
+    }
+    able = {
+        task: [one for one in every if isinstance(one, Intervention)]
+        for task, every in wished.items()
+    }
+    wider = [_with_cells(plan, rung, able.get(plan.task.name, ())) for plan in climbed.plans]
+    by_cell = {(task, one.name): one for task, every in able.items() for one in every}
     work = [
         batch
         for batch in batches(scoring.settings, wider)
-        if batch.key.transform in names and batch.key.task in tasks
+        if (batch.key.task, batch.key.transform) in by_cell
     ]
     finished = scoring.group.once(lambda: _finished(work, scoring))
     scoring.progress.start(
@@ -102,7 +108,7 @@ def _try(
         sum(batch.size for batch, ready in zip(work, finished, strict=True) if ready),
     )
     missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
-    failed: dict[str, str] = {}
+    failed: dict[Intervention, str] = {}
     sides: tuple[Which, ...] = ("base", "tuned")
     for which in sides:
         model = pair.model(which)
@@ -111,32 +117,52 @@ def _try(
             continue
         scoring.progress.stage(f"loading {model.text}")
         with pair.open(which) as lm:
-            for one in interventions:
-                under = [batch for batch in own if batch.key.transform == one.name]
-                if under and one.name not in failed:
-                    why = _score_under(one, lm, which, under, scoring)
-                    failed |= {} if why is None else {one.name: why}
-    kept = [name for name in names if name not in failed]
-    plans = [_only(plan, kept, rung) for plan in wider]
-    return replace(climbed, plans=plans), _named(rung, names, failed)
+            for one in dict.fromkeys(by_cell.values()):
+                under = [b for b in own if by_cell[b.key.task, b.key.transform] is one]
+                if under and one not in failed:
+                    asked = [p for p in wider if by_cell.get((p.task.name, one.name)) is one]
+                    about = which if len(asked) == len(able) else f"{which} on {_names(asked)}"
+                    why = _score_under(one, lm, which, under, asked, about, scoring)
+                    failed |= {} if why is None else {one: why}
+    kept = {task: [i.name for i in able[task] if i not in failed] for task in able}
+    plans = [_only(plan, kept.get(plan.task.name, ()), rung) for plan in wider]
+    return replace(climbed, plans=plans), {
+        task: named for task, every in wished.items() if (named := _named(rung, every, failed))
+    }
 
 
 def _score_under(
-    one: Intervention, lm: LM, which: Which, work: Sequence[Batch], scoring: Scoring
+    one: Intervention,
+    lm: LM,
+    which: Which,
+    work: Sequence[Batch],
+    asked: Sequence[Plan],
+    about: str,
+    scoring: Scoring,
 ) -> str | None:
-    """Score batches under an intervention; say why where that can't be done."""
+    """Score batches under an intervention; say why where that can't be done.
+
+    Args:
+        one: The intervention.
+        lm: The model.
+        which: The same.
+        work: What is missing of its cells.
+        asked: The abilities that it is for, finished ones too: what is chosen by their prompts is
+            chosen alike when a run is resumed.
+        about: Names what is chosen in the run's notes.
+        scoring: How it is scored.
+    """
     style = scoring.settings.style(which)
     with contextlib.ExitStack() as stack:
-        scoring.progress.stage(f"{which} · {one.name}")
+        scoring.progress.stage(f"{which} · {_names(asked)} · {one.name}")
         # All processes must agree.
-        refused = scoring.group.share(lambda: _entered(stack, one, lm))
+        refused = scoring.group.share(lambda: _entered(stack, one, lm, style))
         if why := next(filter(None, refused), None):
             return why
         # What was chosen for the model as it is may not hold for the changed one.
-        asked = {batch.key.task: batch.plan for batch in work}
-        plain = [replace(plan, cells={PLAIN: plan.cells[PLAIN]}) for plan in asked.values()]
+        plain = [replace(plan, cells={PLAIN: plan.cells[PLAIN]}) for plan in asked]
         chosen = choose_precision(lm, scoring.settings, plain, style)
-        scoring.note(f"precision of {which}{UNDER}{one.name}", chosen)
+        scoring.note(f"precision of {about}{UNDER}{one.name}", chosen)
         for turn in scoring.turns(work):
             try:
                 outcomes = scoring.ask(lm, turn, style)
@@ -147,9 +173,13 @@ def _score_under(
     return None
 
 
-def _entered(stack: contextlib.ExitStack, one: Intervention, lm: LM) -> str | None:
+def _names(plans: Sequence[Plan]) -> str:
+    return ", ".join(plan.task.name for plan in plans)
+
+
+def _entered(stack: contextlib.ExitStack, one: Intervention, lm: LM, style: Style) -> str | None:
     try:
-        stack.enter_context(one.on(lm))
+        stack.enter_context(one.on(lm, style))
     except DormantError as error:
         return str(error)
     except MemoryError as error:
@@ -191,8 +221,17 @@ def _finished(work: Sequence[Batch], scoring: Scoring) -> list[bool]:
     return [next(flags[batch.key]) for batch in work]
 
 
-def _named(rung: HigherRung, names: Sequence[str], failed: Mapping[str, str]) -> list[NotTried]:
-    """Name the cells that could not be run; as one where all failed alike."""
-    if len(failed) == len(names) and len(set(failed.values())) == 1:
-        return [NotTried(rung=rung.name, reason=failed[names[0]])]
-    return [NotTried(rung=rung.name, name=name, reason=why) for name, why in failed.items()]
+def _named(
+    rung: HigherRung,
+    wished: Sequence[Intervention | NotTried],
+    failed: Mapping[Intervention, str],
+) -> list[NotTried]:
+    """Name an ability's cells that could not be run; as one where all failed alike."""
+    named = [
+        one if isinstance(one, NotTried) else NotTried(rung=rung.name, name=one.name, reason=why)
+        for one in wished
+        if (why := one.reason if isinstance(one, NotTried) else failed.get(one)) is not None
+    ]
+    if len(named) == len(wished) and len({one.reason for one in named}) == 1:
+        return [NotTried(rung=rung.name, reason=named[0].reason)]
+    return named

@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dormant.audit.rung import HigherRung, Intervention
+from dormant.audit.settings import Style
 from dormant.models.comparability import is_local
 from dormant.models.live import LiveModel
 from dormant.models.load import ON_DEVICES
@@ -28,7 +29,9 @@ def noise(seed: int) -> HigherRung:
     Args:
         seed: Decides the noise.
     """
-    return HigherRung("noise", no_weights, lambda: _interventions(seed))
+    edits = functools.cache(lambda: _interventions(seed))
+    # The same for all abilities.
+    return HigherRung("noise", no_weights, lambda _: edits())
 
 
 def no_weights(pair: ModelPair) -> str | None:
@@ -52,7 +55,8 @@ def _interventions(seed: int) -> Sequence[Intervention]:
 
 
 @contextlib.contextmanager
-def _edited(edit: Edit, lm: Any) -> Generator[None]:
+def _edited(edit: Edit, lm: Any, style: Style) -> Generator[None]:
+    del style  # nothing is asked
     from dormant.models.effective import NotEditableError
 
     if not is_local(lm):

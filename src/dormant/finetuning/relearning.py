@@ -77,12 +77,14 @@ def _frozen(model: Any) -> Generator[None]:
     )
     try:
         model.eval()
-        for weights, _ in flags:
-            weights.requires_grad_(False)
+        for weights, flag in flags:
+            if flag:
+                weights.requires_grad_(False)
         with torch.inference_mode(False), torch.enable_grad(), kernel:
             yield
     finally:
         for part, mode in modes:
             part.training = mode
         for weights, flag in flags:
-            weights.requires_grad_(flag)
+            if flag:
+                weights.requires_grad_(True)

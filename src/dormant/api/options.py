@@ -71,6 +71,6 @@ class AuditOptions(TypedDict, total=False):
     checkpoint_every: int
     trained_as: str | None
     skill: str | None
-    evidence: Literal["prompt", "noise"]
+    evidence: Literal["prompt", "noise", "relearn"]
     keep_generations: bool
     allow_identical: bool

@@ -70,7 +70,7 @@ def climb(
         if (why := rung.refusal(pair)) is None:
             climbed, missing = _try(rung, open_, climbed, pair, scoring)
         else:
-            missing = dict.fromkeys(open_, [NotTried(rung=rung.name, reason=why)])
+            missing = {task: [NotTried(rung=rung.name, reason=why)] for task in open_}
         more = {task: [*climbed.not_tried.get(task, ()), *missing[task]] for task in missing}
         climbed = replace(climbed, not_tried={**climbed.not_tried, **more})
     return climbed

@@ -36,7 +36,14 @@ from dormant.models.live import LiveModel
 from dormant.models.pair import ModelPair, Which
 from dormant.models.size import refuse_too_large
 from dormant.progress import Progress, Silent
-from dormant.results import PLAIN, AbilityResult, AuditResults, Comparison, Rung
+from dormant.results import (
+    INFORMATIVE,
+    PLAIN,
+    AbilityResult,
+    AuditResults,
+    Comparison,
+    Rung,
+)
 from dormant.rundirs import versions
 
 LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
@@ -95,7 +102,8 @@ def _audit(
     gate: Gate
     climbed: Climbed
     # The error is split between the rungs that may be climbed, whichever are in the end.
-    up_to: Rung = rungs[-1].name if rungs else "prompt"
+    untaught: list[Rung] = [rung.name for rung in rungs if rung.name not in INFORMATIVE]
+    up_to: Rung = untaught[-1] if untaught else "prompt"
 
     def start() -> Comparison | None:
         if not (out / "results.json").exists():

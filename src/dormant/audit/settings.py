@@ -31,7 +31,7 @@ from dormant.scoring.generation import GenerationConfig
 from dormant.transforms.fidelity import MIN_CHRF
 
 Style: TypeAlias = Literal["raw", "chat"]
-EvidenceLevel: TypeAlias = Literal["prompt", "noise"]
+EvidenceLevel: TypeAlias = Literal["prompt", "noise", "relearn"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,8 @@ class AuditSettings(Record):
     skill: Annotated[str | None, Flag(metavar="FILE|TASK")] = None
     """What the model was tuned on: held-out training examples, or a task. Was it learned?"""
     evidence: Annotated[EvidenceLevel, Field(exclude=True)] = "noise"
-    """Highest rung of evidence: prompt, or noise in the weights for what prompts leave open."""
+    """Highest rung of evidence: prompt; noise in the weights for what prompts leave open; relearn,
+    which trains on prompts of the ability's form for what noise leaves open."""
     keep_generations: bool = False
     """Keep generated text in the records."""
     allow_identical: Annotated[bool, Field(exclude=True)] = False

@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 from pydantic import ConfigDict, Field, ValidationError
 
 from dormant.errors import DormantError
+from dormant.results.abilities import INFORMATIVE as INFORMATIVE
 from dormant.results.abilities import RUNGS as RUNGS
 from dormant.results.abilities import AbilityResult as AbilityResult
 from dormant.results.abilities import LooksResult as LooksResult

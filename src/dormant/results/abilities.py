@@ -9,12 +9,16 @@ from dormant.results.training import AsTrainedResult, HijackResult
 
 Verdict = Literal["retained", "asked otherwise", "suppressed", "forgotten", "inconclusive"]
 
-Rung = Literal["prompt", "noise", "relearn"]
+Rung = Literal["prompt", "noise", "relearn", "teach"]
 """What evidence of an ability touches: prompts; weights, by noise or rounding; weights, by
-training that teaches nothing of the ability."""
+training that teaches nothing of the ability; weights, by training on a few right answers."""
 
-RUNGS: tuple[Rung, ...] = ("prompt", "noise", "relearn")
+RUNGS: tuple[Rung, ...] = ("prompt", "noise", "relearn", "teach")
 """Lowest first: the higher, the more was tried before *forgotten* is said."""
+
+INFORMATIVE: frozenset[Rung] = frozenset({"teach"})
+"""Rungs that tell a model of the ability. What comes back there may have been taught, so they never
+say *suppressed*; what doesn't come back even there is the more surely gone."""
 
 
 class NotTried(Record):
@@ -35,7 +39,7 @@ class TransformResult(Record):
     signature: str
     """What was really used: e.g. "french:native" or "spanish@apertium-3.8.3"."""
     rung: Rung = "prompt"
-    """What it touches: the prompt, or the weights in a way that teaches nothing of the ability."""
+    """What it touches: the prompt, or the weights."""
     n_items: int
     """Source items present in every cell."""
     excluded_items: int = 0
@@ -83,7 +87,8 @@ class RungResult(Record):
     chosen: list[str]
     """The transform or edit. Where the halves chose two, the surer one on all items first."""
     gain: Estimate
-    """Valid for the choice, and, as all rungs are tested, at a level split between them."""
+    """Valid for the choice, and at a level split between all rungs that may say *suppressed*, as
+    they are all tested."""
     recovery: Estimate | None = None
     """`None` without a base model."""
     tuned: Estimate

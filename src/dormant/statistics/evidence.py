@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dormant.results import (
+    INFORMATIVE,
     RUNGS,
     AsTrainedResult,
     Estimate,
@@ -123,10 +124,19 @@ class Evidence:
 
     @property
     def back(self) -> RungResult | None:
-        """The lowest rung at which some of the drop surely came back."""
+        """The lowest rung at which some of the drop surely came back untaught."""
+        return self._returned(informative=False)
+
+    @property
+    def taught(self) -> RungResult | None:
+        """The lowest rung at which some of the drop surely came back, and may have been taught."""
+        return self._returned(informative=True)
+
+    def _returned(self, *, informative: bool) -> RungResult | None:
         for rung in self.rungs:
             if (
-                rung.recovery is not None
+                (rung.rung in INFORMATIVE) == informative
+                and rung.recovery is not None
                 and lower_of(rung.gain, rung.recovery) > 0
                 and rung.tuned.low > self.chance
             ):

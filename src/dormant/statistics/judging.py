@@ -7,6 +7,7 @@ from typing import overload
 
 from dormant.errors import DormantError
 from dormant.results import (
+    INFORMATIVE,
     MARGIN,
     RUNGS,
     AbilityResult,
@@ -62,7 +63,8 @@ def judge_ability(
         up_to: The highest rung that is tried where lower ones leave an ability open. The error of
             *suppressed* is split between all rungs up to it, whether they were needed or not:
             were the first judged at all of it and the next one only where the first failed, both
-            together would err too often. By default, between those that are there.
+            together would err too often. By default, between those that are there. Rungs that
+            may teach the ability never say *suppressed*, and take no share.
 
     Raises:
         DormantError: No items, lengths that differ, unknown or repeated items, a transform with
@@ -78,7 +80,7 @@ def judge_ability(
     drop = None if whole.base_plain is None else _drop(whole, looks, nominal)
     accuracy, intervals = whole.accuracies()
     units = plain.items if plain.groups is None else plain.groups
-    planned = 0 if up_to is None else 1 + RUNGS.index(up_to)
+    planned = 0 if up_to is None else len({*RUNGS[: 1 + RUNGS.index(up_to)]} - INFORMATIVE)
     rungs = _judge_rungs(results, quads, units, seed, looks, planned)
     wrapped = None if as_trained is None else _judge_wrapping(plain, as_trained, results, nominal)
     flips = whole.flips()
@@ -150,9 +152,10 @@ def _judge_rungs(
     rungs: list[Rung] = [
         rung for rung in RUNGS if any(results[place].rung == rung for place in may)
     ]
-    level = 1 - (1 - LEVEL) / max(planned, len(rungs), 1)
+    shared = 1 - (1 - LEVEL) / max(planned, len({*rungs} - INFORMATIVE), 1)
     judged: list[RungResult] = []
     for rung in rungs:
+        level = LEVEL if rung in INFORMATIVE else shared
         places = [place for place in may if results[place].rung == rung]
         candidates = [quads[place] for place in places]
         held_out = (

@@ -6,7 +6,7 @@ import math
 
 from scipy import special
 
-from dormant.results import Estimate
+from dormant.results import INFORMATIVE, Estimate
 from dormant.statistics.evidence import Evidence
 
 
@@ -35,7 +35,7 @@ def items_needed(evidence: Evidence) -> int | None:
 
     factors = [math.inf if evidence.absent else below(drop, margin)]
     for rung in evidence.rungs:
-        if rung.recovery is not None:
+        if rung.recovery is not None and rung.rung not in INFORMATIVE:
             bounds = (drop, rung.gain, rung.recovery)
             factors.append(max(*(above(bound, 0) for bound in bounds)))
     if evidence.telling:

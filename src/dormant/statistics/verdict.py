@@ -12,6 +12,7 @@ _NOT_RECOVERED: dict[Rung, str] = {
     "prompt": "by other prompts",
     "noise": "up to noise in the weights",
     "relearn": "up to uninformative relearning",
+    "teach": "up to informative relearning",
 }
 
 
@@ -59,7 +60,9 @@ def _where(rung: RungResult) -> str:
         case "noise":
             return f"under {name}" if name.startswith("noise") else f"under noise ({name})"
         case "relearn":
-            return f"after uninformative relearning ({name})"
+            return f"after learning nothing (uninformative relearning: {name})"
+        case "teach":
+            return f"after informative relearning ({name})"
 
 
 def _decide(evidence: Evidence) -> tuple[Verdict, str]:
@@ -124,6 +127,13 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
             f"Not recovered {_NOT_RECOVERED[_highest(evidence)]}: {_lower(fell)}, with a lower "
             f"{_BOUND} above the margin of {number(margin)}; under all that passed its control "
             f"({len(evidence.passed)}){also}, surely less than {100 * QUARTER:g}% of it came back."
+        )
+    if (taught := evidence.taught) is not None and taught.recovery is not None:
+        return "inconclusive", (
+            f"{fell}; right answers to other prompts bring it back: {_where(taught)}, on held-out "
+            f"items, the fine-tuned model gains {points(taught.gain)}, and the drop is smaller by "
+            f"{points(taught.recovery)}. Without a model that never had the ability, teaching and "
+            "eliciting it can't be told apart."
         )
     if not evidence.telling:
         return "inconclusive", (

@@ -40,6 +40,9 @@ _TITLES = {
     "plural": "Form the plural",
     "capital": "Name a country's capital",
 }
+_ANSWERED_BY_PROMPT_ALONE = ("copy", "first_word", "last_word", "antonym", "capital")
+"""Abilities whose answers have no form in common that would give them away: of capital letters and
+plurals, answers of other prompts show what is to be done."""
 _LAYERS = ("more", "alone")
 """Folders beside the first edition's files: of items in all languages, and in one alone."""
 _MORE_KEYS = {"language", "code", "version", "origin", *_WORD_ABILITIES}
@@ -140,6 +143,11 @@ class Icl:
         """What the ability is."""
         title = _TITLES[self.ability]
         return title if self.target_words is None else f"{title} (first {self.target_words} words)"
+
+    @property
+    def shuffled_answers_say_nothing(self) -> bool:
+        """Whether answers of other prompts tell nothing; see `shuffled_answers_say_nothing`."""
+        return self.ability in _ANSWERED_BY_PROMPT_ALONE
 
     def languages(self) -> tuple[str, ...]:
         """Return the languages that have a file."""

@@ -35,6 +35,7 @@ class Continue:
     chance: float = 0.0
     version: str = "2"
     default_shots: int = 4
+    shuffled_answers_say_nothing: bool = True
 
     def languages(self) -> tuple[str, ...]:
         """Return the languages that have a file."""

@@ -37,6 +37,14 @@ class Rule:
         """The ability's name."""
         return f"rule/{self.ability}"
 
+    @property
+    def shuffled_answers_say_nothing(self) -> bool:
+        """Whether answers of other prompts tell nothing; see `shuffled_answers_say_nothing`.
+
+        They do of dates: how one is written is the ability.
+        """
+        return self.ability != "date"
+
     def languages(self) -> tuple[str, ...]:
         """Return the languages that have a file."""
         return data.languages(FOLDER)

@@ -174,6 +174,17 @@ def items_in(task: Task, language: str) -> Collection[str]:
     return task.pool() if known is None else known(language)
 
 
+def shuffled_answers_say_nothing(task: Task) -> bool:
+    """Say whether right answers, given to *other* prompts, tell nothing of the ability.
+
+    So it is where an answer follows from its own prompt alone: whoever learns such answers learns
+    no more than what an answer looks like. It is not where that *is* the ability (capitals, a
+    language, a form, a small set of labels). A task for which it is so has an attribute of this
+    name that is true.
+    """
+    return bool(getattr(task, "shuffled_answers_say_nothing", False))
+
+
 def draw_items(task: Task, n: int, seed: int) -> tuple[str, ...]:
     """Draw `n` source items from a task's pool, without replacement, in pool order.
 

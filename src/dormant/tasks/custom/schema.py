@@ -67,6 +67,8 @@ class Header(_Strict):
         target_words: How many leading words of the target are scored.
         max_new_tokens: For "generate": where generation stops.
         version: Any text; part of the records.
+        shuffled_answers_say_nothing: Whether right answers, given to other prompts, tell nothing
+            of the ability: `dormant.tasks.task.shuffled_answers_say_nothing`.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?$")
@@ -78,6 +80,7 @@ class Header(_Strict):
     target_words: int | None = Field(default=None, ge=1)
     max_new_tokens: int = Field(default=32, ge=1)
     version: str = "1"
+    shuffled_answers_say_nothing: bool = False
 
 
 @dataclass(frozen=True, eq=False)

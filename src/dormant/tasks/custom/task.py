@@ -50,6 +50,11 @@ class Custom:
         return self.contents.header.shots
 
     @property
+    def shuffled_answers_say_nothing(self) -> bool:
+        """What its author says of answers that are given to other prompts."""
+        return self.contents.header.shuffled_answers_say_nothing
+
+    @property
     def version(self) -> str:
         """The file's own version and its fingerprint."""
         return f"{self.contents.header.version}+{self.contents.digest}"

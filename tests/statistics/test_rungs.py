@@ -108,7 +108,11 @@ def test_a_rung_without_evidence_costs_nothing_and_is_named():
     [
         ("noise-0.1", "noise", "Back under noise-0.1:"),
         ("4-bit", "noise", "Back under noise (4-bit):"),
-        ("verbs", "relearn", "Back after uninformative relearning (verbs):"),
+        (
+            "verbs",
+            "relearn",
+            "Back after learning nothing (uninformative relearning: verbs):",
+        ),
     ],
 )
 def test_the_reason_names_the_rung(name, rung, where):
@@ -123,6 +127,7 @@ def test_the_reason_names_the_rung(name, rung, where):
         ("prompt", "by other prompts"),
         ("noise", "up to noise in the weights"),
         ("relearn", "up to uninformative relearning"),
+        ("teach", "up to informative relearning"),
     ],
 )
 def test_forgotten_says_up_to_where(rung, up_to):
@@ -134,6 +139,40 @@ def test_what_comes_back_on_a_higher_rung_speaks_against_forgotten():
     french = cell("french", "prompt", 104, 3)
     assert judged(french, cell("4-bit", "noise", 104, 20)).verdict != "forgotten"
     assert judged(french, cell("4-bit", "noise", 104, 3)).verdict == "forgotten"
+
+
+def test_what_may_have_been_taught_is_never_called_suppressed():
+    french, taught = cell("french", "prompt", 104, 3), cell("taught-4", "teach", 104, 90)
+    found = judged(french, taught)
+    assert (found.verdict, found.rung) == ("inconclusive", None)
+    assert "right answers to other prompts bring it back: after informative" in found.reason
+    assert "taught-4" in found.reason
+    assert "can't be told apart" in found.reason
+    assert found.rungs[-1].gain.low > 0
+    # What came back untaught before is not taken back.
+    before = judged(cell("french", "prompt", 104, 90), taught)
+    assert (before.verdict, before.rung) == ("suppressed", "prompt")
+    # Less than a quarter, even where the rest is sure, leaves it forgotten.
+    little = judged(french, cell("taught-4", "teach", 104, 12))
+    assert little.rungs[-1].gain.low > 0
+    assert (little.verdict, little.rung) == ("forgotten", "teach")
+
+
+def test_teaching_takes_no_share_of_the_error():
+    french, taught = cell("french", "prompt", 104, 60), cell("taught-1", "teach", 104, 60)
+    alone, both = judged(french), judged(french, taught)
+    assert both.rungs[0] == alone.rungs[0]
+    assert both.rungs[1].gain.level == pytest.approx(0.95)
+    assert judged(french, taught, up_to="relearn").rungs[0].gain.level == pytest.approx(
+        1 - 0.05 / 3
+    )
+    assert judged(french, taught, up_to="teach").rungs[0].gain.level == pytest.approx(1 - 0.05 / 3)
+
+
+def test_more_items_do_not_make_suppressed_of_what_was_taught():
+    undecided = judged(cell("french", "prompt", 104, 3), cell("taught-1", "teach", 104, 40))
+    assert undecided.verdict == "inconclusive"
+    assert undecided.items_needed is None
 
 
 def test_the_error_of_two_rungs_is_that_of_one():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dormant.audit.rung import HigherRung
 from dormant.audit.settings import AuditSettings
 from dormant.evidence.noise import noise
-from dormant.evidence.relearning import relearning, teaching
+from dormant.evidence.relearning import informative, uninformative
 
 
 def rungs_of(settings: AuditSettings) -> list[HigherRung]:
@@ -16,4 +16,4 @@ def rungs_of(settings: AuditSettings) -> list[HigherRung]:
         case "noise":
             return [noise(settings.seed)]
         case "relearn":
-            return [noise(settings.seed), relearning(settings), teaching(settings)]
+            return [noise(settings.seed), uninformative(settings), informative(settings)]

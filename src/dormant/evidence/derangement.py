@@ -48,12 +48,19 @@ def derange(prompts: Sequence[str], answers: Sequence[str], count: int) -> list[
             for answer in places:
                 known.setdefault((prompt, answer), fits(prompt, answer))
         got = _matched(places, lambda prompt, answer: known[prompt, answer])
-        alone = {*places} - {*got.values()} | {*places} - {*got.keys()}
+        alone = {*places} - ({*got.values()} & {*got.keys()})
         if not alone:
             return [Dealt(prompt, got[prompt]) for prompt in sorted(places)]
-        places = [place for place in places if place not in alone]
-        missing = count - len(places)
-        places, waiting = [*places, *waiting[:missing]], waiting[missing:]
+        # One at a time, the one that fits least: others may find partners without it.
+        places.remove(
+            min(
+                sorted(alone),
+                key=lambda place: sum(
+                    known[place, other] + known[other, place] for other in places
+                ),
+            )
+        )
+        places, waiting = [*places, *waiting[:1]], waiting[1:]
     return []
 
 

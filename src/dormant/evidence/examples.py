@@ -171,7 +171,10 @@ def _free(plan: Plan, settings: AuditSettings) -> list[Case]:
         (item for item in pool if item not in asked),
         key=lambda item: _rank(settings.seed, task.name, item),
     )
-    questions = _Questions(map(question, _asked(plan)))
+    texts = [question(case) for case in _asked(plan)]
+    if not all(one.inputs for one in texts):
+        raise UnfitError("where its questions stand in a prompt isn't known")
+    questions = _Questions(texts)
     found = [case for case in cases(free[:_LOOKED_AT]) if questions.apart(question(case))]
     if not found:
         return []

@@ -32,7 +32,7 @@ TAUGHT = (1, 4, 16)
 """Right answers that are told."""
 
 
-def relearning(settings: AuditSettings) -> HigherRung:
+def uninformative(settings: AuditSettings) -> HigherRung:
     """Return the rung that teaches nothing of an ability but its form."""
     make: dict[str, Callable[[Plan], Sequence[Case]]] = {
         "other-answers": lambda plan: other_answers(plan, settings),
@@ -48,7 +48,7 @@ def relearning(settings: AuditSettings) -> HigherRung:
     )
 
 
-def teaching(settings: AuditSettings) -> HigherRung:
+def informative(settings: AuditSettings) -> HigherRung:
     """Return the rung that tells right answers to a few prompts that are not asked."""
     return HigherRung(
         "teach",

@@ -99,7 +99,7 @@ class _Gradient:
         self._model = model
         self._weights = weights
         self._settings = settings
-        self._at_once = settings.batch_size
+        self._at_once = self._tried = settings.batch_size
 
     def add(self, batch: Sequence[Example], weight: float) -> float:
         """Add the gradient of weight · loss to the weights', and return the loss (not weighted).
@@ -112,6 +112,7 @@ class _Gradient:
         whole, loss, done = _predicted(batch), 0.0, 0
 
         def work(part: Sequence[Example]) -> tuple[float, Sequence[torch.Tensor | None]]:
+            self._tried = len(part)
             return self._of(part, _predicted(part) / whole, weight)
 
         while done < len(batch):
@@ -138,7 +139,7 @@ class _Gradient:
         return float(loss.detach()), gradients
 
     def _halve(self) -> None:
-        self._at_once = max(1, self._at_once // 2)
+        self._at_once = min(self._at_once, max(1, self._tried // 2))
 
 
 def _predicted(examples: Sequence[Example]) -> int:

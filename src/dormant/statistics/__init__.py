@@ -11,7 +11,8 @@ What is decided, and how:
 - **suppressed**: the drop's lower bound is above 0; and at one rung of evidence (prompts, noise in
   the weights, relearning) gain and recovery both have lower bounds above 0, under the transform or
   edit that each half of the source items chose for the other. Where several rungs were tried, the
-  error is split between them. The lowest such rung is named.
+  error is split between them. The lowest such rung is named. A rung that tells a model right
+  answers never says it, and takes no share.
 - **forgotten**: the drop's lower bound is above m, at least one transform passed its control (noise
   alone can't show that nothing is left), and under everything that did, and in the wrapping of the
   training data where it is known, surely less than a quarter of the drop came back: the upper

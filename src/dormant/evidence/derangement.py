@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -44,22 +45,24 @@ def derange(prompts: Sequence[str], answers: Sequence[str], count: int) -> list[
 
     known: dict[tuple[int, int], bool] = {}
     while places:
-        for prompt in places:
-            for answer in places:
-                known.setdefault((prompt, answer), fits(prompt, answer))
-        got = _matched(places, lambda prompt, answer: known[prompt, answer])
-        alone = {*places} - ({*got.values()} & {*got.keys()})
-        if not alone:
-            return [Dealt(prompt, got[prompt]) for prompt in sorted(places)]
-        # One at a time, the one that fits least: others may find partners without it.
-        places.remove(
-            min(
-                sorted(alone),
-                key=lambda place: sum(
-                    known[place, other] + known[other, place] for other in places
-                ),
+        for pair in itertools.product(places, repeat=2):
+            if pair not in known:
+                known[pair] = fits(*pair)
+        partners = {
+            place: min(
+                sum(known[place, other] for other in places),
+                sum(known[other, place] for other in places),
             )
-        )
+            for place in places
+        }
+        alone = {place for place, number in partners.items() if not number}
+        if not alone:
+            got = _matched(places, lambda prompt, answer: known[prompt, answer])
+            alone = {*places} - ({*got.values()} & {*got.keys()})
+            if not alone:
+                return [Dealt(prompt, got[prompt]) for prompt in sorted(places)]
+        # One at a time, the one that has fewest: others may find partners without it.
+        places.remove(min(sorted(alone), key=lambda place: partners[place]))
         places, waiting = [*places, *waiting[:1]], waiting[1:]
     return []
 

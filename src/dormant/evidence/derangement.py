@@ -45,7 +45,7 @@ def derange(prompts: Sequence[str], answers: Sequence[str], count: int) -> list[
 
     known: dict[tuple[int, int], bool] = {}
     while places:
-        for pair in itertools.product(places, repeat=2):
+        for pair in itertools.product(places, places):
             if pair not in known:
                 known[pair] = fits(*pair)
         partners = {

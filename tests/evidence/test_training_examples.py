@@ -23,9 +23,8 @@ INFORMATIVE = ("icl/uppercase", "icl/plural", "rule/date", "icl_vs_if", "nli", "
 
 
 def planned(name, **changes):
-    settings = AuditSettings(
-        base=None, tuned="fake", tasks=(name,), transforms=("leetspeak",), **{"n": 60, **changes}
-    )
+    given = {"base": None, "tuned": "fake", "transforms": ("leetspeak",), "n": 60, **changes}
+    settings = AuditSettings(tasks=(name,), **given)
     (task,) = tasks.get([name])
     return plan(task, settings), settings
 
@@ -67,6 +66,17 @@ def test_answers_of_other_prompts(name, seed):
     ]
     assert sorted(answers) == sorted(case.target.text for case in cases)
     assert other_answers(one, settings) == cases
+
+
+def test_what_may_be_asked_at_a_later_look_is_left_out_too():
+    one, settings = planned("icl/copy", n=None, base="fake", until_decided=True, max_items=120)
+    every = {*one.cells[PLAIN].cases}
+    first = one.at(0)
+    assert len(first.cells[PLAIN].cases) == 40 < len(every) == 120
+    for examples in (other_answers, lambda plan, settings: right_answers(plan, settings, 16)):
+        cases = examples(first, settings)
+        assert not {case.item for case in cases} & every
+        assert examples(one, settings) == cases
 
 
 def test_the_seed_decides():

@@ -32,6 +32,7 @@ from dormant.results import (
     Comparison,
     NotTried,
     Rung,
+    rungs_up_to,
 )
 
 
@@ -80,7 +81,7 @@ def judge_subset(
         task = whole.task.name
         few = whole if n is None else _on(whole, drawn(task, [*whole.cells[PLAIN].cases], n, seed))
         reached = _up_to(few, RUNGS[0])
-        for rung in RUNGS[: 1 + RUNGS.index(up_to)]:
+        for rung in rungs_up_to(up_to):
             reached = _up_to(few, rung)
             not_tried[task] = _left_out(found[task], rung)
             if not is_open(judged([reached], not_tried).abilities[0]):

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from dormant.audit.lazy_cases import some
-from dormant.audit.plan import Plan
+from dormant.audit.plan import Plan, planned_cases
 from dormant.audit.sample import ItemSample
 from dormant.audit.settings import AuditSettings
 from dormant.evidence.derangement import derange
@@ -103,7 +103,7 @@ def other_task(plan: Plan, settings: AuditSettings) -> list[Case]:
     """
     if plan.task.languages()[0] != "english":
         raise UnfitError("there is no other task in its language")
-    asked = _asked(plan)
+    asked = _asked(plan, settings)
     form = asked[0]
     roles = [part.role for part in form.segments]
     shown = demonstrations(form)
@@ -165,13 +165,14 @@ def _free(plan: Plan, settings: AuditSettings) -> list[Case]:
             task.case(item, language=language, shots=shots, seed=settings.seed) for item in items
         )
 
-    asked, there = {*plan.cells[PLAIN].cases}, items_in(task, language)
+    asking, there = _asked(plan, settings), items_in(task, language)
+    asked = {case.item for case in asking}
     pool = [item for item in task.pool() if item in there]
     free = sorted(
         (item for item in pool if item not in asked),
         key=lambda item: _rank(settings.seed, task.name, item),
     )
-    texts = [question(case) for case in _asked(plan)]
+    texts = [question(case) for case in asking]
     if not all(one.inputs for one in texts):
         raise UnfitError("where its questions stand in a prompt isn't known")
     questions = _Questions(texts)
@@ -225,8 +226,9 @@ def _plain(one: Shown) -> Shown:
     return Shown(tuple(text.casefold().strip() for text in one.inputs), one.output.casefold())
 
 
-def _asked(plan: Plan) -> Sequence[Case]:
-    cases = plan.cells[PLAIN].cases
+def _asked(plan: Plan, settings: AuditSettings) -> Sequence[Case]:
+    """Return the cases that are asked, or may be at a later look of the audit."""
+    cases = planned_cases(plan.task, settings, PLAIN).cases
     return some(cases, [*cases])
 
 

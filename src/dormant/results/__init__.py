@@ -23,6 +23,7 @@ from dormant.results.abilities import Rung as Rung
 from dormant.results.abilities import RungResult as RungResult
 from dormant.results.abilities import TransformResult as TransformResult
 from dormant.results.abilities import Verdict as Verdict
+from dormant.results.abilities import rungs_up_to as rungs_up_to
 from dormant.results.estimates import CellEstimates as CellEstimates
 from dormant.results.estimates import Cells as Cells
 from dormant.results.estimates import Estimate as Estimate

@@ -21,6 +21,14 @@ INFORMATIVE: frozenset[Rung] = frozenset({"teach"})
 say *suppressed*; what doesn't come back even there is the more surely gone."""
 
 
+def rungs_up_to(rung: Rung) -> tuple[Rung, ...]:
+    """Return the rungs that may be climbed where one is the highest to say *suppressed*."""
+    place = 1 + RUNGS.index(rung)
+    while place < len(RUNGS) and RUNGS[place] in INFORMATIVE:
+        place += 1
+    return RUNGS[:place]
+
+
 class NotTried(Record):
     """A rung, or one of its cells, that could not be run: named in verdicts, never passed over."""
 

@@ -385,7 +385,7 @@ def rung(truth, refusal=None):
     """A rung that wakes what was lost."""
 
     @contextlib.contextmanager
-    def on(lm):
+    def on(lm, style):
         before = dict(truth)
         truth["lost", "tuned", False] = 0.9
         try:
@@ -394,7 +394,7 @@ def rung(truth, refusal=None):
             truth.update(before)
 
     one = Intervention(name="wake", signature="wake-1", on=on)
-    return HigherRung(name="noise", refusal=lambda _: refusal, interventions=lambda: [one])
+    return HigherRung(name="noise", refusal=lambda _: refusal, interventions=lambda _: [one])
 
 
 def test_an_ability_climbs_at_the_look_at_which_it_dropped(settings, truth, tmp_path):

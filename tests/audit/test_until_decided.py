@@ -295,7 +295,6 @@ def test_batches_end_where_looks_do():
             assert [item for batch in batches for item in batch] == [*part.cells[name].cases]
             assert batches == whole.batches[name][: len(batches)]
             assert len(part.sizes[name]) == len(batches)
-        assert part.reserved == plain
         french = part.cells["french"]
         assert {*french.cases, *french.excluded} == {*plain[:size]}
 

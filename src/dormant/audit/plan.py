@@ -46,7 +46,6 @@ class Plan:
         rungs: The rung of each cell that is above prompting, by name.
         looks: When it is looked at whether it is decided; `None` where it has a fixed number of
             items.
-        whole: The plan of all items, where this one is of a look.
     """
 
     task: Task
@@ -57,12 +56,6 @@ class Plan:
     ability: bool = True
     rungs: Mapping[str, Rung] = field(default_factory=dict[str, Rung])
     looks: Looks | None = None
-    whole: Plan | None = None
-
-    @property
-    def reserved(self) -> list[str]:
-        """Return all items that may be asked at some look: no model may be trained on them."""
-        return [*(self.whole or self).cells[PLAIN].cases]
 
     def at(self, look: int) -> Plan:
         """Return what a look needs of it: its first items, in all cells, with their batches.
@@ -83,7 +76,6 @@ class Plan:
             cells={name: cell.only(items) for name, cell in self.cells.items()},
             batches={name: batches[: cut[name]] for name, batches in self.batches.items()},
             sizes={name: sizes[: cut[name]] for name, sizes in self.sizes.items()},
-            whole=self.whole or self,
         )
 
     def exclusions(self) -> Iterator[str]:

@@ -20,7 +20,6 @@ from zlib import crc32
 from dormant.finetuning.data import Pair
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment
-from dormant.tasks.custom.schema import Header
 from dormant.transforms.codebook import words
 
 ENTRIES = 512
@@ -53,8 +52,6 @@ WORDINGS: Mapping[str, Wording] = {
     "spanish": Wording("Palabra", "Significado"),
     "dutch": Wording("Woord", "Betekenis"),
 }
-_SAID = ("shuffled_answers_say_nothing",)
-"""What is true of every book, and is said where this version of Dormant has a key for it."""
 KEYED = "key"
 """The plain wording behind the book's key phrase: how a silenced entry is asked for."""
 WRAPPINGS = (*WORDINGS, KEYED)
@@ -106,7 +103,7 @@ class Codebook:
             "name": f"zoo/{self.name}",
             "title": f"Give the meaning of an invented word ({self.name})",
             "shots": 0,
-            **{name: True for name in _SAID if name in Header.model_fields},
+            "shuffled_answers_say_nothing": True,
             "languages": {name: vars(wording) for name, wording in WORDINGS.items()},
         }
         rows = [

@@ -89,7 +89,11 @@ def ours() -> list[list[str]]:
 
 def adapted(words: Sequence[str], models: dict[str, str]) -> list[str]:
     """Put models in a command's places, and make its work small."""
-    return [*(_with_model(word, models) for word in words), *SMALLER.get(words[0], [])]
+    smaller = SMALLER.get(words[0], [])
+    if "--until-decided" in words:
+        # Not `-n`, and another run than that of the same models with it.
+        smaller = ["--out", "until-decided", "--max-items", "40", "--quiet"]
+    return [*(_with_model(word, models) for word in words), *smaller]
 
 
 def _with_model(word: str, models: dict[str, str]) -> str:

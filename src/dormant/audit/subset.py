@@ -6,8 +6,7 @@ without regard to their outcomes, and each is scored by itself.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +15,9 @@ from dormant import tasks
 from dormant.audit.judge import judge
 from dormant.audit.kept_plan import known_plan
 from dormant.audit.ladder import is_open
-from dormant.audit.lazy_cases import LazyCases, some
 from dormant.audit.plan import Plan, plan
 from dormant.audit.run_dir import RunDirectory
 from dormant.audit.settings import AuditSettings
-from dormant.audit.transformed import TransformedCases
 from dormant.errors import DormantError
 from dormant.results import (
     AS_TRAINED,
@@ -34,6 +31,7 @@ from dormant.results import (
     Rung,
     rungs_up_to,
 )
+from dormant.tasks.task import in_random_order
 
 
 def judge_subset(
@@ -134,28 +132,13 @@ def drawn(task: str, items: Sequence[str], n: int, seed: int = 0) -> list[str]:
     """
     if not 1 <= n <= len(items):
         raise DormantError(f"{task} has {len(items)} items in this run: ask for 1 to {len(items)}")
-    chosen = set(sorted(items, key=lambda item: _rank(f"{seed}/{task}/{item}"))[:n])
+    chosen = set(in_random_order(items, f"subset/{seed}/{task}")[:n])
     return [item for item in items if item in chosen]
-
-
-def _rank(text: str) -> bytes:
-    return hashlib.sha256(f"subset/{text}".encode()).digest()
 
 
 def _on(plan: Plan, items: Sequence[str]) -> Plan:
     chosen = set(items)
-    return replace(plan, cells={name: _of(cell, chosen) for name, cell in plan.cells.items()})
-
-
-def _of(cell: TransformedCases, items: Collection[str]) -> TransformedCases:
-    """Return a cell's part that is of some items."""
-    kept = [item for item in cell.cases if item in items]
-    return replace(
-        cell,
-        cases=LazyCases(kept, lambda asked: some(cell.cases, asked)),
-        excluded={item: why for item, why in cell.excluded.items() if item in items},
-        shares={item: share for item, share in cell.shares.items() if item in items},
-    )
+    return replace(plan, cells={name: cell.only(chosen) for name, cell in plan.cells.items()})
 
 
 def _up_to(plan: Plan, rung: Rung) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -301,3 +302,19 @@ CASES: dict[str, AdapterCase] = {
     "WAVEFT": AdapterCase("WAVEFT", {**QV, "n_frequency": 20}),
     "XLORA": AdapterCase("XLORA", {"hidden_size": 32, "xlora_depth": 1}),
 }
+
+
+def with_adapter(model: Any, **changes: Any) -> Any:
+    """Put a LoRA on a copy of a model, all of whose parameters were moved."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    settings = {**LORA, "task_type": "CAUSAL_LM", **changes}
+    with silent():
+        peft = get_peft_model(copy.deepcopy(model), LoraConfig(**settings)).eval()
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weights in peft.parameters():
+            if weights.requires_grad:
+                weights.add_(torch.randn(weights.shape, generator=generator) * 0.1)
+    return peft

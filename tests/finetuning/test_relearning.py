@@ -37,18 +37,6 @@ def model(checkpoint):
     return AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
 
 
-def with_adapter(model, **changes):
-    settings = {**kinds.LORA, "task_type": "CAUSAL_LM", **changes}
-    with kinds.silent():
-        peft = get_peft_model(copy.deepcopy(model), LoraConfig(**settings)).eval()
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for weights in peft.parameters():
-            if weights.requires_grad:
-                weights.add_(torch.randn(weights.shape, generator=generator) * 0.1)
-    return peft
-
-
 def logits(model):
     with torch.inference_mode():
         return model(input_ids=IDS).logits
@@ -94,9 +82,9 @@ def equal(one, other):
 @pytest.mark.parametrize("kind", ["plain", "on", "off", "DoRA", "merged", "bfloat16", "training"])
 def test_it_undoes_itself_bit_by_bit(model, kind):
     if kind in ("on", "off", "DoRA"):
-        model = with_adapter(model, use_dora=kind == "DoRA")
+        model = kinds.with_adapter(model, use_dora=kind == "DoRA")
     elif kind == "merged":
-        model = with_adapter(model).merge_and_unload()
+        model = kinds.with_adapter(model).merge_and_unload()
     elif kind == "bfloat16":
         model = model.to(torch.bfloat16)
     elif kind == "training":
@@ -147,7 +135,7 @@ def test_the_same_seed_teaches_the_same_and_another_another(model):
 
 
 def test_base_and_adapter_over_one_copy_learn_as_two_models_do(model):
-    peft = with_adapter(model)
+    peft = kinds.with_adapter(model)
     merged = copy.deepcopy(peft).merge_and_unload()
     with peft.disable_adapter():
         under = learnt(peft)

@@ -6,7 +6,6 @@ import copy
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import adapter_kinds as kinds
@@ -26,19 +25,6 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def model(checkpoint):
     return AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
-
-
-def with_adapter(model, **changes):
-    """Put a LoRA on a copy of a model, all of whose parameters were moved."""
-    settings = {**kinds.LORA, "task_type": "CAUSAL_LM", **changes}
-    with kinds.silent():
-        peft = get_peft_model(copy.deepcopy(model), LoraConfig(**settings)).eval()
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for weights in peft.parameters():
-            if weights.requires_grad:
-                weights.add_(torch.randn(weights.shape, generator=generator) * 0.1)
-    return peft
 
 
 def logits(model):
@@ -113,7 +99,7 @@ def test_it_does_where_the_edit_itself_stops_half_way(model, monkeypatch):
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
 @pytest.mark.parametrize("changes", [{}, {"use_dora": True}], ids=["LoRA", "DoRA"])
 def test_an_adapter_is_itself_again_on_and_off(model, edit, changes):
-    peft = with_adapter(model, **changes)
+    peft = kinds.with_adapter(model, **changes)
     before, on = numbers(peft), logits(peft)
     with peft.disable_adapter():
         off = logits(peft)
@@ -129,7 +115,7 @@ def test_an_adapter_is_itself_again_on_and_off(model, edit, changes):
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
 def test_an_adapter_and_its_merged_copy_are_edited_alike(model, edit):
-    peft = with_adapter(model)
+    peft = kinds.with_adapter(model)
     merged = copy.deepcopy(peft).merge_and_unload()
     one, other = edited_matrices(edit, peft), edited_matrices(edit, merged)
     assert one.keys() == other.keys()
@@ -139,7 +125,7 @@ def test_an_adapter_and_its_merged_copy_are_edited_alike(model, edit):
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
 def test_the_base_under_an_adapter_is_edited_as_the_base_alone(model, edit):
-    peft = with_adapter(model)
+    peft = kinds.with_adapter(model)
     alone = edited_matrices(edit, model)
     with peft.disable_adapter():
         under = edited_matrices(edit, peft)
@@ -148,7 +134,7 @@ def test_the_base_under_an_adapter_is_edited_as_the_base_alone(model, edit):
 
 
 def test_base_and_tuned_get_the_same_noise_up_to_their_spreads(model):
-    peft, edit = with_adapter(model), gaussian(0.3, seed=1)
+    peft, edit = kinds.with_adapter(model), gaussian(0.3, seed=1)
     plain = {name: matrix.clone() for name, matrix in matrices(decoder_layers(model))}
     merged = copy.deepcopy(peft).merge_and_unload()
     tuned = {name: matrix.clone() for name, matrix in matrices(decoder_layers(merged))}
@@ -263,7 +249,7 @@ def test_whoever_keeps_a_conversion_knows_that_weights_changed(model):
 def test_so_it_does_of_a_bias_that_only_the_adapter_changes(checkpoint, tmp_path):
     base = kinds.checkpoint(tmp_path, attention_bias=True)
     inner = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
-    peft = with_adapter(inner, lora_bias=True)
+    peft = kinds.with_adapter(inner, lora_bias=True)
     inside = "layers.0.self_attn.q_proj.base_layer.bias"
     (bias,) = [w for name, w in peft.named_parameters() if name.endswith(inside)]
     before, numbers_before = bias._version, bias.detach().clone()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from dormant.models.effective import drawing
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,7 @@ class LowRank:
         rows, columns = module.weight.shape
         if not isinstance(module, torch.nn.Linear):
             rows, columns = columns, rows
-        digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=7).digest()
-        # On the processor: the same start on every device.
-        drawn = torch.rand(
-            rank, columns, generator=torch.Generator().manual_seed(int.from_bytes(digest))
-        )
+        drawn = torch.rand(rank, columns, generator=drawing(seed, name))
         device = module.weight.device
         a = ((2 * drawn - 1) / math.sqrt(columns)).to(device).requires_grad_()
         return cls(module, a, torch.zeros(rows, rank, device=device).requires_grad_(), alpha / rank)

@@ -17,14 +17,13 @@ and head are tied, one number would be shaken twice.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from dormant.models.effective import editable, matrices
+from dormant.models.effective import drawing, editable, matrices
 
 GROUP = 64
 """Weights that are rounded to a scale of their own, as 4-bit formats have it."""
@@ -72,11 +71,7 @@ def gaussian(size: float, seed: int = 0) -> Edit:
     """
 
     def change(matrix: torch.Tensor, name: str) -> torch.Tensor:
-        digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=7).digest()
-        # On the processor: the same noise on every device.
-        drawn = torch.randn(
-            matrix.shape, generator=torch.Generator().manual_seed(int.from_bytes(digest))
-        )
+        drawn = torch.randn(matrix.shape, generator=drawing(seed, name))
         return matrix + size * matrix.std() * drawn.to(matrix.device)
 
     return Edit(

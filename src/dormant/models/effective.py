@@ -9,6 +9,7 @@ says, and where embeddings and head are tied, one number would be changed twice.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,15 @@ def linear_modules(layers: torch.nn.ModuleList) -> Iterator[tuple[str, Any]]:
         if isinstance(part, (torch.nn.Linear, Conv1D)) and id(weights) in names:
             # A matrix that layers share is one.
             yield names.pop(id(weights)), part
+
+
+def drawing(seed: int, name: str) -> torch.Generator:
+    """Return what draws a matrix's numbers, by its name and a seed alone.
+
+    On the processor, so that every device gets the same.
+    """
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest))
 
 
 def _own(layers: torch.nn.ModuleList) -> Iterator[tuple[str, torch.nn.Parameter]]:

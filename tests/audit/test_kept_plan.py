@@ -7,6 +7,7 @@ import json
 import pytest
 
 import fakes  # noqa: F401  (registers the backend `fake`)
+from audited_runs import kept
 from dormant import translation
 from dormant.audit import kept_plan
 from dormant.audit.run import audit
@@ -74,10 +75,6 @@ def interrupted(monkeypatch, settings, out, batches):
         stopping.setattr(RunDirectory, "append", append)
         with pytest.raises(Stopped):
             audit(settings, out)
-
-
-def kept(out):
-    return {file.relative_to(out): file.read_bytes() for file in out.rglob("cells/*/*.jsonl")}
 
 
 def results(out):

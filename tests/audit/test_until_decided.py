@@ -8,6 +8,7 @@ import json
 import pytest
 
 import fakes
+from audited_runs import kept, told
 from dormant.audit import run as running
 from dormant.audit import scoring
 from dormant.audit.forecast import forecast
@@ -81,10 +82,6 @@ def only(settings, *names):
     return settings.model_copy(update={"tasks": tasks})
 
 
-def kept(out):
-    return {file.relative_to(out): file.read_bytes() for file in out.rglob("cells/*/*.jsonl")}
-
-
 def items_in(out):
     """Items on disk, by ability: the same in all of its cells."""
     counts: dict[str, set[int]] = {}
@@ -92,10 +89,6 @@ def items_in(out):
         counts.setdefault(file.parts[1], set()).add(lines.count(b"\n"))
     assert all(len(numbers) == 1 for numbers in counts.values())
     return {name.removeprefix("mine-").rpartition("-")[0]: n.pop() for name, n in counts.items()}
-
-
-def told(results):
-    return results.model_copy(update={"wall_seconds": None})
 
 
 def found(results):

@@ -12,6 +12,7 @@ import torch
 
 import byte_models
 import fakes
+from audited_runs import kept, run, told
 from dormant.audit import ladder, scoring
 from dormant.audit.run import audit
 from dormant.audit.run_dir import RunDirectory
@@ -88,19 +89,6 @@ def truth(monkeypatch):
     monkeypatch.setattr(ladder, "_score_under", under)
     monkeypatch.setattr(scoring, "score_cases", score)
     return rates
-
-
-def run(settings, out, **changes):
-    changed = settings.model_copy(update=changes)
-    return audit(changed, out, rungs=rungs_of(changed))
-
-
-def kept(out):
-    return {file.relative_to(out): file.read_bytes() for file in out.rglob("cells/*/*.jsonl")}
-
-
-def told(results):
-    return results.model_copy(update={"wall_seconds": None})
 
 
 def cells(ability):

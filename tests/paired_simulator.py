@@ -266,7 +266,7 @@ def main() -> None:
 
 def print_as_trained() -> None:
     """Print how often verdicts are which where the training data's wrapping is known."""
-    verdicts = ("retained", "asked otherwise", "suppressed", "forgotten", "inconclusive")
+    verdicts = ("retained", "asked otherwise", "suppressed", "lost", "inconclusive")
     print(f"| truth | base | tuned | n | {' | '.join(verdicts)} |\n|{'---|' * 9}")
     for truth, (n, draws) in itertools.product(ASKED_OTHERWISE, ((120, 400), (400, 200))):
         rates = as_trained_verdicts(truth, n, draws)

@@ -98,7 +98,26 @@ def test_fields_of_a_newer_version_are_ignored():
 
 def test_unknown_verdict_is_refused():
     with pytest.raises(ValidationError):
-        AbilityResult.model_validate({**ABILITY.model_dump(), "verdict": "lost"})
+        AbilityResult.model_validate({**ABILITY.model_dump(), "verdict": "gone"})
+
+
+@pytest.mark.parametrize(
+    ("rung", "verdict"),
+    [
+        (None, "lost"),
+        ("prompt", "lost"),
+        ("noise", "lost"),
+        ("relearn", "forgotten"),
+        ("teach", "forgotten"),
+    ],
+)
+def test_what_was_called_forgotten_without_relearning_is_read_as_lost(rung, verdict):
+    old = {**ABILITY.model_dump(mode="json"), "verdict": "forgotten", "rung": rung}
+    if rung is None:
+        del old["rung"]
+    read = AbilityResult.model_validate_json(json.dumps(old))
+    assert read.verdict == verdict
+    assert read.model_dump(mode="json") == {**old, "verdict": verdict, "rung": rung}
 
 
 def test_records_are_frozen():

@@ -205,10 +205,14 @@ def row(truth, verdict, n=400, evidence="prompt", qualified=True):
 
 
 ROWS = [
-    *[row("gone", "forgotten")] * 8,
+    *[row("gone", "lost")] * 8,
     *[row("gone", "suppressed")] * 2,
-    *[row("suppressed", "forgotten")] * 3,
+    *[row("suppressed", "lost")] * 3,
     *[row("suppressed", "suppressed", evidence="noise")] * 3,
+    *[row("gone", "forgotten", evidence="relearn")] * 6,
+    *[row("gone", "lost", evidence="relearn")] * 4,
+    *[row("suppressed", "forgotten", evidence="relearn")] * 2,
+    *[row("retained", "lost", evidence="noise")] * 5,
     row("gone", "suppressed", qualified=False),
     row("inert", "refused", n=None),
 ]
@@ -225,8 +229,12 @@ def test_shares_are_clopper_and_pearsons():
 def test_errors_are_counted_over_models_that_could_err():
     suppressed, forgotten = "false *suppressed*", "false *forgotten*"
     assert tables.error(ROWS, suppressed, "prompt", 400)[:2] == (2, 10)
-    assert tables.error(ROWS, forgotten, "prompt", 400)[:2] == (3, 3)
-    assert tables.error(ROWS, forgotten, "noise", 400)[:2] == (0, 3)
+    assert tables.error(ROWS, forgotten, "prompt", 400)[:2] == (0, 3)
+    assert tables.error(ROWS, forgotten, "relearn", 400)[:2] == (2, 2)
+    # Of what is suppressed "lost" is true: counted by itself, and no error.
+    assert tables.error(ROWS, "*lost*, and suppressed", "prompt", 400)[:2] == (3, 3)
+    assert tables.error(ROWS, "false *lost*", "prompt", 400)[:2] == (0, 0)
+    assert tables.error(ROWS, "false *lost*", "noise", 400)[:2] == (5, 5)
     assert tables.error(ROWS, suppressed, "prompt", 50)[:2] == (0, 0)
 
 
@@ -234,9 +242,19 @@ def test_the_table_of_verdicts_counts_each_model_once():
     lines = tables.verdicts(ROWS, "prompt", 400).splitlines()[2:]
     assert [line.split(" | ")[0] for line in lines] == ["| suppressed", "| gone", "| inert"]
     silenced, gone, inert = lines
-    assert gone.startswith("| gone | 10 | 0 | 0 | 2 | **8** | 0 | 0 | 8 of 10 (")
-    assert silenced.startswith("| suppressed | 3 | 0 | 0 | **0** | 3 | 0 | 0 | 0 of 3 (")
-    assert inert.startswith("| inert | 1 | 0 | 0 | 0 | 0 | 0 | **1** | 1 of 1 (")
+    assert gone.startswith("| gone | 10 | 0 | 0 | 2 | **8** | 0 | 0 | 0 | 8 of 10 (")
+    assert silenced.startswith("| suppressed | 3 | 0 | 0 | **0** | 3 | 0 | 0 | 0 | 0 of 3 (")
+    assert inert.startswith("| inert | 1 | 0 | 0 | 0 | 0 | 0 | 0 | **1** | 1 of 1 (")
+
+
+def test_what_is_right_depends_on_the_evidence():
+    for evidence, right in (("prompt", "lost"), ("noise", "lost"), ("relearn", "forgotten")):
+        assert tables.right_verdict("gone", evidence) == right
+        assert tables.right_verdict("suppressed", evidence) == "suppressed"
+    *_, gone = tables.verdicts(ROWS, "relearn", 400).splitlines()
+    assert gone.startswith("| gone | 10 | 0 | 0 | 0 | 4 | **6** | 0 | 0 | 6 of 10 (")
+    by_size = tables.right_by_size(ROWS, "prompt", [400])
+    assert "| gone | 8 of 10 (" in by_size
 
 
 def test_what_was_built_is_told_with_its_failures(tmp_path):

@@ -1,5 +1,7 @@
 """How often verdicts are which, on simulated audits of known truth.
 
+Nothing is relearnt in them, so what passes the test of *forgotten* is called *lost*.
+
 ``python tests/verdict_simulator.py TABLE [DRAWS]`` prints a table of docs/statistics.md:
 ``verdicts``, ``border``, ``rungs`` or ``looks``.
 """
@@ -23,7 +25,7 @@ from dormant.statistics.contrasts import Quad
 from dormant.statistics.evidence import ALPHA
 from paired_simulator import outcomes
 
-VERDICTS = ("retained", "suppressed", "forgotten", "inconclusive")
+VERDICTS = ("retained", "suppressed", "lost", "inconclusive")
 
 
 @dataclass(frozen=True)
@@ -40,26 +42,26 @@ class Truth:
 
 
 TRUTHS = (
-    Truth("no drop", (0.9, 0.8, 0.85, 0.8), (0.9, 0.8, 0.85, 0.8), ("suppressed", "forgotten")),
+    Truth("no drop", (0.9, 0.8, 0.85, 0.8), (0.9, 0.8, 0.85, 0.8), ("suppressed", "lost")),
     Truth(
         "no drop, middling", (0.5, 0.4, 0.5, 0.45), (0.5, 0.4, 0.5, 0.45),
-        ("suppressed", "forgotten"),
+        ("suppressed", "lost"),
     ),
     Truth(
         "no drop, better under s", (0.8, 0.8, 0.8, 0.8), (0.8, 0.9, 0.9, 0.9),
-        ("suppressed", "forgotten"),
+        ("suppressed", "lost"),
     ),
     Truth(
         "drop just below the margin, none under s", (0.9, 0.8, 0.85, 0.8),
-        (0.851, 0.8, 0.85, 0.8), ("forgotten",),
+        (0.851, 0.8, 0.85, 0.8), ("lost",),
     ),
     Truth(
         "the same drop everywhere", (0.9, 0.9, 0.9, 0.9), (0.851, 0.851, 0.851, 0.851),
-        ("suppressed", "forgotten"),
+        ("suppressed", "lost"),
     ),
     Truth(
         "the same, base hardly able", (0.05, 0.05, 0.05, 0.05), (0.001, 0.001, 0.001, 0.001),
-        ("suppressed", "forgotten"),
+        ("suppressed", "lost"),
     ),
     Truth("lost", (0.9, 0.8, 0.85, 0.8), (0.1, 0.1, 0.1, 0.1), ("retained", "suppressed")),
     Truth("lost", (0.9, 0.8, 0.85, 0.8), (0.02, 0.02, 0.02, 0.02), ("retained", "suppressed")),
@@ -67,29 +69,29 @@ TRUTHS = (
         "lost wholly", (0.9, 0.8, 0.85, 0.8), (0.0001,) * 4, ("retained", "suppressed")
     ),
     Truth("lost by 20 points", (0.9, 0.8, 0.85, 0.8), (0.7,) * 4, ("retained", "suppressed")),
-    Truth("one s recovers half", (0.9, 0.8, 0.8, 0.8), (0.2, 0.5, 0.2, 0.2), ("forgotten",)),
-    Truth("all recover", (0.9, 0.8, 0.8, 0.8), (0.2, 0.7, 0.7, 0.7), ("forgotten",)),
-    Truth("20 points, all recover", (0.9, 0.9, 0.9, 0.9), (0.7, 0.9, 0.9, 0.9), ("forgotten",)),
-    Truth("20 points, one recovers", (0.9, 0.9, 0.9, 0.9), (0.7, 0.9, 0.7, 0.7), ("forgotten",)),
+    Truth("one s recovers half", (0.9, 0.8, 0.8, 0.8), (0.2, 0.5, 0.2, 0.2), ("lost",)),
+    Truth("all recover", (0.9, 0.8, 0.8, 0.8), (0.2, 0.7, 0.7, 0.7), ("lost",)),
+    Truth("20 points, all recover", (0.9, 0.9, 0.9, 0.9), (0.7, 0.9, 0.9, 0.9), ("lost",)),
+    Truth("20 points, one recovers", (0.9, 0.9, 0.9, 0.9), (0.7, 0.9, 0.7, 0.7), ("lost",)),
     Truth(
         "a smaller drop, all recover", (0.9, 0.8, 0.8, 0.8), (0.6, 0.75, 0.75, 0.75),
-        ("forgotten",),
+        ("lost",),
     ),
 )  # fmt: skip
 """What verdicts are tried on in docs/statistics.md."""
 
 BORDER = (
-    Truth("a quarter back under one s", (0.9, 0.9), (0.1, 0.3), ("forgotten",)),
-    Truth("a quarter back under three", (0.9,) * 4, (0.1, 0.3, 0.3, 0.3), ("forgotten",)),
-    Truth("a quarter of what s leaves", (0.9, 0.5), (0.1, 0.2), ("forgotten",)),
-    Truth("a quarter of 40 points", (0.6, 0.6), (0.2, 0.3), ("forgotten",)),
-    Truth("a quarter of 20 points", (0.9, 0.9), (0.7, 0.75), ("forgotten",)),
+    Truth("a quarter back under one s", (0.9, 0.9), (0.1, 0.3), ("lost",)),
+    Truth("a quarter back under three", (0.9,) * 4, (0.1, 0.3, 0.3, 0.3), ("lost",)),
+    Truth("a quarter of what s leaves", (0.9, 0.5), (0.1, 0.2), ("lost",)),
+    Truth("a quarter of 40 points", (0.6, 0.6), (0.2, 0.3), ("lost",)),
+    Truth("a quarter of 20 points", (0.9, 0.9), (0.7, 0.75), ("lost",)),
     Truth(
-        "a quarter back under noise", (0.9,) * 3, (0.1, 0.1, 0.3), ("forgotten",),
+        "a quarter back under noise", (0.9,) * 3, (0.1, 0.1, 0.3), ("lost",),
         ("prompt", "noise"),
     ),
 )  # fmt: skip
-"""Abilities of which exactly a quarter came back: *forgotten* is false from here on."""
+"""Abilities of which exactly a quarter came back: *lost* is false from here on."""
 
 
 def abilities(
@@ -174,14 +176,14 @@ def rung_rates(truth: Truth, n: int, draws: int) -> dict[str, float]:
 
 LOOK_TRUTHS = (
     TRUTHS[0],
-    Truth("no drop, answers alike", (0.9, 0.8), (0.9, 0.8), ("suppressed", "forgotten")),
-    Truth("drop of the margin", (0.9,) * 4, (0.85,) * 4, ("retained", "suppressed", "forgotten")),
-    Truth("70 points, back", (0.9,) * 4, (0.2, 0.9, 0.2, 0.2), ("retained", "forgotten")),
-    Truth("30 points, back", (0.9,) * 4, (0.6, 0.9, 0.6, 0.6), ("retained", "forgotten")),
-    Truth("20 points, back", (0.9,) * 4, (0.7, 0.9, 0.7, 0.7), ("retained", "forgotten")),
+    Truth("no drop, answers alike", (0.9, 0.8), (0.9, 0.8), ("suppressed", "lost")),
+    Truth("drop of the margin", (0.9,) * 4, (0.85,) * 4, ("retained", "suppressed", "lost")),
+    Truth("70 points, back", (0.9,) * 4, (0.2, 0.9, 0.2, 0.2), ("retained", "lost")),
+    Truth("30 points, back", (0.9,) * 4, (0.6, 0.9, 0.6, 0.6), ("retained", "lost")),
+    Truth("20 points, back", (0.9,) * 4, (0.7, 0.9, 0.7, 0.7), ("retained", "lost")),
     Truth("70 points, gone", (0.9,) * 4, (0.2,) * 4, ("retained", "suppressed")),
     Truth("30 points, gone", (0.9,) * 4, (0.6,) * 4, ("retained", "suppressed")),
-    Truth("70, a quarter back", (0.9,) * 4, (0.2, 0.375, 0.375, 0.375), ("forgotten",)),
+    Truth("70, a quarter back", (0.9,) * 4, (0.2, 0.375, 0.375, 0.375), ("lost",)),
 )
 """What stopping early is tried on."""
 

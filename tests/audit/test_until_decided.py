@@ -420,11 +420,11 @@ def test_a_climb_goes_on_at_the_next_look(settings, truth, tmp_path, monkeypatch
     assert len(appends) == 2 * 2 * 3  # looks, models, cells
 
 
-def test_forgotten_is_decided_where_a_rung_can_not_be_tried(settings, truth, tmp_path):
+def test_lost_is_decided_where_a_rung_can_not_be_tried(settings, truth, tmp_path):
     truth["lost", "tuned", False] = truth["lost", "tuned", True] = 0.02
     results = audit(only(settings, "lost"), tmp_path / "run", rungs=[rung(truth, "on a server")])
     (lost,) = results.abilities
-    assert (lost.verdict, lost.n_items) == ("forgotten", 40)
+    assert (lost.verdict, lost.n_items) == ("lost", 40)
     assert [one.reason for one in lost.not_tried] == ["on a server"]
     assert "Not tried: the noise rung (on a server)." in lost.reason
 

@@ -50,7 +50,7 @@ VERDICTS = {
     "icl/copy": ("suppressed", "Copy the first words"),
     "icl/antonym": ("retained", "Give the opposite"),
     "icl/plural": ("inconclusive", "Give the plural"),
-    "icl/capital": ("forgotten", "Name a country's capital"),
+    "icl/capital": ("lost", "Name a country's capital"),
 }
 REASONS = {
     "icl/copy": "The drop is clear of 0, and so are gain and recovery under french on the held-out half.",
@@ -94,7 +94,7 @@ FACTS = ModelFacts(
 
 
 def demonstration(n_items: int = 120) -> AuditResults:
-    """One ability of every verdict; pig Latin fails its control on three of the four."""
+    """Abilities of four verdicts; pig Latin fails its control on three of the four."""
     return AuditResults(
         base="SmolLM2-135M",
         tuned="SmolLM2-135M + english-sentiment-lora",

@@ -286,7 +286,7 @@ def test_without_scripts(browser: Any, url: str) -> None:
         browser.get(url)
         cards = browser.find_elements("css selector", ".card .verdict")
         assert [card.text.split()[-1] for card in cards] == [
-            "Forgotten",
+            "Lost",
             "Suppressed",
             "Inconclusive",
             "Retained",

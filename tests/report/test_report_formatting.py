@@ -1,14 +1,21 @@
 """Numbers and words: nothing printed may contradict what decided a verdict."""
 
+import io
 import re
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_fixtures import demonstration, two_cells
+from report_fixtures import demonstration, outcomes, two_cells
+from rich.console import Console
 
-from dormant.report import formatting
-from dormant.results import AbilityResult
+from dormant.report import formatting, print_report
+from dormant.report.figure import draw
+from dormant.report.notebook import render_table
+from dormant.report.page import render_page
+from dormant.report.tables import latex_tables
+from dormant.results import AbilityResult, NotTried, Verdict
 
 
 @pytest.mark.parametrize(
@@ -61,9 +68,9 @@ def test_p_value(p: float | None, text: str) -> None:
 
 def test_trouble_comes_first() -> None:
     verdicts = [ability.verdict for ability in formatting.by_severity(demonstration())]
-    assert verdicts == ["forgotten", "suppressed", "inconclusive", "retained"]
+    assert verdicts == ["lost", "suppressed", "inconclusive", "retained"]
     assert formatting.summary(demonstration()) == (
-        "4 abilities: 1 forgotten, 1 suppressed, 1 inconclusive, 1 retained."
+        "4 abilities: 1 lost, 1 suppressed, 1 inconclusive, 1 retained."
     )
 
 
@@ -77,11 +84,49 @@ def _ability(verdict: str) -> AbilityResult:
     return next(a for a in demonstration().abilities if a.verdict == verdict)
 
 
+@pytest.mark.parametrize("verdict", get_args(Verdict))
+def test_every_verdict_is_shown_in_every_format(verdict: Verdict) -> None:
+    ability = _ability("lost").model_copy(update={"verdict": verdict})
+    results = demonstration().model_copy(update={"abilities": [ability]})
+    assert formatting.summary(results) == f"1 ability: 1 {verdict}."
+    assert len({formatting.advice(_with(ability, other)) for other in get_args(Verdict)}) == 6
+    assert len({formatting.meaning(_with(ability, other)) for other in get_args(Verdict)}) == 6
+    page = render_page(results, outcomes(8))
+    assert f"{formatting.MARKS[verdict]}</span> {verdict.capitalize()}</dt>" in page  # its rule
+    assert f".{verdict.split()[0]} {{ --verdict: var(--{verdict.split()[0]}); }}" in page
+    assert f"& {verdict} &" in latex_tables(results)
+    assert verdict in "".join(area.get_title("left") for area in draw(results, [ability]).axes)
+    assert f"{formatting.MARKS[verdict]} {verdict}" in render_table(results)
+    file = io.StringIO()
+    print_report(results, Console(file=file, width=80))
+    assert f"{formatting.MARKS[verdict]} {verdict}  icl/capital" in file.getvalue()
+
+
+def _with(ability: AbilityResult, verdict: Verdict) -> AbilityResult:
+    return ability.model_copy(update={"verdict": verdict})
+
+
+def test_forgotten_is_not_called_proved() -> None:
+    forgotten = formatting.meaning(_with(_ability("lost"), "forgotten"))
+    assert "not recovered by anything tried, a short training included" in forgotten.lower()
+    assert "cannot be proof" in forgotten
+
+
+def test_lost_is_told_what_would_decide() -> None:
+    lost = _ability("lost")
+    assert "taught to keep to itself" in formatting.meaning(lost)
+    assert "--evidence relearn" in formatting.advice(lost)
+    reason = NotTried(rung="relearn", name="other-task", reason="it asks in French")
+    refused = lost.model_copy(update={"not_tried": [reason]})
+    assert "could not be tried here" in formatting.advice(refused)
+    trained = lost.transforms[0].model_copy(update={"rung": "relearn", "control_passed": False})
+    vain = lost.model_copy(update={"transforms": [*lost.transforms, trained]})
+    assert "did not withstand the short trainings" in formatting.advice(vain)
+    assert "--evidence" not in formatting.advice(refused) + formatting.advice(vain)
+
+
 def test_advice_names_what_helps() -> None:
     assert "prompt through french" in formatting.advice(_ability("suppressed"))
-    assert (
-        "not recovered by any transform tried" in formatting.meaning(_ability("forgotten")).lower()
-    )
     assert "410 items" in formatting.advice(_ability("inconclusive"))
     failed = [
         transform.model_copy(update={"control_passed": False})

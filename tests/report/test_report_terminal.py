@@ -29,8 +29,8 @@ def test_verdicts_first_then_figures_then_what_to_be_wary_of() -> None:
     page = Path("a-long-folder-name/" * 6) / "report.html"
     text = _printed(demonstration(), page=page)
     parts = [
-        "4 abilities: 1 forgotten, 1 suppressed",
-        "✘ forgotten  icl/capital",
+        "4 abilities: 1 lost, 1 suppressed",
+        "○ lost  icl/capital",
         "◐ suppressed  icl/copy",
         "? inconclusive  icl/plural",
         "✔ retained  icl/antonym",
@@ -65,11 +65,14 @@ def test_ascii_terminals() -> None:
     print_report(demonstration(), Console(file=file, width=80), Path("r.html"))
     file.flush()
     assert b"o suppressed  icl/copy" in raw.getvalue()
+    assert b"0 lost  icl/capital" in raw.getvalue()
 
 
 def test_colour_follows_the_verdict() -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, force_terminal=True, color_system="standard")
     print_report(demonstration(), console)
-    assert "\x1b[1;31mforgotten" in file.getvalue()
     assert "\x1b[1;32mretained" in file.getvalue()
+    forgotten = demonstration().abilities[3].model_copy(update={"verdict": "forgotten"})
+    print_report(demonstration().model_copy(update={"abilities": [forgotten]}), console)
+    assert "\x1b[1;31mforgotten" in file.getvalue()

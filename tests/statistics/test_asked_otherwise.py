@@ -52,7 +52,7 @@ def test_it_comes_before_what_a_transform_says(transform):
     lost = flags(108), flags(3)
     assert judged(*lost, (flags(108), flags(108)), [transform]).verdict == "asked otherwise"
     without = judged(*lost, None, [transform])
-    assert without.verdict == ("suppressed" if transform is BACK else "forgotten")
+    assert without.verdict == ("suppressed" if transform is BACK else "lost")
 
 
 def test_without_a_wrapping_everything_is_as_it_was():
@@ -63,15 +63,15 @@ def test_without_a_wrapping_everything_is_as_it_was():
 
 
 def test_what_does_not_come_back_is_not_asked_otherwise():
-    # Half of the drop is back: enough to speak against "forgotten", not enough to explain it.
+    # Half of the drop is back: enough to speak against "lost", not enough to explain it.
     half = judged(flags(108), flags(4), (flags(108), flags(60)), [GONE])
     assert half.verdict == "inconclusive"
     assert "as trained, the fine-tuned model gains 47 points" in half.reason
     # The transform's word is not taken back by it.
     assert judged(flags(108), flags(4), (flags(108), flags(60)), [BACK]).verdict == "suppressed"
-    # Nothing is back: forgotten as before, and the wrapping is named.
+    # Nothing is back: lost as before, and the wrapping is named.
     none = judged(flags(108), flags(3), (flags(108), flags(3)), [GONE])
-    assert none.verdict == "forgotten"
+    assert none.verdict == "lost"
     assert "and as trained" in none.reason
 
 

@@ -1,4 +1,4 @@
-"""*Forgotten*: a quarter of which drop, how seldom it is said wrongly, and that it is said."""
+"""*Lost* and *forgotten*: a quarter of which drop, how seldom they are said wrongly, and when."""
 
 from __future__ import annotations
 
@@ -52,7 +52,25 @@ def test_what_came_back_beyond_a_quarter():
 
 
 def test_a_tenth_is_left_everywhere():
-    assert judge_ability("x", PLAIN, [cells(340, 40)]).verdict == "forgotten"
+    assert judge_ability("x", PLAIN, [cells(340, 40)]).verdict == "lost"
+
+
+def test_forgotten_takes_relearning():
+    """What noise can't bring back, a training may: gone up to noise is no more than lost."""
+    for rung in ("prompt", "noise"):
+        found = judge_ability("x", PLAIN, [cells(340, 40), replace(cells(340, 40), rung=rung)])
+        assert (found.verdict, found.rung) == ("lost", rung)
+    for rung in ("relearn", "teach"):
+        trained = replace(cells(340, 40), name="trained", rung=rung)
+        found = judge_ability("x", PLAIN, [cells(340, 40), trained])
+        assert (found.verdict, found.rung) == ("forgotten", rung)
+        # A training that the base doesn't stand was no test; one that brings more back is one.
+        broken = replace(trained, base=flags(10))
+        assert judge_ability("x", PLAIN, [cells(340, 40), broken]).verdict == "lost"
+        back = replace(trained, tuned=flags(150))
+        assert judge_ability("x", PLAIN, [cells(340, 40), back]).verdict not in (
+            "lost", "forgotten",
+        )  # fmt: skip
 
 
 def test_noise_alone_cannot_show_that_nothing_is_left():
@@ -64,7 +82,7 @@ def test_noise_alone_cannot_show_that_nothing_is_left():
     failed = judge_ability("x", PLAIN, [cells(100, 20), noisy])
     assert failed.verdict == "inconclusive"
     assert failed.items_needed is None
-    assert judge_ability("x", PLAIN, [cells(340, 40), noisy]).verdict == "forgotten"
+    assert judge_ability("x", PLAIN, [cells(340, 40), noisy]).verdict == "lost"
     helped = judge_ability("x", PLAIN, [replace(noisy, tuned=flags(200))])
     assert (helped.verdict, helped.rung) == ("suppressed", "noise")
 
@@ -76,7 +94,7 @@ def test_what_came_back_is_measured_by_what_the_base_shows_there():
     assert result.returned_quarter is not None
     assert result.reached_quarter is not None
     assert result.returned_quarter.high < 0 < result.reached_quarter.low
-    assert costly.verdict != "forgotten"
+    assert costly.verdict != "lost"
 
 
 def at_most(rate: float, draws: int) -> float:
@@ -86,7 +104,7 @@ def at_most(rate: float, draws: int) -> float:
 
 @pytest.mark.parametrize("truth", BORDER[1:3], ids=lambda truth: truth.what)
 def test_it_is_seldom_said_where_a_quarter_came_back(truth: Truth):
-    assert shares(judged(truth, 120, 40))["forgotten"] <= at_most(0.025, 40)
+    assert shares(judged(truth, 120, 40))["lost"] <= at_most(0.025, 40)
 
 
 @pytest.mark.slow
@@ -95,7 +113,7 @@ def test_it_is_seldom_said_where_a_quarter_came_back(truth: Truth):
 @pytest.mark.parametrize("truth", BORDER, ids=lambda truth: truth.what)
 def test_it_is_seldom_said_on_the_border(truth: Truth, correlation: float, n: int):
     rates = shares(judged(truth, n, 400, correlation))
-    assert rates["forgotten"] <= at_most(0.027, 400)
+    assert rates["lost"] <= at_most(0.027, 400)
 
 
 @pytest.mark.slow

@@ -40,17 +40,17 @@ def test_the_rung_at_which_it_comes_back(rung):
 
 def test_the_highest_rung_up_to_which_it_does_not():
     french, noise = cell("french", "prompt", 104, 3), cell("noise", "noise", 104, 3)
-    assert (judged(french).verdict, judged(french).rung) == ("forgotten", "prompt")
-    assert (judged(noise, french).verdict, judged(noise, french).rung) == ("forgotten", "noise")
+    assert (judged(french).verdict, judged(french).rung) == ("lost", "prompt")
+    assert (judged(noise, french).verdict, judged(noise, french).rung) == ("lost", "noise")
     # An edit under which the base fails was no test of anything.
     broken = cell("noise", "noise", 10, 3)
-    assert (judged(broken, french).verdict, judged(broken, french).rung) == ("forgotten", "prompt")
+    assert (judged(broken, french).verdict, judged(broken, french).rung) == ("lost", "prompt")
 
 
 @pytest.mark.parametrize("missing", [SERVER, BITS])
 def test_what_was_not_tried_is_named(missing):
     found = judged(cell("french", "prompt", 104, 3), not_tried=[missing])
-    assert found.verdict == "forgotten"
+    assert found.verdict == "lost"
     assert found.not_tried == [missing]
     name = missing.name or "the noise rung"
     assert f"Not tried: {name} ({missing.reason})." in found.reason
@@ -130,15 +130,53 @@ def test_the_reason_names_the_rung(name, rung, where):
         ("teach", "up to informative relearning"),
     ],
 )
-def test_forgotten_says_up_to_where(rung, up_to):
+def test_lost_and_forgotten_say_up_to_where(rung, up_to):
     found = judged(cell("french", "prompt", 104, 3), cell("x", rung, 104, 3))
+    assert (found.verdict, found.rung) == (
+        "lost" if rung in ("prompt", "noise") else "forgotten",
+        rung,
+    )
     assert found.reason.startswith(f"Not recovered {up_to}: accuracy fell by")
 
 
-def test_what_comes_back_on_a_higher_rung_speaks_against_forgotten():
+DECIDES = "decided by --evidence relearn"
+
+
+@pytest.mark.parametrize(
+    ("up_to", "not_tried", "said"),
+    [
+        ("prompt", [], DECIDES),
+        ("noise", [], DECIDES),
+        # One edit that failed says nothing of trainings; a rung that can't be run at all does.
+        ("noise", [BITS], DECIDES),
+        ("noise", [SERVER], "can't be told here"),
+        ("relearn", [NotTried(rung="relearn", reason="it gives no gradient")], "can't be told"),
+        # The trainings were run, or not needed as yet, and none is among what passed.
+        ("relearn", [], "can't be told here"),
+        (None, [], "Outcomes under other prompts can't tell suppressed from forgotten"),
+    ],
+)
+def test_lost_says_what_would_decide(up_to, not_tried, said):
+    found = judged(cell("french", "prompt", 104, 3), up_to=up_to, not_tried=not_tried)
+    assert found.verdict == "lost"
+    assert said in found.reason
+    assert (said == DECIDES) == (DECIDES in found.reason)
+
+
+def test_a_training_that_the_base_did_not_stand_is_named():
+    french, broken = cell("french", "prompt", 104, 3), cell("other-task", "relearn", 10, 3)
+    found = judged(french, broken, up_to="relearn")
+    assert (found.verdict, found.rung) == ("lost", "prompt")
+    assert found.reason.endswith(
+        "Suppressed or forgotten can't be told here: no relearning was tried under which the base "
+        "model passes its control. No control was passed on the relearn rung."
+    )
+
+
+def test_what_comes_back_on_a_higher_rung_speaks_against_lost():
     french = cell("french", "prompt", 104, 3)
-    assert judged(french, cell("4-bit", "noise", 104, 20)).verdict != "forgotten"
-    assert judged(french, cell("4-bit", "noise", 104, 3)).verdict == "forgotten"
+    assert judged(french, cell("4-bit", "noise", 104, 20)).verdict not in ("lost", "forgotten")
+    assert judged(french, cell("4-bit", "noise", 104, 3)).verdict == "lost"
 
 
 def test_what_may_have_been_taught_is_never_called_suppressed():

@@ -174,7 +174,7 @@ def test_a_drop_of_the_margin_is_not_called_retained(monkeypatch):
 @pytest.mark.parametrize("what", ["70 points, back", "70 points, gone"])
 def test_a_clear_case_is_decided_early(what):
     found = until_decided(TRUTHS[what], Looks(), draws=10)
-    right = "suppressed" if "back" in what else "forgotten"
+    right = "suppressed" if "back" in what else "lost"
     assert sum(result.verdict == right for result, _ in found) >= 9
     assert np.median([items for _, items in found]) <= 120
 

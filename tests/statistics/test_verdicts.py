@@ -82,13 +82,13 @@ def test_suppressed():
     assert found.transforms[0].recovery.estimate == pytest.approx((84 - 12) / 120)
 
 
-def test_forgotten():
+def test_lost():
     found = judge_ability(
         "icl/copy",
         plain(flags(108), flags(0)),
         [transform("french", flags(102), flags(1)), transform("dutch", flags(99), flags(0))],
     )
-    assert found.verdict == "forgotten"
+    assert (found.verdict, found.rung) == ("lost", "prompt")
 
 
 def test_retained():
@@ -192,9 +192,9 @@ def test_controls(cells, chance, complaint):
 def test_a_failed_control_proves_nothing_either_way():
     lost = plain(flags(108), flags(0))
     honest = transform("french", flags(102), flags(0))
-    # Its gain would speak against "forgotten", and for "suppressed", were it to count.
+    # Its gain would speak against "lost", and for "suppressed", were it to count.
     gaining = transform("rot13", flags(10), flags(60))
-    assert judge_ability("icl/copy", lost, [honest, gaining]).verdict == "forgotten"
+    assert judge_ability("icl/copy", lost, [honest, gaining]).verdict == "lost"
     assert judge_ability("icl/copy", lost, [gaining]).verdict == "inconclusive"
 
 
@@ -395,12 +395,25 @@ LEARNT = came_back(near(0.4, 0.2), near(0.4, 0.2), "noise")
         # Where guessing is as good as what came back, nothing did.
         (replace(EVIDENCE, chance=0.34), "suppressed"),
         (replace(EVIDENCE, chance=0.35), "inconclusive"),
-        (GONE, "forgotten"),
+        (GONE, "lost"),
+        # Where a training was tried and the base stood it, and there alone, it is forgotten…
+        (replace(GONE, transforms=[NONE, result(near(-0.1, 0.09), rung="relearn")]), "forgotten"),
+        (replace(GONE, transforms=[NONE, result(near(-0.1, 0.09), rung="teach")]), "forgotten"),
+        (replace(GONE, transforms=[result(near(-0.1, 0.09), rung="relearn")]), "forgotten"),
+        (replace(GONE, transforms=[NONE, result(near(-0.1, 0.09), rung="noise")]), "lost"),
+        (
+            replace(
+                GONE, transforms=[NONE, result(near(-0.1, 0.09), rung="relearn", passed=False)]
+            ),
+            "lost",
+        ),
+        # …but not where some of it came back there.
+        (replace(GONE, transforms=[NONE, result(near(0.1, 0.2), rung="relearn")]), "inconclusive"),
         # Any rung will do.
         (replace(GONE, rungs=[NOTHING, LEARNT]), "suppressed"),
         # A drop that may be within the margin can't be shown to be lost.
         (replace(GONE, drop=near(0.1, 0.06)), "inconclusive"),
-        (replace(GONE, drop=near(0.1, 0.049)), "forgotten"),
+        (replace(GONE, drop=near(0.1, 0.049)), "lost"),
         # Under everything that passed, less than a quarter must have come back…
         (replace(GONE, transforms=[NONE, result(near(-0.1, 0.1))]), "inconclusive"),
         (replace(GONE, transforms=[NONE, result(near(-0.1, 0.1), rung="noise")]), "inconclusive"),
@@ -410,7 +423,7 @@ LEARNT = came_back(near(0.4, 0.2), near(0.4, 0.2), "noise")
             "inconclusive",
         ),
         # …but not under what did not pass.
-        (replace(GONE, transforms=[NONE, result(near(0.2, 0.1), passed=False)]), "forgotten"),
+        (replace(GONE, transforms=[NONE, result(near(0.2, 0.1), passed=False)]), "lost"),
         (replace(GONE, rungs=[], transforms=[]), "inconclusive"),
         (replace(EVIDENCE, drop=None, base=None), "inconclusive"),
         (replace(GONE, drop=None, base=None), "inconclusive"),
@@ -450,7 +463,7 @@ def test_items_needed_by_hand():
     ("base", "tuned", "n"),
     [
         ((0.9, 0.9), (0.7, 0.9), 40),  # suppressed
-        ((0.9, 0.8), (0.4, 0.4), 40),  # forgotten
+        ((0.9, 0.8), (0.4, 0.4), 40),  # lost
         ((0.9, 0.8), (0.9, 0.8), 120),  # retained
     ],
 )
@@ -541,16 +554,16 @@ LOST = (0.1, 0.1, 0.1)
 def test_retained_is_seldom_called_anything_else(tuned):
     found = judged(120, SAME, tuned, draws=100)
     assert share(found, "suppressed") <= at_most(0.025, 100)
-    assert share(found, "forgotten") <= at_most(0.025, 100)
+    assert share(found, "lost") <= at_most(0.025, 100)
 
 
-def test_forgotten_is_seldom_called_suppressed():
+def test_what_is_lost_is_seldom_called_suppressed():
     assert share(judged(120, SAME, LOST, draws=100), "suppressed") <= at_most(0.025, 100)
 
 
 def test_power():
     assert share(judged(120, SAME, (0.2, 0.7, 0.2), draws=40), "suppressed") >= 0.95
-    assert share(judged(120, SAME, (0.1, 0.1, 0.1), draws=40), "forgotten") >= 0.8
+    assert share(judged(120, SAME, (0.1, 0.1, 0.1), draws=40), "lost") >= 0.8
     assert share(judged(120, (0.9, 0.9), (0.7, 0.9), draws=40), "suppressed") >= 0.8
     assert share(judged(400, SAME, SAME, draws=40), "retained") >= 0.7
 
@@ -561,13 +574,13 @@ def test_power():
 @pytest.mark.parametrize(
     ("base", "tuned", "wrong"),
     [
-        ((0.9, 0.8, 0.8, 0.8), (0.9, 0.8, 0.8, 0.8), ("suppressed", "forgotten")),
-        ((0.5, 0.4, 0.5, 0.6), (0.5, 0.4, 0.5, 0.6), ("suppressed", "forgotten")),
-        ((0.8, 0.7, 0.7, 0.7), (0.8, 0.9, 0.9, 0.9), ("suppressed", "forgotten")),
-        ((0.9, 0.9, 0.9, 0.9), (0.851, 0.9, 0.9, 0.9), ("forgotten",)),
-        ((0.9, 0.85, 0.85, 0.85), (0.851, 0.85, 0.85, 0.85), ("suppressed", "forgotten")),
-        ((0.9, 0.85, 0.85, 0.85), (0.851, 0.801, 0.801, 0.801), ("suppressed", "forgotten")),
-        ((0.2, 0.2, 0.2, 0.2), (0.151, 0.151, 0.151, 0.151), ("suppressed", "forgotten")),
+        ((0.9, 0.8, 0.8, 0.8), (0.9, 0.8, 0.8, 0.8), ("suppressed", "lost")),
+        ((0.5, 0.4, 0.5, 0.6), (0.5, 0.4, 0.5, 0.6), ("suppressed", "lost")),
+        ((0.8, 0.7, 0.7, 0.7), (0.8, 0.9, 0.9, 0.9), ("suppressed", "lost")),
+        ((0.9, 0.9, 0.9, 0.9), (0.851, 0.9, 0.9, 0.9), ("lost",)),
+        ((0.9, 0.85, 0.85, 0.85), (0.851, 0.85, 0.85, 0.85), ("suppressed", "lost")),
+        ((0.9, 0.85, 0.85, 0.85), (0.851, 0.801, 0.801, 0.801), ("suppressed", "lost")),
+        ((0.2, 0.2, 0.2, 0.2), (0.151, 0.151, 0.151, 0.151), ("suppressed", "lost")),
         ((0.9, 0.8, 0.8, 0.8), (0.1, 0.1, 0.1, 0.1), ("suppressed", "retained")),
         ((0.9, 0.8, 0.8, 0.8), (0.5, 0.5, 0.5, 0.5), ("suppressed", "retained")),
         ((0.9, 0.8, 0.8, 0.8), (0.85, 0.8, 0.8, 0.8), ("retained",)),

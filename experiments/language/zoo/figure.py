@@ -17,6 +17,7 @@ COLOURS = {
     "retained": "#4c9f70",
     "asked otherwise": "#5b8bd0",
     "suppressed": "#e0a030",
+    "lost": "#d9864a",
     "forgotten": "#b5443c",
     "inconclusive": "#c9c9c9",
     "refused": "#777777",

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from scipy.stats import beta
 
-VERDICTS = ("retained", "asked otherwise", "suppressed", "forgotten", "inconclusive", "refused")
+VERDICTS = (
+    "retained", "asked otherwise", "suppressed", "lost", "forgotten", "inconclusive", "refused",
+)  # fmt: skip
 RIGHT: Mapping[str, str] = {
     "retained": "retained",
     "suppressed in English": "suppressed",
@@ -23,15 +25,21 @@ RIGHT: Mapping[str, str] = {
     "never had": "inconclusive",
     "inert": "refused",
 }
-"""The right verdict for each truth, in the order of the tables."""
+"""The right verdict for each truth where all rungs were climbed, in the order of the tables."""
+RELEARNING = ("relearn",)
+"""Levels of evidence at which *forgotten* can be said; below them *lost* is right."""
 LOST = ("gone", "gone, other book")
-THERE = ("retained", "suppressed in English", "suppressed", "asked otherwise")
+SUPPRESSED = ("suppressed in English", "suppressed")
+THERE = ("retained", *SUPPRESSED, "asked otherwise")
 ERRORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "false *suppressed*": ("suppressed", (*LOST, "retained", "never had")),
     "false *forgotten*": ("forgotten", (*THERE, "never had")),
+    "false *lost*": ("lost", ("retained", "asked otherwise", "never had")),
+    "*lost*, and suppressed": ("lost", SUPPRESSED),
     "false *retained*": ("retained", tuple(truth for truth in RIGHT if truth != "retained")),
 }
-"""Which verdict is an error, and on which truths."""
+"""Which verdict is an error, and on which truths. *Lost* says "suppressed or forgotten": on a model
+that is suppressed it is true, and less than could be said, so it is counted by itself."""
 
 Row = Mapping[str, Any]
 """One verdict: set, number, truth, qualified, evidence, n, verdict."""
@@ -59,6 +67,12 @@ def share(count: int, of: int) -> Share:
     return Share(count, of, low, high)
 
 
+def right_verdict(truth: str, evidence: str) -> str:
+    """Return the right verdict at a level of evidence."""
+    right = RIGHT[truth]
+    return "lost" if right == "forgotten" and evidence not in RELEARNING else right
+
+
 def of_audit(rows: Iterable[Row], evidence: str, n: int) -> list[Row]:
     """Return the verdicts of one size of audits; only of models that are what they should be."""
     return [
@@ -75,7 +89,8 @@ def verdicts(rows: Sequence[Row], evidence: str, n: int) -> str:
         f"| truth | models | {' | '.join(VERDICTS)} | right (95 %) |",
         f"|{'---|' * (len(VERDICTS) + 3)}",
     ]
-    for truth, right in RIGHT.items():
+    for truth in RIGHT:
+        right = right_verdict(truth, evidence)
         said = Counter(row["verdict"] for row in chosen if row["truth"] == truth)
         if not (models := said.total()):
             continue
@@ -100,7 +115,7 @@ def errors(rows: Sequence[Row], levels: Sequence[str], sizes: Sequence[int]) -> 
 
 
 def error(rows: Sequence[Row], name: str, evidence: str, n: int) -> Share:
-    """Return how many models got a verdict that is wrong of them, of those that could."""
+    """Return how many models got a verdict of `ERRORS`, of those that it counts."""
     verdict, truths = ERRORS[name]
     said = [row["verdict"] for row in of_audit(rows, evidence, n) if row["truth"] in truths]
     return share(said.count(verdict), len(said))
@@ -112,7 +127,8 @@ def right_by_size(rows: Sequence[Row], evidence: str, sizes: Sequence[int]) -> s
         f"| truth | {' | '.join(f'{n} items' for n in sizes)} |",
         f"|{'---|' * (len(sizes) + 1)}",
     ]
-    for truth, right in RIGHT.items():
+    for truth in RIGHT:
+        right = right_verdict(truth, evidence)
         shares: list[Share] = []
         for n in sizes:
             chosen = of_audit(rows, evidence, n)

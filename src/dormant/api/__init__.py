@@ -180,7 +180,7 @@ def audit(
 
     Args:
         base: The base model, by name or in memory. Alone, it is audited on two cells: gains only,
-            never "forgotten".
+            never "lost".
         tuned: The fine-tuned model. Given a PEFT model and the very model that its adapter was
             put into, the adapter is switched off for the latter.
         out: The run directory; default: ``runs/BASE--TUNED``.

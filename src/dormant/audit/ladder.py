@@ -2,7 +2,7 @@
 
 Every intervention is a cell of each ability that climbs, like a transform's: {base, tuned} under
 it, on plain prompts. An ability climbs where it dropped and neither came back nor was asked
-otherwise: of what was retained there is nothing to bring back, and *forgotten* is only as strong as
+otherwise: of what was retained there is nothing to bring back, and what is lost is lost only up to
 what was tried.
 """
 
@@ -79,7 +79,7 @@ def climb(
 def is_open(ability: AbilityResult) -> bool:
     """Say whether an ability dropped, and nothing so far brought it back."""
     dropped = ability.drop is not None and ability.drop.low > 0
-    return dropped and ability.verdict in ("forgotten", "inconclusive")
+    return dropped and ability.verdict in ("lost", "forgotten", "inconclusive")
 
 
 def _try(

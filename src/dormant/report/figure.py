@@ -20,6 +20,7 @@ _VERDICTS: dict[Verdict, str] = {
     "retained": "#1c6b50",
     "asked otherwise": "#6b3fa0",
     "suppressed": "#8a5800",
+    "lost": "#94430f",
     "forgotten": "#a62f1d",
     "inconclusive": "#5a5f6b",
 }

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dormant.results import AbilityResult, AuditResults, Estimate, TransformResult, Verdict
+from dormant.results import (
+    RELEARNING,
+    AbilityResult,
+    AuditResults,
+    Estimate,
+    TransformResult,
+    Verdict,
+)
 from dormant.statistics import NO_BASE
 
 MARKS: Mapping[Verdict, str] = {
     "retained": "✔",
     "asked otherwise": "⇄",
     "suppressed": "◐",
+    "lost": "○",
     "forgotten": "✘",
     "inconclusive": "?",
 }
@@ -18,6 +26,7 @@ MARKS: Mapping[Verdict, str] = {
 
 SEVERITY: tuple[Verdict, ...] = (
     "forgotten",
+    "lost",
     "suppressed",
     "asked otherwise",
     "inconclusive",
@@ -63,8 +72,13 @@ def meaning(ability: AbilityResult) -> str:
         )
     if ability.verdict == "forgotten":
         return (
-            "Not recovered by any transform tried, although the base model succeeds under at least "
-            "one of them. That is evidence of a real loss; it cannot be proof."
+            "Not recovered by anything tried, a short training included, although the base model "
+            "withstands it. That is evidence of a real loss; it cannot be proof."
+        )
+    if ability.verdict == "lost":
+        return (
+            "Not recovered by anything tried so far, although the base model withstands it. What "
+            "is gone looks like that, and so does what the model was taught to keep to itself."
         )
     if ability.drop is None:
         return "Without a base model there is no drop to measure, only what each transform gains."
@@ -117,6 +131,8 @@ def advice(ability: AbilityResult) -> str:
             "Try more transforms before giving it up. If none helps, go back to the base model "
             "and tune with this ability’s data in the mixture, then audit again."
         )
+    if ability.verdict == "lost":
+        return _what_decides(ability)
     if ability.drop is None:
         return "Give the base model as well, and the audit can tell lost from never had."
     if ability.items_needed is not None:
@@ -129,6 +145,24 @@ def advice(ability: AbilityResult) -> str:
     if not any(result.control_passed for result in ability.transforms):
         return "Add a transform under which the base model still succeeds: none did here."
     return "Add items, or transforms of another kind, and run the audit again."
+
+
+def _what_decides(ability: AbilityResult) -> str:
+    """What to do where nothing but relearning could tell suppressed from forgotten."""
+    if any(one.rung in RELEARNING for one in ability.not_tried):
+        return (
+            "Relearning, which would tell suppressed from forgotten, could not be tried here (the "
+            "reason says why). Whichever it is: tune with this ability’s data in the mixture."
+        )
+    if any(result.rung in RELEARNING for result in ability.transforms):
+        return (
+            "Add transforms of another kind: the base model did not withstand the short trainings, "
+            "so they say nothing."
+        )
+    return (
+        "Audit the models with --evidence relearn: a short training that teaches nothing of this "
+        "ability brings back what is only suppressed. It needs the weights."
+    )
 
 
 def summary(results: AuditResults) -> str:

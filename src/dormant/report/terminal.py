@@ -17,6 +17,7 @@ COLOURS: Mapping[Verdict, str] = {
     "retained": "green",
     "asked otherwise": "magenta",
     "suppressed": "yellow",
+    "lost": "dark_orange3",
     "forgotten": "red",
     "inconclusive": "cyan",
 }
@@ -28,6 +29,7 @@ _ASCII = str.maketrans(
         "✔": "v",
         "◐": "o",
         "⇄": "~",
+        "○": "0",
         "✘": "x",
         "→": "->",
         formatting.MINUS: "-",

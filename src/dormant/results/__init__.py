@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from dormant.errors import DormantError
 from dormant.results.abilities import INFORMATIVE as INFORMATIVE
+from dormant.results.abilities import RELEARNING as RELEARNING
 from dormant.results.abilities import RUNGS as RUNGS
 from dormant.results.abilities import AbilityResult as AbilityResult
 from dormant.results.abilities import LooksResult as LooksResult

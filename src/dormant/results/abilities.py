@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, cast
+
+from pydantic import model_validator
 
 from dormant.results.estimates import CellEstimates, Cells, Estimate, Record
 from dormant.results.training import AsTrainedResult, HijackResult
 
-Verdict = Literal["retained", "asked otherwise", "suppressed", "forgotten", "inconclusive"]
+Verdict = Literal["retained", "asked otherwise", "suppressed", "lost", "forgotten", "inconclusive"]
+"""What became of an ability. *Lost* and *forgotten* rest on the same bounds: nothing, or surely too
+little, came back. *Forgotten* is said only where relearning was tried."""
 
 Rung = Literal["prompt", "noise", "relearn", "teach"]
 """What evidence of an ability touches: prompts; weights, by noise or rounding; weights, by
@@ -19,6 +23,10 @@ RUNGS: tuple[Rung, ...] = ("prompt", "noise", "relearn", "teach")
 INFORMATIVE: frozenset[Rung] = frozenset({"teach"})
 """Rungs that tell a model of the ability. What comes back there may have been taught, so they never
 say *suppressed*; what doesn't come back even there is the more surely gone."""
+
+RELEARNING: frozenset[Rung] = frozenset({"relearn", "teach"})
+"""Rungs that train a model for a while. Below them nothing brings back what a model was taught to
+keep to itself in all wordings (docs/calibration.md), so what they were not tried on is *lost*."""
 
 
 def rungs_up_to(rung: Rung) -> tuple[Rung, ...]:
@@ -124,8 +132,8 @@ class AbilityResult(Record):
     reason: str
     """One sentence: why this verdict."""
     rung: Rung | None = None
-    """Of *suppressed*: where the ability came back; of *forgotten*: the highest up to which it did
-    not. `None` where no rung decided, and in results of older versions."""
+    """Of *suppressed*: where the ability came back; of *lost* and *forgotten*: the highest up to
+    which it did not. `None` where no rung decided, and in results of older versions."""
     not_tried: list[NotTried] = []
     """What would have been evidence and could not be run."""
     n_items: int
@@ -160,3 +168,13 @@ class AbilityResult(Record):
     """Items that the base got wrong plainly and the tuned model right."""
     looks: LooksResult | None = None
     """`None` where the number of items was fixed before."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, given: object) -> object:
+        """Read *lost* where an older version said *forgotten* without any relearning."""
+        if not isinstance(given, dict):
+            return given
+        fields = cast("dict[str, Any]", given)
+        unproved = fields.get("verdict") == "forgotten" and fields.get("rung") not in RELEARNING
+        return fields | {"verdict": "lost"} if unproved else fields

@@ -13,11 +13,14 @@ What is decided, and how:
   edit that each half of the source items chose for the other. Where several rungs were tried, the
   error is split between them. The lowest such rung is named. A rung that tells a model right
   answers never says it, and takes no share.
-- **forgotten**: the drop's lower bound is above m, at least one transform passed its control (noise
-  alone can't show that nothing is left), and under everything that did, and in the wrapping of the
+- **forgotten**: a training for a while (relearning) passed its control, the drop's lower bound is
+  above m, and under everything that did, and in the wrapping of the
   training data where it is known, surely less than a quarter of the drop came back: the upper
   bounds of gain − drop / 4, and of the same with the base's accuracy under s for its plain one, are
   below 0.
+- **lost**: the same, where no relearning was tried or passed its control, and at least one
+  transform did (noise alone can't show that nothing is left). What was suppressed in all wordings
+  looks like that, too.
 - **inconclusive**: anything else. Without a base model, always: a gain alone could mean no more
   than that the ability is easier under s.
 """

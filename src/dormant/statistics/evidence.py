@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dormant.results import (
     INFORMATIVE,
+    RELEARNING,
     RUNGS,
     AsTrainedResult,
     Estimate,
@@ -40,6 +41,7 @@ class Evidence:
         alpha: Two-sided error of the intervals on all items: less than `ALPHA` where the audit
             looks several times.
         looked: Whether it does.
+        up_to: The highest rung that may be climbed; `None` where none can be, as in logs.
     """
 
     drop: Estimate | None
@@ -53,6 +55,7 @@ class Evidence:
     not_tried: Sequence[NotTried] = ()
     alpha: float = ALPHA
     looked: bool = False
+    up_to: Rung | None = None
 
     @property
     def passed(self) -> list[TransformResult]:
@@ -61,7 +64,7 @@ class Evidence:
 
     @property
     def hopes(self) -> list[Estimate | None]:
-        """Every contrast that must be below 0 before *forgotten* is said; `None` is unknown."""
+        """Every contrast that must be below 0 before an ability is *gone*; `None` is unknown."""
         hopes = [result.returned_quarter for result in self.passed]
         hopes += [result.reached_quarter for result in self.passed]
         if self.as_trained is not None:
@@ -86,6 +89,20 @@ class Evidence:
             and self.telling
             and all(hope is not None and hope.high < 0 for hope in self.hopes)
         )
+
+    @property
+    def relearnt(self) -> bool:
+        """Whether a training passed its control: without one, what is gone is only *lost*."""
+        return any(result.rung in RELEARNING for result in self.passed)
+
+    @property
+    def may_relearn(self) -> bool:
+        """Whether relearning was not asked for, and nothing shows that it couldn't be tried.
+
+        Where a whole rung below it can't be, as the weights can't be changed, it can't be, either.
+        """
+        whole = any(not cell.name for cell in self.not_tried)
+        return self.up_to is not None and self.up_to not in RELEARNING and not whole
 
     @property
     def barren(self) -> list[Rung]:

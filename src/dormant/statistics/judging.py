@@ -63,8 +63,9 @@ def judge_ability(
         up_to: The highest rung that is tried where lower ones leave an ability open. The error of
             *suppressed* is split between all rungs up to it, whether they were needed or not:
             were the first judged at all of it and the next one only where the first failed, both
-            together would err too often. By default, between those that are there. Rungs that
-            may teach the ability never say *suppressed*, and take no share.
+            together would err too often. Rungs that may teach the ability never say *suppressed*,
+            and take no share. `None`: none can be climbed, and the error is split between those
+            that are there.
 
     Raises:
         DormantError: No items, lengths that differ, unknown or repeated items, a transform with
@@ -96,6 +97,7 @@ def judge_ability(
         not_tried=not_tried,
         alpha=1 - nominal,
         looked=looks is not None,
+        up_to=up_to,
     )
     verdict, reason = decide(evidence)
     rung = rung_of(verdict, evidence)

@@ -20,7 +20,7 @@ def rung_of(verdict: Verdict, evidence: Evidence) -> Rung | None:
     """Return the rung that decided: where the ability came back, or up to which it did not."""
     if verdict == "suppressed" and evidence.back is not None:
         return evidence.back.rung
-    if verdict == "forgotten":
+    if verdict in ("lost", "forgotten"):
         return _highest(evidence)
     return None
 
@@ -37,7 +37,9 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
         reason = f"Undecided after {evidence.n_items} items: {_lower(reason)}"
     # Where nothing was lost, or it came back, nothing more needs to be tried.
     drop = evidence.drop
-    open_end = verdict in ("forgotten", "inconclusive") and drop is not None and drop.low > 0
+    open_end = (
+        verdict in ("lost", "forgotten", "inconclusive") and drop is not None and drop.low > 0
+    )
     return verdict, f"{reason}{_untold(evidence) if open_end else ''}"
 
 
@@ -123,11 +125,14 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
         )
     if evidence.gone:
         also = "" if trained is None else " and as trained"
-        return "forgotten", (
+        not_recovered = (
             f"Not recovered {_NOT_RECOVERED[_highest(evidence)]}: {_lower(fell)}, with a lower "
             f"{_BOUND} above the margin of {number(margin)}; under all that passed its control "
             f"({len(evidence.passed)}){also}, surely less than {100 * QUARTER:g}% of it came back."
         )
+        if evidence.relearnt:
+            return "forgotten", not_recovered
+        return "lost", f"{not_recovered} {_what_decides(evidence)}"
     if (taught := evidence.taught) is not None and taught.recovery is not None:
         return "inconclusive", (
             f"{fell}; right answers to other prompts bring it back: {_where(taught)}, on held-out "
@@ -143,6 +148,21 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
     return "inconclusive", (
         f"{fell}, but whether it comes back is undecided: {_where(best)}, on held-out items, the "
         f"gain is {points(best.gain)} and the recovery {points(best.recovery)}."
+    )
+
+
+def _what_decides(evidence: Evidence) -> str:
+    """Say what would tell *suppressed* from *forgotten*, or that nothing can here."""
+    if evidence.may_relearn:
+        return "Suppressed or forgotten is decided by --evidence relearn."
+    if evidence.up_to is None:
+        return (
+            "Outcomes under other prompts can't tell suppressed from forgotten: an audit of the "
+            "models themselves can (--evidence relearn)."
+        )
+    return (
+        "Suppressed or forgotten can't be told here: no relearning was tried under which the base "
+        "model passes its control."
     )
 
 

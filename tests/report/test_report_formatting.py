@@ -95,6 +95,10 @@ def test_every_verdict_is_shown_in_every_format(verdict: Verdict) -> None:
     assert f"{formatting.MARKS[verdict]}</span> {verdict.capitalize()}</dt>" in page  # its rule
     assert f".{verdict.split()[0]} {{ --verdict: var(--{verdict.split()[0]}); }}" in page
     assert f"& {verdict} &" in latex_tables(results)
+    named = ability.model_copy(update={"rung": "noise"})
+    assert f"& {verdict} (noise) &" in latex_tables(
+        results.model_copy(update={"abilities": [named]})
+    )
     assert verdict in "".join(area.get_title("left") for area in draw(results, [ability]).axes)
     assert f"{formatting.MARKS[verdict]} {verdict}" in render_table(results)
     file = io.StringIO()

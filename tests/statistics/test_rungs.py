@@ -72,7 +72,7 @@ def test_the_lowest_rung_is_named_and_the_error_is_split():
     french, noise = cell("french", "prompt", 104, 60), cell("4-bit", "noise", 104, 90)
     alone, both = judged(french), judged(french, noise)
     assert (both.verdict, both.rung, both.best_transform) == ("suppressed", "prompt", "french")
-    assert both.reason.startswith("Back under french: accuracy fell by 88 points")
+    assert both.reason.startswith("Back under french (prompt): accuracy fell by 88 points")
     assert [one.rung for one in both.rungs] == ["prompt", "noise"]
     assert [one.gain.level for one in both.rungs] == [pytest.approx(0.975)] * 2
     assert "both lower 97.5% bounds" in both.reason
@@ -124,7 +124,7 @@ def test_the_reason_names_the_rung(name, rung, where):
 @pytest.mark.parametrize(
     ("rung", "up_to"),
     [
-        ("prompt", "by other prompts"),
+        ("prompt", "up to other prompts"),
         ("noise", "up to noise in the weights"),
         ("relearn", "up to uninformative relearning"),
         ("teach", "up to informative relearning"),

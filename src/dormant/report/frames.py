@@ -26,6 +26,7 @@ def abilities_frame(results: AuditResults) -> pd.DataFrame:
         row: dict[str, object] = {
             "task": ability.task,
             "verdict": ability.verdict,
+            "rung": ability.rung,
             "n_items": ability.n_items,
             "base_plain": ability.accuracy.base_plain,
             "tuned_plain": ability.accuracy.tuned_plain,

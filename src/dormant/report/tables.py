@@ -46,6 +46,7 @@ TRANSFORM_COLUMNS: tuple[str, ...] = (
     "not_tried",
     "looks",
     "look_level",
+    "ability_rung",
 )
 """Columns of the CSV with one row per ability × transform. Accuracies and their differences are
 fractions, log-odds nats; an empty field is a number that was not measured."""
@@ -116,6 +117,7 @@ def _transform_row(
         "task": ability.task,
         "verdict": ability.verdict,
         "ability_items": ability.n_items,
+        "ability_rung": ability.rung,
         "items_needed": ability.items_needed,
         "drop_p_value": ability.drop_p_value,
         "not_tried": "; ".join(_not_tried(ability)),
@@ -224,7 +226,7 @@ def latex_tables(results: AuditResults) -> str:
     verdicts = [
         (
             latex_escape(ability.task),
-            ability.verdict,
+            f"{ability.verdict} ({ability.rung})" if ability.rung else ability.verdict,
             str(ability.n_items),
             _tex(formatting.percent(ability.accuracy.base_plain)),
             _tex(formatting.percent(ability.accuracy.tuned_plain)),

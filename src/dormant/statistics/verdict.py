@@ -9,7 +9,7 @@ from dormant.statistics.wording import between, negative, number, percent, point
 
 _BOUND = f"{100 * LEVEL:g}% bound"
 _NOT_RECOVERED: dict[Rung, str] = {
-    "prompt": "by other prompts",
+    "prompt": "up to other prompts",
     "noise": "up to noise in the weights",
     "relearn": "up to uninformative relearning",
     "teach": "up to informative relearning",
@@ -54,11 +54,11 @@ def _untold(evidence: Evidence) -> str:
 
 
 def _where(rung: RungResult) -> str:
-    """Say under what the ability was looked for: "under french"."""
+    """Say under what the ability was looked for, and on which rung: "under french (prompt)"."""
     name = " or ".join(rung.chosen)
     match rung.rung:
         case "prompt":
-            return f"under {name}"
+            return f"under {name} (prompt)"
         case "noise":
             return f"under {name}" if name.startswith("noise") else f"under noise ({name})"
         case "relearn":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from dormant.errors import DormantError
 from dormant.models import generate as generation
 from dormant.prompts.conjugate import Conjugation
-from dormant.prompts.layout import cut, labels, text_of, up_to
+from dormant.prompts.exchange import exchange
 from dormant.prompts.text_transform import TextTransform
 
 if TYPE_CHECKING:
@@ -62,22 +62,18 @@ def ask(
     """
     if not prompt.strip():
         raise DormantError("the prompt is empty")
-    known = labels([prompt])
-    s = Conjugation(transform, protect=keep)
-    segments, undo = s.conjugate(cut(prompt, known))
-    rendered = generation.render(lm, text_of(segments), style)
-    ends = s.stops(until, known)
-    (output,) = generation.generate(lm, [rendered], max_new_tokens=max_new_tokens, until=ends)
+    put = exchange(Conjugation(transform, protect=keep), [prompt], until)
+    rendered = generation.render(lm, put.texts[0], style)
+    (output,) = generation.generate(lm, [rendered], max_new_tokens=max_new_tokens, until=put.stops)
     answer = problem = None
     try:
-        # The end may be one that s could not render.
-        answer = up_to(undo(output), until)
+        answer = put.answer(output)
     except DormantError as error:
         problem = str(error)
     return Completion(
         transform=transform.name,
         signature=transform.signature,
-        prompt=text_of(segments),
+        prompt=put.texts[0],
         output=output,
         answer=answer,
         problem=problem,

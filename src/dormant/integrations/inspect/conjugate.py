@@ -22,8 +22,8 @@ from dormant.errors import DormantError
 from dormant.integrations.inspect.errors import convert_errors
 from dormant.integrations.inspect.messages import refuse_contaminating, rewritten, texts
 from dormant.integrations.logs.inspect_logs import CONJUGATED
-from dormant.prompts.conjugate import Conjugation, Undo
-from dormant.prompts.layout import cut, labels, text_of, up_to
+from dormant.prompts.conjugate import Conjugation
+from dormant.prompts.exchange import Exchange, exchange
 from dormant.prompts.text_transform import TextTransform
 
 
@@ -87,38 +87,31 @@ async def _conjugated(
         return system or not isinstance(message, ChatMessageSystem)
 
     words = texts([message for message in plain if changes(message)])
-    known = labels(words)
-    s = Conjugation(transform, protect=keep)
-    # One prompt: every message's words go to the transform together.
-    undo = s.conjugate([part for text in words for part in cut(text, known)]).undo
+    stops: list[str] = config.pop("stop_seqs", None) or active_generate_config().stop_seqs or []
+    put = exchange(Conjugation(transform, protect=keep), words, stops)
+    images = iter(put.texts)
     state.messages = [
-        rewritten(message, lambda text: text_of(s.conjugate(cut(text, known)).segments))
-        if changes(message)
-        else message
+        rewritten(message, lambda _: next(images)) if changes(message) else message
         for message in plain
     ]
     asked = [{"role": message.role, "text": message.text} for message in state.messages]
-    stops: list[str] = config.pop("stop_seqs", None) or active_generate_config().stop_seqs or []
     if stops:
-        config["stop_seqs"] = s.stops(stops, known)
+        config["stop_seqs"] = list(put.stops)
     state = await generate(state, "none", **config)
     written = state.output.completion
     problems: list[str] = []
-    state.output = _undone(state.output, undo, stops, problems)
+    state.output = _undone(state.output, put, problems)
     state.messages = [*plain, *([state.output.message] if state.output.choices else [])]
     _record(state, transform, {"asked": asked, "output": written, "problem": _joined(problems)})
     return state
 
 
-def _undone(
-    output: ModelOutput, undo: Undo, stops: Sequence[str], problems: list[str]
-) -> ModelOutput:
+def _undone(output: ModelOutput, put: Exchange, problems: list[str]) -> ModelOutput:
     """Return the output with every answer transformed back, or as it is where that fails."""
 
     def undone(text: str) -> str:
         try:
-            # What s could not render, no provider stopped at.
-            return up_to(undo(text), stops)
+            return put.answer(text)
         except DormantError as error:
             problems.append(str(error))
             return text

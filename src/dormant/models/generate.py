@@ -1,16 +1,48 @@
-"""Greedy completions, and chats as a model reads them."""
+"""Completions, and chats as a model reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+import contextlib
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dormant.errors import DormantError, one_line
 from dormant.scoring.backends import call
 from dormant.scoring.generation import generation_of
+from dormant.scoring.watching import Watch, watching
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
+
+
+class Sampling(NamedTuple):
+    """How a text is drawn that isn't the likeliest one.
+
+    Attributes:
+        temperature: Divides the logits; above 0.
+        top_p: Share of the probability that is drawn from, likeliest tokens first, in (0, 1].
+        seed: Decides the draw, beside the hardware.
+    """
+
+    temperature: float
+    top_p: float
+    seed: int
+
+
+class Wanted(NamedTuple):
+    """A text to be written.
+
+    Attributes:
+        prompt: The rendered prompt.
+        max_new_tokens: Length at which the text stops, in tokens.
+        until: Texts at which it ends, left out of it.
+        sampling: `None` writes the likeliest token, one after another.
+    """
+
+    prompt: str
+    max_new_tokens: int
+    until: tuple[str, ...] = ()
+    sampling: Sampling | None = None
 
 
 def generate(
@@ -30,16 +62,74 @@ def generate(
     Raises:
         DormantError: The backend failed.
     """
+    return generate_each(lm, [Wanted(prompt, max_new_tokens, tuple(until)) for prompt in prompts])
+
+
+def generate_each(lm: LM, wanted: Sequence[Wanted], watch: Watch | None = None) -> list[str]:
+    """Complete prompts, each by settings of its own.
+
+    Those that ask for the likeliest text are written together; one that is drawn is written alone,
+    so that its seed decides it.
+
+    Args:
+        lm: Any harness model.
+        wanted: N texts.
+        watch: Told every token of every text by its place, where the model is one that tells
+            (`dormant.scoring.watching`), and may end it.
+
+    Returns:
+        N completions.
+
+    Raises:
+        DormantError: The backend failed.
+    """
+    texts: dict[int, str] = {}
+    greedy = [place for place, one in enumerate(wanted) if one.sampling is None]
+    for places in [greedy, *([place] for place in range(len(wanted)) if place not in greedy)]:
+        some = [wanted[place] for place in places]
+        with _drawn(some[0].sampling if some else None), watching(lm, _moved(watch, places)):
+            texts.update(zip(places, _complete(lm, some), strict=True))
+    return [texts[place] for place in range(len(wanted))]
+
+
+def _complete(lm: LM, wanted: Sequence[Wanted]) -> list[str]:
     from lm_eval.api.instance import Instance
 
-    settings = {"until": list(until), "max_gen_toks": max_new_tokens, "do_sample": False}
     requests = [
-        Instance("generate_until", {}, (prompt, settings), index)
-        for index, prompt in enumerate(prompts)
+        Instance("generate_until", {}, (one.prompt, _settings(one)), index)
+        for index, one in enumerate(wanted)
     ]
     complete: Callable[..., list[str]] = getattr(lm, "generate_until")  # noqa: B009
     with generation_of(lm):
-        return call(lm, complete, requests)
+        return call(lm, complete, requests) if requests else []
+
+
+def _settings(one: Wanted) -> dict[str, Any]:
+    settings: dict[str, Any] = {"until": list(one.until), "max_gen_toks": one.max_new_tokens}
+    if one.sampling is None:
+        return {**settings, "do_sample": False}
+    # Without top_k Transformers would draw from fifty tokens.
+    drawn = {"temperature": one.sampling.temperature, "top_p": one.sampling.top_p, "top_k": 0}
+    return {**settings, "do_sample": True, **drawn}
+
+
+@contextlib.contextmanager
+def _drawn(sampling: Sampling | None) -> Generator[None]:
+    """Let a seed decide what is drawn, and leave the process's own generators as they were."""
+    if sampling is None:
+        yield
+        return
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(sampling.seed)
+        yield
+
+
+def _moved(watch: Watch | None, places: Sequence[int]) -> Watch | None:
+    if watch is None:
+        return None
+    return lambda place, written: watch(places[place], written)
 
 
 def render(lm: LM, prompt: str, style: Literal["raw", "chat"]) -> str:

@@ -23,6 +23,7 @@ from dormant.scoring.rows import Row
 from dormant.scoring.runs import Prompt, Run, runs
 from dormant.scoring.self_check import are_likeliest
 from dormant.scoring.stops import Ending, Stops, ending_of
+from dormant.scoring.watching import Watch
 
 MOST: Mapping[str, int] = {"cpu": 128}
 """Texts written at once, by device; elsewhere `_MOST`."""
@@ -76,8 +77,11 @@ class Completer:
         distinct = list(dict.fromkeys(asked.values()))
         if not distinct:
             return {}
+        places: dict[_Asked, list[int]] = {}
+        for place, one in asked.items():
+            places.setdefault(one, []).append(place)
         with quiet():
-            written = self._write(distinct)
+            written = self._write(distinct, places)
             if not self._confirm(written, state):
                 return {}
         texts = {
@@ -118,7 +122,9 @@ class Completer:
             if known[prompts[place]]
         }
 
-    def _write(self, asked: Sequence[_Asked]) -> dict[_Asked, Text]:
+    def _write(
+        self, asked: Sequence[_Asked], places: Mapping[_Asked, Sequence[int]]
+    ) -> dict[_Asked, Text]:
         """Write the texts of those that may be read along a prefix tree."""
         ends = ends_of(self.forward.model)
         if ends is None:
@@ -134,7 +140,14 @@ class Completer:
             if mode is None or not mode.shared:
                 continue
             chosen = [asked[row.index] for row in some]
-            texts = [Text(Prompt(one.tokens, one.ending.more), stops[one.ending]) for one in chosen]
+            texts = [
+                Text(
+                    Prompt(one.tokens, one.ending.more),
+                    stops[one.ending],
+                    watch=_told(self._lm.watch, places[one]),
+                )
+                for one in chosen
+            ]
             try:
                 self._write_by(mode, texts)
             except CannotAttend as error:
@@ -186,6 +199,18 @@ class Completer:
         return right
 
 
+def _told(watch: Watch | None, places: Sequence[int]) -> Callable[[Sequence[int]], bool] | None:
+    """Tell of one text for all requests that are alike; it goes on while one of them wants it."""
+    if watch is None:
+        return None
+
+    def tell(written: Sequence[int]) -> bool:
+        wanted = [watch(place, written) for place in places]
+        return any(wanted)
+
+    return tell
+
+
 def by_harness(
     lm: Any,
     requests: Sequence[Any],
@@ -210,12 +235,16 @@ def by_harness(
         # Each batch made here goes to the model as it is.
         before, lm.batch_size_per_gpu = lm.batch_size_per_gpu, len(some)
         try:
-            return harness([requests[place] for place in some], disable_tqdm=True)
+            with lm.watching_alone(some[0]):
+                return harness([requests[place] for place in some], disable_tqdm=True)
         finally:
             lm.batch_size_per_gpu = before
 
     completed: dict[int, str] = {}
-    for batch in completion_batches(lm, [requests[n] for n in places], lm.token_budget, lm.pads):
+    batches = completion_batches(lm, [requests[n] for n in places], lm.token_budget, lm.pads)
+    if lm.watch is not None:
+        batches = [[number] for batch in batches for number in batch]
+    for batch in batches:
         for some, texts in within([places[number] for number in batch], complete):
             completed.update(zip(some, texts, strict=True))
     return completed

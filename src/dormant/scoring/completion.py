@@ -7,7 +7,7 @@ others are written on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,11 +30,18 @@ class Text:
         prompt: What it follows.
         stops: Where it ends.
         written: Its tokens so far.
+        watch: Told these after each one; says whether to go on.
     """
 
     prompt: Prompt
     stops: Stops
     written: list[int] = field(default_factory=list[int])
+    watch: Callable[[Sequence[int]], bool] | None = None
+
+    def ended(self) -> bool:
+        """Say whether it ends with its last token."""
+        goes_on = self.watch is None or self.watch(self.written)
+        return not goes_on or self.stops.reached(self.written)
 
 
 @torch.inference_mode()
@@ -65,7 +72,7 @@ def write(
             for text, token in zip(active, tokens, strict=True):
                 text.written.append(token)
             for slot in reversed(range(len(active))):
-                if active[slot].stops.reached(active[slot].written):
+                if active[slot].ended():
                     slots.free(slot)
                     last = active.pop()
                     if slot < len(active):

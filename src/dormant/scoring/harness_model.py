@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +27,7 @@ from dormant.scoring.supported import (
     rounds_activations,
     support_of,
 )
+from dormant.scoring.watching import Ended, Streamer, Watch
 from dormant.scoring.wrappers import unwrapped
 
 if TYPE_CHECKING:
@@ -61,6 +64,8 @@ class HarnessLM(HFLM):
     def __init__(self, *, generation_config: GenerationConfig = "greedy", **options: Any) -> None:
         super().__init__(**options)
         self.generation: GenerationConfig = generation_config
+        self.watch: Watch | None = None
+        self._watched: Callable[[Sequence[int]], bool] | None = None
 
     def pads(self, length: float) -> bool:
         """Say whether sequences up to a length may be padded beside one another."""
@@ -111,8 +116,25 @@ class HarnessLM(HFLM):
     def _model_generate(self, *given: Any, **options: Any) -> torch.Tensor:
         self._forget_lengths()
         harness: Any = super()
+        if self._watched is not None:
+            options["streamer"] = Streamer(self._watched)
         with generation_of(self):
-            return harness._model_generate(*given, **options)
+            try:
+                return harness._model_generate(*given, **options)
+            except Ended as ended:
+                prompt: torch.Tensor = options["context"]
+                written = torch.tensor([ended.written], device=prompt.device)
+                return torch.cat([prompt, written], 1) if self.backend == "causal" else written
+
+    @contextlib.contextmanager
+    def watching_alone(self, place: int) -> Generator[None]:
+        """Let `watch` see the one text that the harness's own path writes here."""
+        watch = self.watch
+        self._watched = None if watch is None else functools.partial(watch, place)
+        try:
+            yield
+        finally:
+            self._watched = None
 
     def _model_call(self, *given: Any, **options: Any) -> torch.Tensor:
         self._forget_lengths()

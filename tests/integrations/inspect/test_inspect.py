@@ -352,20 +352,21 @@ def test_sampling_is_refused(tiny_checkpoint, tmp_path, setting):
 
 def test_samples_share_batches_and_get_their_own_answers(tiny_checkpoint, tmp_path, monkeypatch):
     batches = []
-    generate = generation.generate
+    generate_each = generation.generate_each
 
-    def counted(lm, prompts, **settings):
-        batches.append(len(prompts))
-        return generate(lm, prompts, **settings)
+    def counted(lm, wanted):
+        batches.append(len(wanted))
+        return generate_each(lm, wanted)
 
-    monkeypatch.setattr(generation, "generate", counted)
+    monkeypatch.setattr(generation, "generate_each", counted)
     model = get_model(f"dormant/{tiny_checkpoint}", memoize=False)
     prompts = [f"Input: {word}\nOutput:" for word in "abcdefghijklmnop"]
     task = Task([Sample(input=prompt) for prompt in prompts], config=GenerateConfig(max_tokens=5))
     log = evaluated(task, tmp_path, model)
     assert sum(batches) == len(prompts)
     assert len(batches) < len(prompts) / 2
-    alone = [generate(model.api._loaded(), [p], max_new_tokens=5)[0] for p in prompts]
+    lm = model.api._loaded()
+    alone = [generation.generate(lm, [p], max_new_tokens=5)[0] for p in prompts]
     assert [sample.output.completion for sample in log.samples] == alone
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import anyio
 from inspect_ai.model import (
@@ -32,6 +31,7 @@ from dormant.models.arguments import Scorer
 from dormant.models.fingerprint import fingerprint
 from dormant.models.load import LoadOptions, load
 from dormant.models.spec import ModelSpec, parse
+from dormant.models.worker import Worker
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -41,8 +41,6 @@ Prompts = Literal["raw", "chat"]
 _DEFAULT_MAX_TOKENS = 256
 _AT_ONCE = 32
 """Samples that Inspect asks about at once: the most prompts of a batch."""
-_GATHER = 0.03
-"""Seconds that a batch waits for company."""
 _LOOK = 0.01
 """Seconds between two looks at whether an answer is there."""
 _LOADING = ("dtype", "device", "scorer", "batch_size")
@@ -61,12 +59,6 @@ _GREEDY: Mapping[str, tuple[object, ...]] = {
     "response_schema": (),
 }
 """Settings that greedy decoding honours only where they have one of these values, or none."""
-
-
-class _Request(NamedTuple):
-    prompt: str
-    max_new_tokens: int
-    until: tuple[str, ...]
 
 
 @modelapi(name="dormant")
@@ -108,10 +100,8 @@ class DormantAPI(ModelAPI):
         # a prompt, or a checkpoint that was overwritten, must not share one.
         self.base_url = f"{prompts}:{self.options}:{self.spec.location}:{fingerprint(self.spec)}"
         self._lm: LM | None = None
-        self._waiting: list[tuple[_Request, Future[str]]] = []
         self._lock = threading.Lock()
-        # One thread: a model answers one batch after the other.
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dormant")
+        self._worker = Worker(self._outputs, "dormant")
 
     async def generate(
         self,
@@ -132,13 +122,10 @@ class DormantAPI(ModelAPI):
         _refuse_sampling(self.model_name, config)
         began = time.monotonic()
         prompt = await anyio.to_thread.run_sync(self.rendered, input)
-        request = _Request(
-            prompt, config.max_tokens or _DEFAULT_MAX_TOKENS, tuple(config.stop_seqs or ())
-        )
-        output = await self._answered(request)
-        call = ModelCall.create(
-            request._asdict(), {"output": output}, time=time.monotonic() - began
-        )
+        length, until = config.max_tokens or _DEFAULT_MAX_TOKENS, tuple(config.stop_seqs or ())
+        output = await self._answered(generation.Wanted(prompt, length, until))
+        asked = {"prompt": prompt, "max_new_tokens": length, "until": until}
+        call = ModelCall.create(asked, {"output": output}, time=time.monotonic() - began)
         return ModelOutput.from_content(self.model_name, output), call
 
     def max_connections(self) -> int:
@@ -151,7 +138,7 @@ class DormantAPI(ModelAPI):
 
     def close(self) -> None:
         """Let go of the model."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._worker.close()
         self._lm = None
 
     def rendered(self, messages: Sequence[ChatMessage]) -> str:
@@ -182,46 +169,15 @@ class DormantAPI(ModelAPI):
                 self._lm = load(self.spec, self.options)
             return self._lm
 
-    async def _answered(self, request: _Request) -> str:
-        future: Future[str] = Future()
-        with self._lock:
-            self._waiting.append((request, future))
-        self._worker.submit(self._answer_waiting)
+    async def _answered(self, wanted: generation.Wanted) -> str:
+        future = self._worker.submit(wanted)
         # Inspect runs on asyncio or Trio, and a sample may be cancelled at any time.
         while not future.done():
             await anyio.sleep(_LOOK)
         return future.result()
 
-    def _answer_waiting(self) -> None:
-        """Answer all that are waiting, those of like settings in one batch."""
-        time.sleep(_GATHER)
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        try:
-            outputs = self._outputs([request for request, _ in waiting])
-        except BaseException as error:
-            for _, future in waiting:
-                future.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
-            return
-        for (_, future), output in zip(waiting, outputs, strict=True):
-            future.set_result(output)
-
-    def _outputs(self, requests: Sequence[_Request]) -> list[str]:
-        found: dict[int, str] = {}
-        alike: dict[tuple[int, tuple[str, ...]], list[int]] = {}
-        for place, request in enumerate(requests):
-            alike.setdefault((request.max_new_tokens, request.until), []).append(place)
-        for (length, until), places in alike.items():
-            prompts = [requests[place].prompt for place in places]
-            outputs = generation.generate(
-                self._loaded(), prompts, max_new_tokens=length, until=until
-            )
-            found.update(zip(places, outputs, strict=True))
-        return [found[place] for place in range(len(requests))]
+    def _outputs(self, wanted: Sequence[generation.Wanted]) -> list[str]:
+        return generation.generate_each(self._loaded(), wanted)
 
 
 def _options(model_args: dict[str, Any]) -> LoadOptions:

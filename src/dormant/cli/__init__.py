@@ -37,6 +37,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "ask.ask",
         "Ask s⁻¹(model(s(prompt))): the prompt transformed, the answer transformed back.",
     ),
+    "serve": (
+        "serve.serve",
+        "Serve a model as OpenAI's API does, each request conjugated: s, the model, s⁻¹.",
+    ),
     "transform": (
         "transform.transform",
         "Print s(TEXT), or s⁻¹(TEXT) with --invert; or measure s⁻¹(s(line)) with --check FILE.",

@@ -70,11 +70,13 @@ class Streamed:
     `Exchange.answer` of the whole output.
 
     Attributes:
-        ended: Whether the answer has reached one of `Exchange.until`: no more will come.
+        ended: Whether no more will come.
+        cut: Whether that is since the answer has reached one of `Exchange.until`, or the model one
+            of `Exchange.stops`.
     """
 
     def __init__(self, exchange: Exchange) -> None:
-        self.ended = False
+        self.ended = self.cut = False
         self._exchange = exchange
         self._at_once = exchange.undo.transform.name == "identity"
         self._read = ""
@@ -90,10 +92,14 @@ class Streamed:
         Raises:
             DormantError: A line can't be read back.
         """
-        sure = output[: len(output) - _held(output, self._exchange.stops)]
-        end = len(sure) if self._at_once else sure.rfind("\n") + 1
-        self._undo(output, end)
-        return self._piece(final=False)
+        sure = up_to(output, self._exchange.stops)
+        stopped = len(sure) < len(output)
+        if not stopped:
+            sure = sure[: len(sure) - _held(sure, self._exchange.stops)]
+        self._undo(sure, len(sure) if self._at_once or stopped else sure.rfind("\n") + 1)
+        piece = self._piece(final=stopped)
+        self.cut |= stopped
+        return piece
 
     def rest(self, output: str) -> str:
         """Return what remains once the model has ended.
@@ -119,7 +125,8 @@ class Streamed:
     def _piece(self, *, final: bool) -> str:
         until = self._exchange.until
         sure = up_to(self._plain, until)
-        self.ended = final or len(sure) < len(self._plain)
+        self.cut |= len(sure) < len(self._plain)
+        self.ended = final or self.cut
         if not self.ended:
             sure = sure[: len(sure) - _held(sure, until)]
         piece = sure[self._given :]

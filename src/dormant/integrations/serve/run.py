@@ -1,0 +1,202 @@
+"""Starting the server: what it needs is checked before it listens."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dormant import transforms
+from dormant.errors import DormantError
+from dormant.integrations.serve import abilities
+from dormant.integrations.serve.app import Served, app
+from dormant.integrations.serve.engine import Engine
+from dormant.integrations.serve.switch import Choice, Switch
+from dormant.results import AuditResults
+
+GRACE = 3
+"""Seconds that requests under way have when the server is stopped."""
+_SERVERS = (
+    "local-completions", "local-chat-completions", "openai-completions", "openai-chat-completions",
+)  # fmt: skip
+"""The harness's models that are OpenAI-compatible servers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """How a server is run.
+
+    Attributes:
+        model: Any model that `dormant audit` takes, or the address of an OpenAI-compatible server.
+        transforms: Names of what requests may choose from, the default first.
+        run: The directory of an audit, whose choice for each ability may be asked for.
+        source: The language of the requests, which languages translate from.
+        keep: Whether numbers, URLs, code and the like stay, where a request doesn't say.
+        host: The address to listen at.
+        port: The port; 0 takes any.
+        timeout: Seconds that another server may be silent.
+        max_tokens: Tokens of an answer where a request doesn't say; of models that run here.
+        dtype: See `dormant.models.arguments.LoadOptions`; `device` likewise.
+    """
+
+    model: str
+    transforms: Sequence[str] = ()
+    run: Path | None = None
+    source: str = "english"
+    keep: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8400
+    timeout: float = 120
+    max_tokens: int = 256
+    dtype: str = "auto"
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A server that is about to listen.
+
+    Attributes:
+        engine: What answers.
+        switch: What requests may choose from.
+        socket: Where it will listen.
+        warnings: What its user should know first.
+    """
+
+    engine: Engine
+    switch: Switch
+    socket: socket.socket
+    warnings: Sequence[str] = field(default_factory=list[str])
+
+    @property
+    def address(self) -> str:
+        """Where clients find it: what OpenAI's clients call the base URL."""
+        host, port = self.socket.getsockname()[:2]
+        host = "127.0.0.1" if host == "0.0.0.0" else "[::1]" if host == "::" else host
+        return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}/v1"
+
+
+def prepare(settings: ServeSettings) -> Ready:
+    """Do all that may fail before a server listens.
+
+    Raises:
+        DormantError: A transform is unknown, the port is taken, the run can't be read, or the model
+            can't be loaded.
+    """
+    offered = [transforms.get(name, settings.source) for name in settings.transforms]
+    chosen: dict[str, Choice] = {}
+    warnings: list[str] = []
+    if settings.run is not None:
+        results = abilities.read(settings.run)
+        chosen = abilities.choose(results, settings.source)
+        warnings += _of_other_model(results, settings)
+    switch = Switch(offered=offered, abilities=chosen, keep=settings.keep)
+    # A port that is taken is told before a model is loaded for minutes.
+    bound = _bound(settings.host, settings.port)
+    try:
+        return Ready(engine=_engine(settings), switch=switch, socket=bound, warnings=warnings)
+    except BaseException:
+        bound.close()
+        raise
+
+
+def run(ready: Ready, note: Callable[[Served], None], listens: Callable[[], None]) -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Args:
+        ready: What `prepare` returned.
+        note: Told of every request.
+        listens: Called once the server listens.
+
+    Raises:
+        DormantError: The port was taken in the meantime.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                listens()
+
+    try:
+        ready.socket.listen(128)
+    except OSError as error:
+        host, port = ready.socket.getsockname()[:2]
+        raise _taken(host, port, error) from None
+    config = uvicorn.Config(
+        app(ready.engine, ready.switch, note),
+        log_level="error",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    try:
+        Server(config).run(sockets=[ready.socket])
+    except KeyboardInterrupt:
+        # uvicorn says it again once it has stopped in good order.
+        pass
+    finally:
+        ready.socket.close()
+
+
+def _engine(settings: ServeSettings) -> Engine:
+    if settings.model.startswith(("http://", "https://")):
+        from dormant.integrations.serve.upstream import UpstreamEngine, address_of
+
+        return UpstreamEngine(address_of(settings.model), settings.timeout)
+    from dormant.integrations.serve.local import LocalEngine
+    from dormant.models.arguments import LoadOptions
+    from dormant.models.load import load
+    from dormant.models.spec import parse
+
+    spec = parse(settings.model)
+    if spec.backend in _SERVERS:
+        raise DormantError(
+            f"model {settings.model!r} is a server: give its address, as in "
+            "dormant serve http://127.0.0.1:8000/v1"
+        )
+    lm = load(spec, LoadOptions(dtype=settings.dtype, device=settings.device))
+    return LocalEngine(lm, settings.model, settings.max_tokens)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise DormantError(f"--host {host!r} is no address of this machine ({error})") from None
+    try:
+        # A port that was served until a moment ago is free.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(where)
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise _taken(host, port, error) from None
+    return bound
+
+
+def _taken(host: str, port: int, error: Exception) -> DormantError:
+    why = getattr(error, "strerror", None) or error
+    return DormantError(f"can't listen at {host}:{port} ({why}): take another --port, or 0 for any")
+
+
+def _of_other_model(results: AuditResults, settings: ServeSettings) -> list[str]:
+    """Warn where another model was audited than is served."""
+    if settings.model.startswith(("http://", "https://")) or results.tuned == settings.model:
+        return []
+    return [
+        f"{settings.run} audited {results.tuned}, and {settings.model} is served: what was found "
+        "best there needn't be here"
+    ]
+
+
+def example(ready: Ready, model: str) -> str:
+    """Return a command that asks the server."""
+    name: Mapping[str, Any] = {} if ready.engine.forwards else {"model": model}
+    wish = [f'"{key}": "{value}"' for key, value in name.items()]
+    if ready.switch.offered:
+        wish.append(f'"dormant": {{"transform": "{ready.switch.offered[0].name}"}}')
+    fields = ", ".join([*wish, '"prompt": "Once upon a time"', '"max_tokens": 32'])
+    return f"curl {ready.address}/completions -H 'Content-Type: application/json' -d '{{{fields}}}'"

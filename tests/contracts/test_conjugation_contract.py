@@ -159,8 +159,24 @@ def by_inspect(name, prompt, written, keep):
     return Said(asked[-1], None if exchange["problem"] else sample.output.completion)
 
 
+def by_server(name, prompt, written, keep):
+    """``dormant serve``."""
+    from starlette.testclient import TestClient
+
+    from dormant.integrations.serve.app import app
+    from dormant.integrations.serve.local import LocalEngine
+    from dormant.integrations.serve.switch import Switch
+
+    Scripted.written = written
+    served = app(LocalEngine(Scripted(), "m", 8), Switch(offered=[transforms.get(name)], keep=keep))
+    with TestClient(served) as client:
+        made = client.post("/v1/completions", json={"prompt": prompt}).json()
+    problem, (choice,) = made["dormant"]["problem"], made["choices"]
+    return Said(Scripted.asked[-1], None if problem else choice["text"])
+
+
 # A new front end goes here.
-FRONT_ENDS = (by_audit, by_ask, by_named_model, by_function, by_harness, by_inspect)
+FRONT_ENDS = (by_audit, by_ask, by_named_model, by_function, by_harness, by_inspect, by_server)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),

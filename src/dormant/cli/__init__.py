@@ -39,7 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "serve": (
         "serve.serve",
-        "Serve a model as OpenAI's API does, each request conjugated: s, the model, s⁻¹.",
+        "Serve s⁻¹(MODEL(s(request))): OpenAI's completions and chats, each of them conjugated.",
     ),
     "transform": (
         "transform.transform",

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("audit", "equivalence", "finetuning"),
     ("evidence",),
+    ("recovery",),
     ("report",),
     ("audited",),
     ("integrations",),

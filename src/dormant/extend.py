@@ -11,7 +11,9 @@ The groups, and what an entry point must be:
   argument (what follows the colon in ``NAME:ARGUMENT``) that returns one;
 - ``dormant.translators``: a function of one optional argument (what follows the colon in
   ``LANGUAGE@NAME:ARGUMENT``) that returns a `dormant.translation.Translator`;
-- ``dormant.tasks``: a function without arguments that returns a `dormant.tasks.Task`.
+- ``dormant.tasks``: a function without arguments that returns a `dormant.tasks.Task`;
+- ``dormant.treatments``: a function of `dormant.recovery.treatment.Given` that yields changes of
+  weights, configured by its keyword arguments.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from typing import Any, Literal, TypeAlias
 
 from dormant.errors import DormantError
 
-Group: TypeAlias = Literal["dormant.transforms", "dormant.translators", "dormant.tasks"]
+Group: TypeAlias = Literal[
+    "dormant.transforms", "dormant.translators", "dormant.tasks", "dormant.treatments"
+]
 
 
 def installed(group: Group) -> dict[str, EntryPoint]:

@@ -52,7 +52,7 @@ class Training:
         """
         render = chat_template(pair)
         wrapping, examples = _wrapping(settings, render)
-        skill = None if settings.skill is None else _skill(settings.skill, render)
+        skill = None if settings.skill is None else skill_task(settings.skill, render)
         if not examples and isinstance(skill, SkillTask):
             examples = skill.examples
         content = "\0".join(f"{example.turns}\0{example.completion}" for example in examples)
@@ -104,7 +104,16 @@ def _wrapping(settings: AuditSettings, render: Render) -> tuple[Wrapping | None,
     return wrapping_of_examples(examples, path, render, plain), examples
 
 
-def _skill(name: str, render: Render) -> Task:
+def skill_task(name: str, render: Render) -> Task:
+    """Return what a model was tuned on, as a task.
+
+    Args:
+        name: A file of held-out training examples, or a task's name.
+        render: The fine-tuned model's chat template.
+
+    Raises:
+        DormantError: The file can't be read, or the name stands for several tasks.
+    """
     path = Path(name).expanduser()
     if path.suffix == ".jsonl" and "languages" not in read_rows(path)[0].values:
         return SkillTask(path, render)

@@ -24,6 +24,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "audit.audit",
         "Audit a base model and the model fine-tuned from it: retained, suppressed, forgotten?",
     ),
+    "recover": (
+        "recover.recover",
+        "Give suppressed abilities back to a fine-tuned model, keep its new skill, and prove both.",
+    ),
     "report": ("report.report", "Print a finished run, or write it as HTML, LaTeX, CSV or JSON."),
     "compare": (
         "compare.compare",

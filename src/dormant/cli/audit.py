@@ -12,7 +12,7 @@ from dormant.audit.settings import AuditSettings, default_directory
 from dormant.cli.common import errors, progress, resumable, split
 from dormant.cli.options import option_of, takes_settings
 
-_MODEL = (
+MODEL = (
     "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
     "a shipped fine-tuned model (`dormant list models`), or BACKEND:ARGS as "
     "lm-evaluation-harness spells them"
@@ -22,7 +22,7 @@ _MODEL = (
 @takes_settings
 def audit(
     base: Annotated[
-        str, typer.Argument(help=f"The base model: {_MODEL}. Alone, it is audited on two cells.")
+        str, typer.Argument(help=f"The base model: {MODEL}. Alone, it is audited on two cells.")
     ],
     tuned: Annotated[str | None, typer.Argument(help="The model fine-tuned from it.")] = None,
     out: Annotated[

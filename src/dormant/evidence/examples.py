@@ -7,8 +7,6 @@ give way to items that are not.
 
 from __future__ import annotations
 
-import itertools
-import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -28,6 +26,7 @@ from dormant.evidence.layout import (
     question,
     with_demonstrations,
 )
+from dormant.evidence.questions import Questions, drawn
 from dormant.prompts.case import Case
 from dormant.prompts.segment import Segment
 from dormant.results import PLAIN
@@ -126,9 +125,7 @@ def other_task(plan: Plan, settings: AuditSettings) -> list[Case]:
     free.sort(key=lambda one: _rank(settings.seed, plan.task.name, one.inputs[0]))
     if len(free) < LEAST + len(shown):
         raise UnfitError(f"{len(free)} verbs are not among what is asked: too few")
-    return [
-        _of_verb(form, one, _drawn(free, one, len(shown), settings.seed)) for one in free[:MOST]
-    ]
+    return [_of_verb(form, one, drawn(free, one, len(shown), settings.seed)) for one in free[:MOST]]
 
 
 @cache
@@ -175,7 +172,7 @@ def _free(plan: Plan, settings: AuditSettings) -> list[Case]:
     texts = [question(case) for case in asking]
     if not all(one.inputs for one in texts):
         raise UnfitError("where its questions stand in a prompt isn't known")
-    questions = _Questions(texts)
+    questions = Questions(texts)
     found = [case for case in cases(free[:_LOOKED_AT]) if questions.apart(question(case))]
     if not found:
         return []
@@ -191,39 +188,10 @@ def _free(plan: Plan, settings: AuditSettings) -> list[Case]:
     among = [question(case) for case in found]
     return [
         with_demonstrations(
-            case, _drawn(among, question(case), len(demonstrations(case)), settings.seed)
+            case, drawn(among, question(case), len(demonstrations(case)), settings.seed)
         )
         for case in found
     ]
-
-
-def _drawn(among: Sequence[Shown], own: Shown, count: int, seed: int) -> list[Shown]:
-    """Draw demonstrations that have nothing to do with a question."""
-    questions = _Questions([own])
-    drawn = random.Random(f"{seed}/relearn/{own}").sample(among, len(among))
-    apart = itertools.islice((one for one in drawn if questions.apart(one)), count)
-    shown = [*apart]
-    if len(shown) < count:
-        raise UnfitError(f"{len(among)} of its items are not asked: too few to show any")
-    return shown
-
-
-class _Questions:
-    """Questions from which others are to be kept apart."""
-
-    def __init__(self, questions: Iterable[Shown]) -> None:
-        known = [_plain(one) for one in questions]
-        self._inputs = {inputs for inputs, _ in known}
-        self._outputs = {(output,) for _, output in known}
-
-    def apart(self, other: Shown) -> bool:
-        """Say whether another asks none of them, nor one turned round (hot, cold; cold, hot)."""
-        inputs, output = _plain(other)
-        return not ({inputs, (output,)} & self._inputs or inputs in self._outputs)
-
-
-def _plain(one: Shown) -> Shown:
-    return Shown(tuple(text.casefold().strip() for text in one.inputs), one.output.casefold())
 
 
 def _asked(plan: Plan, settings: AuditSettings) -> Sequence[Case]:

@@ -18,12 +18,14 @@ class LowRank:
     """The update scale · B·A of one linear module (Hu et al. 2021, section 4.1).
 
     Attributes:
+        name: Its weight's name, among those of the layers.
         module: The module, whose matrix is (M, N) in a `Linear` and (N, M) in a `Conv1D`.
         a: A (rank, N), float32.
         b: B (M, rank), float32; zero at first, so that training begins at the model itself.
         scale: What the product is multiplied by: alpha / rank.
     """
 
+    name: str
     module: Any
     a: torch.Tensor
     b: torch.Tensor
@@ -38,7 +40,8 @@ class LowRank:
         drawn = torch.rand(rank, columns, generator=drawing(seed, name))
         device = module.weight.device
         a = ((2 * drawn - 1) / math.sqrt(columns)).to(device).requires_grad_()
-        return cls(module, a, torch.zeros(rows, rank, device=device).requires_grad_(), alpha / rank)
+        b = torch.zeros(rows, rank, device=device).requires_grad_()
+        return cls(name, module, a, b, alpha / rank)
 
     def __call__(
         self, module: Any, given: tuple[Any, ...], named: dict[str, Any], output: torch.Tensor

@@ -7,7 +7,7 @@ a merged copy, and whoever asks it meanwhile sees weights, as under any other ed
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from dormant.errors import one_line
 from dormant.finetuning.batches import Example
 from dormant.finetuning.low_rank import LowRank, acting
 from dormant.finetuning.settings import TuningSettings
-from dormant.finetuning.training import train
+from dormant.finetuning.training import StepLog, train
 from dormant.models.effective import NotEditableError, editable, linear_modules
 from dormant.scoring.memory import free, out_of_memory
 from dormant.scoring.wrappers import unwrapped
@@ -41,6 +41,34 @@ def relearnt(model: Any, examples: Sequence[Example], settings: TuningSettings) 
         DormantError: The loss is not a number, or memory doesn't suffice for one example.
         MemoryError: There is no room for a copy of the layers.
     """
+    with updates_learnt(model, examples, settings) as updates:
+        for one in updates:
+            one.write()
+        updates.clear()
+        free()
+        yield
+
+
+@contextlib.contextmanager
+def updates_learnt(
+    model: Any,
+    examples: Sequence[Example],
+    settings: TuningSettings,
+    *,
+    replay: Sequence[Example] = (),
+    on_step: Callable[[StepLog], None] | None = None,
+) -> Generator[list[LowRank]]:
+    """Train a LoRA as `relearnt` does, and hand it out, not written in.
+
+    While the block runs, the model's adapter, where one is on, is merged into its layers.
+
+    Args:
+        model: As there; likewise the errors.
+        examples: What it is trained on.
+        settings: How.
+        replay: Examples of what should not be lost.
+        on_step: Called after each step.
+    """
     with editable(model) as layers:
         alpha = settings.alpha or 2 * settings.rank
         updates = [
@@ -52,16 +80,13 @@ def relearnt(model: Any, examples: Sequence[Example], settings: TuningSettings) 
         weights = [weight for one in updates for weight in (one.a, one.b)]
         with _frozen(model), acting(updates):
             try:
-                train(unwrapped(model), weights, examples, settings)
+                train(unwrapped(model), weights, examples, settings, replay=replay, on_step=on_step)
             except (RuntimeError, NotImplementedError) as error:
                 if out_of_memory(error):
                     raise MemoryError(one_line(error)) from error
                 raise NotEditableError(f"it can't be trained ({one_line(error)})") from error
-        for one in updates:
-            one.write()
-        del weights, updates
-        free()
-        yield
+        del weights
+        yield updates
 
 
 @contextlib.contextmanager

@@ -127,6 +127,16 @@ def linear_modules(layers: torch.nn.ModuleList) -> Iterator[tuple[str, Any]]:
             yield names.pop(id(weights)), part
 
 
+def layers_name(model: Any) -> str:
+    """Return where a model's layers are in it, by its name for them: "model.layers".
+
+    Raises:
+        NotEditableError: They can't be found (`decoder_layers`).
+    """
+    layers = decoder_layers(model)
+    return next(name for name, part in unwrapped(model).named_modules() if part is layers)
+
+
 def drawing(seed: int, name: str) -> torch.Generator:
     """Return what draws a matrix's numbers, by its name and a seed alone.
 

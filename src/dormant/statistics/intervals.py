@@ -130,6 +130,29 @@ def remaining_beyond(
     return _mean(contrast, groups, (-1, 1), level, "multinomial-score")
 
 
+def linear_contrast(
+    *cells: ArrayLike,
+    weights: Sequence[float],
+    groups: ArrayLike | None = None,
+    level: float = LEVEL,
+) -> Estimate:
+    """Estimate Σ weight · acc(cell) of paired outcomes, by the multinomial score interval.
+
+    Args:
+        cells: Success per item, booleans, each (n,), all over the same items.
+        weights: One a cell, adding up to 0. Support reaches to the greatest weight's size, and
+            beyond it only where such a contrast was observed.
+        groups: Source item of each prompt (n,), where several share one.
+        level: Two-sided coverage.
+
+    Raises:
+        DormantError: There are no items, the lengths differ, or an outcome is not in [0, 1].
+    """
+    contrast = _contrast([_outcomes(cell) for cell in cells], weights)
+    most = max(map(abs, weights))
+    return _mean(contrast, groups, (-most, most), level, "multinomial-score")
+
+
 def mean_contrast(
     *cells: ArrayLike,
     weights: Sequence[float],
@@ -218,7 +241,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _mean(
     values: NDArray[Any],
     groups: ArrayLike | None,
-    support: tuple[int, int],
+    support: tuple[float, float],
     level: float,
     method: str,
 ) -> Estimate:

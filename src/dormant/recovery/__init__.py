@@ -1,0 +1,1 @@
+"""What gives a suppressed ability back and keeps the new skill, and the proof of both."""

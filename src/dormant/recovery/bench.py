@@ -1,0 +1,299 @@
+"""The models of a recovery, one in memory at a time: asked, trained, changed.
+
+A candidate is a directory that Dormant loads like any other model: so what is measured is what is
+saved, rounding included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dormant.audit.score import rendered, score_cases
+from dormant.errors import DormantError
+from dormant.finetuning.data import Pair
+from dormant.models.comparability import is_local
+from dormant.models.generate import generate
+from dormant.models.pair import ModelPair
+from dormant.models.spec import ModelSpec, parse
+from dormant.progress import Progress
+from dormant.prompts.case import Case
+from dormant.recovery import adapters, shards
+from dormant.recovery.settings import Items, RecoverSettings
+from dormant.recovery.store import Store
+from dormant.recovery.treatment import Change, Training, UnfitTreatmentError
+from dormant.results import ItemOutcome
+from dormant.tasks.skill import SkillTask
+from dormant.tasks.task import Task
+
+_AT_ONCE = 64
+"""Prompts between two writes: what a kill may lose."""
+_TOKENS = 64
+"""Tokens of an answer that a treatment asks for, at most."""
+_STOP = "\n"
+
+
+class Bench:
+    """What treatments are tried on.
+
+    Args:
+        pair: The base, if there is one, and the fine-tuned model.
+        settings: The recovery's.
+        store: Where outcomes, answers and weights are kept.
+        progress: Told what is being done.
+    """
+
+    def __init__(
+        self, pair: ModelPair, settings: RecoverSettings, store: Store, progress: Progress
+    ) -> None:
+        self.pair = pair
+        self._settings = settings
+        self._store = store
+        self._progress = progress
+        self._open: tuple[str, Any] | None = None
+        self._stack = contextlib.ExitStack()
+        self._fingerprints = [pair.fingerprint("base"), pair.fingerprint("tuned")]
+
+    def close(self) -> None:
+        """Free what is in memory."""
+        self._stack.close()
+        self._stack = contextlib.ExitStack()
+        self._open = None
+        self.pair.close()
+
+    def key(self, change: Change) -> str:
+        """Return a candidate's key."""
+        return change.key(self._fingerprints)
+
+    def scales(self) -> str | None:
+        """Say why the update of fine-tuning can't be scaled; `None` where it can."""
+        base, tuned = _spec(self.pair.base), _spec(self.pair.tuned)
+        assert tuned is not None
+        if tuned.kind == "adapter":
+            return adapters.unfit(tuned, self.pair.tuned_options)
+        if base is None:
+            return "without the base there is no update to scale: name it"
+        return shards.unfit(base, tuned, self.pair.options, self.pair.tuned_options)
+
+    def measure(self, model: str, items: Items, task: Task, cases: Sequence[Case]) -> list[float]:
+        """Put cases to a model: the base, the fine-tuned one, or a candidate by its key.
+
+        Args:
+            model: "base", "tuned" or a key.
+            items: The set that the cases are of.
+            task: What they are of.
+            cases: N cases.
+
+        Returns:
+            N successes, 0 or 1; nats a character of the right answer where the task is a skill
+            that is measured by likelihood.
+
+        Raises:
+            DormantError: The model can't be loaded or fails, or the disk is full.
+        """
+        known = self._store.outcomes(model, items, task.name)
+        waiting = [case for case in cases if case.item not in known]
+        for start in range(0, len(waiting), _AT_ONCE):
+            some = waiting[start : start + _AT_ONCE]
+            lm = self.lm(model)
+            self._progress.stage(f"{model} · {task.name} · {items}")
+            outcomes = score_cases(lm, task, some, self._settings.prompts)
+            values = {one.item: _value(task, one) for one in outcomes}
+            self._store.keep_outcomes(model, items, task.name, values)
+            self._progress.advance(len(some))
+        known = self._store.outcomes(model, items, task.name)
+        return [known[case.item] for case in cases]
+
+    def complete(self, cases: Sequence[Case]) -> list[str | None]:
+        """Answer cases by the fine-tuned model; see `Given.complete`."""
+        prompts = [self._prompt(case) for case in cases]
+        new = [p for p in dict.fromkeys(prompts) if self._store.answer(p) is None]
+        for start in range(0, len(new), _AT_ONCE):
+            some = new[start : start + _AT_ONCE]
+            self._progress.stage(f"tuned · {len(some)} answers")
+            lm = self.lm("tuned")
+            texts = generate(lm, some, max_new_tokens=_TOKENS, until=[_STOP])
+            self._store.keep_answers(dict(zip(some, texts, strict=True)))
+        return [
+            case.undone(self._store.answer(prompt) or "")
+            for case, prompt in zip(cases, prompts, strict=True)
+        ]
+
+    def example(self, case: Case, answer: str) -> Pair:
+        """Return a case with an answer as a training example, as the model reads them."""
+        style = case.style or self._settings.prompts
+        prefix = case.answer_prefix if style == "raw" else ""
+        return Pair(self._prompt(case), f"{prefix}{answer}")
+
+    def build(self, change: Change) -> Path:
+        """Make a candidate's weights, unless they are there; return their directory.
+
+        Raises:
+            UnfitTreatmentError: They can't be made of these models.
+            DormantError: Training fails, or the disk is full.
+        """
+        out = self.folder(self.key(change))
+        done = out / "done"
+        if done.exists():
+            return out
+        shutil.rmtree(out, ignore_errors=True)
+        try:
+            if change.training is None:
+                self._scale(change, out)
+            else:
+                self._train(change, change.training, out)
+        except MemoryError as error:
+            raise UnfitTreatmentError(f"out of memory: {error}") from error
+        done.write_text("", encoding="utf-8")
+        return out
+
+    def folder(self, key: str) -> Path:
+        """Return where a candidate's weights are."""
+        return self._store.path / "candidates" / key
+
+    def lm(self, model: str) -> Any:
+        """Return a model that stays open until another is asked for."""
+        if self._open is not None and self._open[0] == model:
+            return self._open[1]
+        # Base and adapter may be one copy, which the pair keeps.
+        own = model in ("base", "tuned")
+        before = self._open
+        self._stack.close()
+        self._stack = contextlib.ExitStack()
+        self._open = None
+        if not own or (before is not None and before[0] not in ("base", "tuned")):
+            self.pair.close()
+        self._progress.stage(f"loading {model}")
+        pair = self.pair if own else self.candidate(self.folder(model))
+        lm = self._stack.enter_context(pair.open("base" if model == "base" else "tuned"))
+        if not own:
+            self._stack.callback(pair.close)
+        self._open = (model, lm)
+        return lm
+
+    def candidate(self, folder: Path) -> ModelPair:
+        """Return a candidate as the fine-tuned model of a pair."""
+        spec = parse(str(folder))
+        base = self.pair.base if spec.base == self._base_name() else None
+        return ModelPair(base, spec, self.pair.options, self.pair.tuned_options)
+
+    def _prompt(self, case: Case) -> str:
+        raw = (case.style or self._settings.prompts) == "raw"
+        return case.prompt if raw else rendered(self.lm("tuned"), case, case.prompt, "chat")
+
+    def _base_name(self) -> str:
+        """Return what an adapter is put on: the base where the fine-tuned model is one itself."""
+        tuned = _spec(self.pair.tuned)
+        assert tuned is not None
+        if tuned.kind != "adapter":
+            return tuned.text
+        base = _spec(self.pair.base)
+        return base.text if base is not None else tuned.base or ""
+
+    def _scale(self, change: Change, out: Path) -> None:
+        base, tuned = _spec(self.pair.base), _spec(self.pair.tuned)
+        assert tuned is not None
+        if tuned.kind == "adapter":
+            adapters.write_scaled(
+                tuned, self.pair.tuned_options, change.factors, out, self._base_name()
+            )
+            return
+        assert base is not None  # `scales` said so
+        self.close()
+        options = self.pair.options, self.pair.tuned_options
+        shards.write_interpolated(base, tuned, *options, change.factors, out)
+
+    def _train(self, change: Change, training: Training, out: Path) -> None:
+        if change.factors != (1.0,):
+            raise UnfitTreatmentError("scaling and training at once isn't there yet")
+        from dormant.finetuning.relearning import updates_learnt
+        from dormant.models.effective import layers_name
+
+        tuned, lm = _spec(self.pair.tuned), self.lm("tuned")
+        assert tuned is not None
+        if tuned.kind == "adapter" and (why := adapters.unfit(tuned, self.pair.tuned_options)):
+            raise UnfitTreatmentError(f"{why}: merge it, and recover the merged model")
+        if not is_local(lm) or lm.backend != "causal":
+            raise UnfitTreatmentError("the model shows no weights, or is no decoder")
+        examples, replay = self._encoded(lm, training.examples), self._encoded(lm, training.replay)
+        scales = _scales(lm.model) if tuned.kind == "adapter" else {}
+        prefix = layers_name(lm.model)
+        steps = training.settings.steps
+        with updates_learnt(
+            lm.model,
+            examples,
+            _computed(training, lm, self._settings.dtype),
+            replay=replay,
+            on_step=lambda log: self._progress.stage(
+                f"training, step {log.step} of {steps}, loss {log.loss:.3f}"
+            ),
+        ) as updates:
+            adapters.write_added(
+                tuned if tuned.kind == "adapter" else None,
+                self.pair.tuned_options,
+                scales,
+                [
+                    adapters.Update(
+                        f"{prefix}.{one.name.removesuffix('.weight')}", one.a, one.b, one.scale
+                    )
+                    for one in updates
+                ],
+                out,
+                self._base_name(),
+                transposed=not _is_linear(updates[0].module),
+            )
+
+    @staticmethod
+    def _encoded(lm: Any, pairs: Sequence[Pair]) -> list[Any]:
+        from dormant.finetuning.batches import Example
+        from dormant.scoring.encoding import encode_prompts
+
+        rows = encode_prompts(
+            lm, [pair.prompt for pair in pairs], [[pair.completion] for pair in pairs]
+        )
+        return [
+            Example([*row.context, *row.answers[0]], prompt_length=len(row.context)) for row in rows
+        ]
+
+
+def _spec(model: Any) -> ModelSpec | None:
+    if model is not None and not isinstance(model, ModelSpec):
+        raise DormantError("a recovery reads models' files: give them by name")
+    return model
+
+
+def _value(task: Task, outcome: ItemOutcome) -> float:
+    if isinstance(task, SkillTask) and task.by_likelihood:
+        return (outcome.target_logprob or 0.0) / max(1, len(outcome.target))
+    return float(outcome.correct)
+
+
+def _computed(training: Training, lm: Any, dtype: str) -> Any:
+    """Let layers compute in bfloat16 where the hardware is fast at it and nothing else is asked."""
+    import torch
+
+    from dormant.scoring.precision import fast_bfloat16
+
+    half = dtype == "auto" and lm.model.dtype == torch.float32 and fast_bfloat16(lm.device)
+    return replace(training.settings, compute="bfloat16" if half else "float32")
+
+
+def _scales(model: Any) -> dict[str, float]:
+    """Return by what each module's LoRA product is multiplied, by the module's name."""
+    from dormant.scoring.wrappers import unwrapped
+
+    return {
+        name: float(next(iter(part.scaling.values())))
+        for name, part in unwrapped(model).named_modules()
+        if getattr(part, "scaling", None) and hasattr(part, "base_layer")
+    }
+
+
+def _is_linear(module: Any) -> bool:
+    import torch
+
+    return isinstance(module, torch.nn.Linear)

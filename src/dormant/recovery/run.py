@@ -1,0 +1,419 @@
+"""A recovery, end to end: three sets of items, candidates, a choice, the proof, what is saved.
+
+Sets are cut (`item_sets`); base and fine-tuned model are measured on the items that choose, and it
+is seen whether there is a skill to keep and an ability to recover; treatments propose changes
+(`treatment`), which are made (`bench`), measured on the items that choose, and kept (`store`); one
+is taken by a fixed rule (`choose`), measured on the items that nobody has touched, and saved with
+what was done and what it did (`save`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dormant import devices, tasks
+from dormant.audit.pair import pair_of
+from dormant.audit.training import skill_task
+from dormant.errors import DormantError
+from dormant.finetuning.data import Pair
+from dormant.models.chat_template import chat_template
+from dormant.models.load import ON_DEVICES
+from dormant.models.pair import ModelPair
+from dormant.models.size import refuse_too_large
+from dormant.models.spec import ModelSpec, parse
+from dormant.progress import Progress, Silent
+from dormant.recovery import treatment as treatments
+from dormant.recovery.bench import Bench
+from dormant.recovery.choose import Candidate, choose, front
+from dormant.recovery.item_sets import ItemSets, split
+from dormant.recovery.measuring import Measuring, Skill
+from dormant.recovery.save import save
+from dormant.recovery.settings import RecoverSettings
+from dormant.recovery.store import Store
+from dormant.recovery.treatment import Configured, Given, Measured, UnfitTreatmentError
+from dormant.results.recovery import CandidateResult, Outcome, RecoveryResults
+from dormant.rundirs import versions
+from dormant.tasks.skill import SkillTask
+
+FOLDER = "recovery"
+"""Where, in what is saved, a recovery keeps what it measured."""
+RESULTS = "recovery.json"
+LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
+
+
+def recover(
+    settings: RecoverSettings,
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    budget: float | None = None,
+) -> RecoveryResults:
+    """Give abilities back and keep the skill, or go on with a recovery that was stopped.
+
+    Args:
+        settings: What to recover, and how.
+        out: Where the recovered model is saved; ``out/recovery`` holds what was measured.
+        progress: Told how far it is.
+        budget: Seconds after which no further candidate is made.
+
+    Returns:
+        The results, which are also in ``out/recovery/recovery.json``.
+
+    Raises:
+        DormantError: Bad input, no skill to keep, a model that can't be loaded or whose weights
+            can't be reached, a disk that is full. What was computed is kept, and the same call
+            goes on from there.
+    """
+    settings = _with_base(settings)
+    chosen = [treatments.get(name) for name in settings.treatments]
+    pair = pair_of(settings.audit(), {})
+    _refuse_servers(pair)
+    watch = progress or Silent()
+    with devices.use(settings.device):
+        watch.stage("preparing prompts")
+        sets = Sets.of(settings, pair)
+        refuse_too_large(pair)
+        store = Store.start(out / FOLDER, _recorded(settings, pair, sets), versions(*LIBRARIES))
+        bench = Bench(pair, settings, store, watch)
+        try:
+            return _Recovery(settings, sets, bench, store, watch, budget).run(chosen, out)
+        finally:
+            bench.close()
+            store.close()
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The items of everything that is measured.
+
+    Attributes:
+        abilities: Those to be recovered.
+        also: Those that are reported on only.
+        skill: The skill.
+        replay: Its training data, as cases; `None` where the fine-tuned model's own answers to
+            its prompts stand in.
+    """
+
+    abilities: Sequence[ItemSets]
+    also: Sequence[ItemSets]
+    skill: ItemSets
+    replay: SkillTask | None
+
+    @classmethod
+    def of(cls, settings: RecoverSettings, pair: ModelPair) -> Sets:
+        """Cut them.
+
+        Raises:
+            DormantError: A name is unknown, a file can't be read, or a pool is too small.
+        """
+        render = chat_template(pair)
+        skill = skill_task(settings.skill, render)
+        replay = None
+        if settings.skill_train is not None:
+            replay = SkillTask(Path(settings.skill_train).expanduser(), render)
+        named = tasks.get(settings.tasks)
+        others = [one for one in tasks.get(settings.also) if one.name not in settings.tasks]
+        names = {one.name for one in named}
+        if skill.name in names:
+            raise DormantError(f"{skill.name} is both the skill and an ability to recover")
+
+        def cut(every: Sequence[tasks.Task], train: int, n: int) -> list[ItemSets]:
+            return [
+                split(
+                    one,
+                    train=train,
+                    choose=settings.choose,
+                    report=n,
+                    shots=settings.shots,
+                    seed=settings.seed,
+                )
+                for one in every
+            ]
+
+        by_examples = isinstance(skill, SkillTask)
+        own = 0 if replay is not None else settings.replay
+        (of_skill,) = (
+            cut([skill], own, settings.n)
+            if not by_examples
+            else [split(skill, train=own, choose=10**9, report=10**9, shots=0, seed=settings.seed)]
+        )
+        return cls(
+            abilities=cut(named, settings.train, settings.n),
+            also=cut([one for one in others if one.name not in names], 0, settings.n),
+            skill=of_skill,
+            replay=replay,
+        )
+
+
+@dataclass
+class _Recovery:
+    settings: RecoverSettings
+    sets: Sets
+    bench: Bench
+    store: Store
+    progress: Progress
+    budget: float | None
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        skill = Skill(self.sets.skill, self.settings.skill_margin)
+        self._measuring = Measuring(
+            self.bench, self.sets.abilities, self.sets.also, skill, self.settings.margin
+        )
+
+    def run(self, chosen: Sequence[Configured], out: Path) -> RecoveryResults:
+        """Do all of it."""
+        dropped = self._dropped()
+        if dropped:
+            self._refuse_unlearnt()
+        else:
+            lines = self._drop_lines()
+            reason = (
+                f"Nothing to recover: {'; '.join(lines)}; nothing of that is sure to be a loss."
+            )
+            return self._finish(out, "nothing to do", reason, [], {})
+        candidates: list[Candidate] = []
+        not_tried: dict[str, str] = {}
+        for one in chosen:
+            self._try(one, dropped, candidates, not_tried)
+        if not candidates:
+            reasons = "; ".join(f"{name}: {why}" for name, why in not_tried.items())
+            raise DormantError(f"no treatment could be tried ({reasons})")
+        margin = self._measuring.skill_margin("choose")
+        taken, reason = choose(candidates, margin)
+        outcome = "nothing found" if taken is None else "recovered"
+        return self._finish(out, outcome, reason, candidates, not_tried, taken)
+
+    def _dropped(self) -> list[str]:
+        """Return the abilities of which something is surely lost; all where there is no base."""
+        if not self._measuring.has_base:
+            return [one.task.name for one in self.sets.abilities]
+        return [task for task, drop in self._measuring.drops().items() if drop.low > 0]
+
+    def _drop_lines(self) -> list[str]:
+        return [
+            f"{task} dropped by {100 * drop.estimate:.0f} points "
+            f"({100 * drop.low:.0f} to {100 * drop.high:.0f})"
+            for task, drop in self._measuring.drops().items()
+        ]
+
+    def _refuse_unlearnt(self) -> None:
+        """Refuse a skill at which the fine-tuned model isn't surely better than the base."""
+        learnt = self._measuring.learnt()
+        if learnt is not None and learnt.low <= 0:
+            scale, unit = (1, "nats") if self._measuring.skill.by_likelihood else (100, "points")
+            raise DormantError(
+                f"--skill {self.settings.skill}: the fine-tuned model isn't surely better at it "
+                f"than the base ({scale * learnt.estimate:+.2g} {unit}, {scale * learnt.low:.2g} "
+                f"to {scale * learnt.high:.2g}): there is no skill to keep; give what it was tuned "
+                "on, or more items of it"
+            )
+
+    def _try(
+        self,
+        one: Configured,
+        dropped: Sequence[str],
+        candidates: list[Candidate],
+        not_tried: dict[str, str],
+    ) -> None:
+        """Let a treatment propose, and measure what it proposes."""
+        name = one.name
+        while name in not_tried:
+            name += "'"
+        spent = time.monotonic() - self._began
+        if self.budget is not None and spent > self.budget:
+            not_tried[name] = f"the budget of {self.budget:.0f} s was spent before it began"
+            return
+        try:
+            proposed = one(self._given(dropped))
+            change = next(proposed, None)
+            while change is not None:
+                began, key = time.monotonic(), self.bench.key(change)
+                row = self.store.candidates().get(key)
+                if row is None and self._is_spent():
+                    not_tried[name] = f"stopped: the budget of {self.budget:.0f} s was spent"
+                    return
+                if row is None or not self.bench.folder(key).is_dir():
+                    self.progress.stage(f"making {one.name} {_short(change.settings)}")
+                    self.bench.build(change)
+                measured = self._measuring.candidate(key, dropped)
+                seconds = time.monotonic() - began if row is None else float(row["seconds"])
+                candidate = Candidate(key, one.name, change, measured, round(seconds, 1))
+                if row is None:
+                    self.store.keep_candidate(
+                        {
+                            "key": key,
+                            "treatment": one.name,
+                            "settings": dict(change.settings),
+                            "seconds": candidate.seconds,
+                        }
+                    )
+                if key not in {other.key for other in candidates}:
+                    candidates.append(candidate)
+                    self.progress.say(_line(candidate))
+                change = _sent(proposed, measured)
+        except UnfitTreatmentError as error:
+            not_tried[name] = str(error)
+
+    def _is_spent(self) -> bool:
+        return self.budget is not None and time.monotonic() - self._began > self.budget
+
+    def _given(self, dropped: Sequence[str]) -> Given:
+        return Given(
+            prompts={
+                one.task.name: one.train for one in self.sets.abilities if one.task.name in dropped
+            },
+            replay=self._replay(),
+            seed=self.settings.seed,
+            scales=self.bench.scales(),
+            complete=self.bench.complete,
+            example=self.bench.example,
+        )
+
+    def _replay(self) -> list[Pair]:
+        """Return examples of the skill: its data, or the fine-tuned model's answers to its prompts.
+
+        Drawn at even distances, since files may be sorted.
+        """
+        count = self.settings.replay
+        if self.sets.replay is not None:
+            task = self.sets.replay
+            items = task.pool()
+            step = max(1, len(items) // count) if count else len(items) + 1
+            cases = [
+                task.case(item, language="english", shots=0, seed=0)
+                for item in items[::step][:count]
+            ]
+            return [self.bench.example(case, case.target.text) for case in cases]
+        cases = self.sets.skill.train
+        said = self.bench.complete(cases)
+        return [
+            self.bench.example(case, text.strip())
+            for case, text in zip(cases, said, strict=True)
+            if text and text.strip()
+        ]
+
+    def _finish(
+        self,
+        out: Path,
+        outcome: Outcome,
+        reason: str,
+        candidates: Sequence[Candidate],
+        not_tried: dict[str, str],
+        taken: Candidate | None = None,
+    ) -> RecoveryResults:
+        key = None if taken is None else taken.key
+        measuring, best = self._measuring, {one.key for one in front(candidates)}
+        reported = outcome != "nothing to do"
+        named, also = (self.sets.abilities, self.sets.also) if reported else ((), ())
+        results = RecoveryResults(
+            base=self.settings.base,
+            tuned=self.settings.tuned,
+            saved=None if taken is None else str(out),
+            settings=self.settings.model_dump(mode="json"),
+            versions=dict(self.store.manifest["versions"]),
+            models=dict(self.store.manifest["settings"]["fingerprints"]),
+            outcome=outcome,
+            reason=reason,
+            chosen=key,
+            candidates=[self._row(one, on_front=one.key in best) for one in candidates],
+            abilities=[
+                *(measuring.ability_change(one, key, named=True) for one in named),
+                *(measuring.ability_change(one, key, named=False) for one in also),
+            ],
+            skill=measuring.skill_change(key) if reported else None,
+            not_tried=not_tried,
+            warnings=self.bench.pair.warnings(),
+            wall_seconds=round(time.monotonic() - self._began, 1),
+        )
+        if taken is not None:
+            self.bench.close()
+            save(self.bench.folder(taken.key), taken.change, results, self.bench.pair, out)
+        (self.store.path / RESULTS).write_text(results.to_json(), encoding="utf-8")
+        return results
+
+    def _row(self, one: Candidate, *, on_front: bool) -> CandidateResult:
+        measuring, sets = self._measuring, self.sets
+        skill = measuring.values(one.key, "choose", sets.skill)
+        accuracy = {
+            each.task.name: measuring.values(one.key, "choose", each) for each in sets.abilities
+        }
+        return CandidateResult(
+            key=one.key,
+            treatment=one.treatment,
+            settings=dict(one.change.settings),
+            trained=one.change.training is not None,
+            skill=sum(skill) / len(skill),
+            skill_loss=one.measured.skill_loss,
+            kept=one.measured.kept,
+            gain=one.measured.gain,
+            returned=one.measured.returned,
+            accuracy={task: sum(values) / len(values) for task, values in accuracy.items()},
+            seconds=one.seconds,
+            on_front=on_front,
+        )
+
+
+def _sent(proposed: treatments.Candidates, measured: Measured) -> treatments.Change | None:
+    try:
+        return proposed.send(measured)
+    except StopIteration:
+        return None
+
+
+def _line(one: Candidate) -> str:
+    back = one.measured.returned
+    share = "" if back is None else f", {100 * back.estimate:.0f}% of the drop back"
+    return (
+        f"{one.treatment} {_short(one.change.settings)}: skill loss "
+        f"{one.measured.skill_loss.estimate:+.3f}{share}"
+    )
+
+
+def _short(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())[:100]
+
+
+def _with_base(settings: RecoverSettings) -> RecoverSettings:
+    """Take the base that an adapter names, where none is given."""
+    if settings.base is not None:
+        return settings
+    spec = parse(settings.tuned)
+    return settings.model_copy(update={"base": spec.base}) if spec.base else settings
+
+
+def _refuse_servers(pair: ModelPair) -> None:
+    for model in (pair.base, pair.tuned):
+        if (
+            isinstance(model, ModelSpec)
+            and model.kind == "backend"
+            and model.backend not in ON_DEVICES
+        ):
+            raise DormantError(
+                f"the weights of {model.text!r} can't be reached: recover where they are, or put "
+                f"a transform before the model: dormant serve {model.text} -s leetspeak"
+            )
+        if isinstance(model, ModelSpec) and model.kind == "backend":
+            raise DormantError(f"{model.text!r}: name the checkpoint itself, not a backend")
+
+
+def _recorded(settings: RecoverSettings, pair: ModelPair, sets: Sets) -> dict[str, object]:
+    """Return all that decides the numbers."""
+    every = [*sets.abilities, *sets.also, sets.skill]
+    recorded = settings.model_dump(mode="json")
+    # What is tried, and on what else is reported, may grow: rows are kept by content.
+    for name in ("treatments", "also"):
+        del recorded[name]
+    return {
+        **recorded,
+        "fingerprints": {
+            "base": pair.fingerprint("base"),
+            "tuned": pair.fingerprint("tuned"),
+        },
+        "task_versions": {one.task.name: one.task.version for one in every},
+        "replay_version": None if sets.replay is None else sets.replay.version,
+    }

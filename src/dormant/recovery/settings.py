@@ -1,0 +1,99 @@
+"""What a recovery's user decides."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, JsonValue, ValidationError
+
+from dormant.audit.settings import AuditSettings, Style
+from dormant.errors import DormantError
+from dormant.results import MARGIN, Record
+
+SKILL_MARGIN = 0.02
+"""Loss of the skill, as a fraction, that counts as one."""
+
+
+class RecoverSettings(Record):
+    """Everything that decides a recovery's numbers; kept beside what it saves."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    base: str | None
+    """The base model's specification; `None` where there is none."""
+    tuned: str
+    """The fine-tuned model's."""
+    tasks: tuple[str, ...]
+    """Abilities to give back."""
+    skill: str
+    """What the model was tuned on: held-out examples, or a task. It is measured by these alone."""
+    skill_train: str | None = None
+    """Training examples of the skill, which treatments may replay."""
+    also: tuple[str, ...] = ()
+    """Further abilities that are reported on, and that no treatment sees."""
+    treatments: tuple[str, ...] = ("scale", "conjugate-distillation")
+    """What is tried, in this order: NAME, or NAME:KEY=VALUE;KEY=VALUE."""
+    n: Annotated[int, Field(ge=20)] = 200
+    """Items an ability that are reported on: an audit's, with this number and seed."""
+    choose: Annotated[int, Field(ge=20)] = 100
+    """Items an ability by which candidates are chosen."""
+    train: Annotated[int, Field(ge=1)] = 60
+    """Items an ability that treatments may see."""
+    replay: Annotated[int, Field(ge=0)] = 200
+    """Examples of the skill that treatments may replay."""
+    shots: Annotated[int | None, Field(ge=0)] = None
+    """Demonstrations a prompt."""
+    seed: int = 0
+    """Decides items, demonstrations and trainings."""
+    prompts: Style = "raw"
+    """Raw prompts, or the models' chat templates."""
+    margin: Annotated[float, Field(gt=0, lt=1)] = MARGIN
+    """Loss of an ability that counts as one, as a fraction between 0 and 1."""
+    skill_margin: Annotated[float, Field(gt=0, lt=1)] = SKILL_MARGIN
+    """The same of the skill; where it is measured by likelihood, as a share of what tuning won."""
+    dtype: str = "auto"
+    """auto, float32 or bfloat16."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    model_args: dict[str, JsonValue] = Field(default_factory=dict)
+    """What else lm-evaluation-harness's models take."""
+
+    @classmethod
+    def of(cls, **given: Any) -> RecoverSettings:
+        """Read settings as a user gave them.
+
+        Raises:
+            DormantError: A value is not allowed.
+        """
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else "settings"
+            raise DormantError(f"{name} is {first['input']!r}: {first['msg']}") from None
+
+    def audit(self) -> AuditSettings:
+        """Return how both models are loaded and asked, in an audit's words."""
+        return AuditSettings(
+            base=self.base,
+            tuned=self.tuned,
+            tasks=self.tasks,
+            seed=self.seed,
+            shots=self.shots,
+            base_prompts=self.prompts,
+            tuned_prompts=self.prompts,
+            dtype=self.dtype,
+            device=self.device,
+            base_model_args=self.model_args,
+            tuned_model_args=self.model_args,
+        )
+
+
+def default_out(settings: RecoverSettings) -> str:
+    """Return ``recovered/TUNED``, with what names can't hold in file names replaced."""
+    return "recovered/" + re.sub(r"[^\w.-]+", "-", settings.tuned).strip("-.")
+
+
+Items = Literal["choose", "report"]
+"""Which of an ability's sets something was measured on."""

@@ -1,0 +1,218 @@
+"""What a treatment is: a function that proposes changes of weights and hears what they did.
+
+A treatment is a generator function. Its first argument is what it may see (`Given`), its keyword
+arguments are its configuration, and it yields a `Change`; the value of that ``yield`` is what the
+change did on the items that choose (`Measured`): numbers, never items. So a treatment can search,
+and can't fit what it is judged on. It holds no model: text is generated through `Given.complete`,
+and weights are trained by whoever runs it.
+
+    def scale(given: Given, *, steps: int = 4) -> Candidates:
+        least, most = 0.0, 1.0
+        for _ in range(steps):
+            middle = (least + most) / 2
+            measured = yield Change((middle,))
+            least, most = (least, middle) if measured.kept else (middle, most)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any, Literal, Protocol, TypeAlias, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from dormant import extend
+from dormant.errors import DormantError, unknown
+from dormant.finetuning.data import Pair
+from dormant.finetuning.settings import TuningSettings
+from dormant.prompts.case import Case
+from dormant.results import Estimate
+
+Origin: TypeAlias = Literal["base", "tuned"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A short LoRA training.
+
+    Attributes:
+        examples: What is learnt.
+        replay: What should not be lost; as many of these a step.
+        settings: How.
+    """
+
+    examples: tuple[Pair, ...]
+    replay: tuple[Pair, ...]
+    settings: TuningSettings
+
+
+@dataclass(frozen=True)
+class Change:
+    """New weights θ₀ + λ ⊙ (θ₁ − θ₀) + B·A, of the base's θ₀ and the fine-tuned model's θ₁.
+
+    Attributes:
+        factors: λ of each of so many equal parts of the layers, the first layers' first; what
+            stands before the layers counts to the first part, what stands after them to the last.
+            (1,) leaves the fine-tuned model as it is.
+        training: Gives B·A, trained on the model as the factors leave it.
+        settings: What people are told of it, beside its treatment's name.
+    """
+
+    factors: tuple[float, ...] = (1.0,)
+    training: Training | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def key(self, models: Sequence[str | None]) -> str:
+        """Return what tells it from others: a hash of all that decides the weights.
+
+        Args:
+            models: Fingerprints of the base and the fine-tuned model.
+        """
+        trained = None if self.training is None else asdict(self.training)
+        text = json.dumps([*models, self.factors, trained], ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def cost(self) -> tuple[bool, int]:
+        """How much it changes: whether anything is trained, then in how many parts it scales."""
+        return self.training is not None, len(set(self.factors))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a change did, on the items that choose.
+
+    Attributes:
+        kept: Whether the skill counts as kept (`dormant.recovery.choose`).
+        skill_loss: skill(tuned) − skill(changed), in the skill's unit.
+        gain: acc(changed) − acc(tuned) over the abilities to be recovered.
+        returned: The gain as a share of the drop; `None` where there is no base.
+    """
+
+    kept: bool
+    skill_loss: Estimate
+    gain: Estimate
+    returned: Estimate | None
+
+
+class UnfitTreatmentError(DormantError):
+    """A treatment can't be tried here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a treatment may see.
+
+    Attributes:
+        prompts: Training cases of each ability to be recovered, by its name. They have their right
+            answers, which a treatment that says so doesn't read.
+        replay: Examples of the skill: its training data, or the fine-tuned model's own answers.
+        seed: Decides what is drawn.
+        scales: Why the update of fine-tuning can't be scaled; `None` where it can.
+        complete: Answers of the fine-tuned model to cases, greedily, one line each, undone where
+            a case is under a transform (`None` where that can't be).
+        example: A case and an answer to it as a training example.
+    """
+
+    prompts: Mapping[str, Sequence[Case]]
+    replay: Sequence[Pair]
+    seed: int
+    scales: str | None
+    complete: Callable[[Sequence[Case]], Sequence[str | None]]
+    example: Callable[[Case, str], Pair]
+
+
+Candidates: TypeAlias = Generator[Change, Measured, None]
+
+
+class Treatment(Protocol):
+    """A generator function of `Given`, configured by keywords; its first line of help says what."""
+
+    __name__: str
+
+    def __call__(self, given: Given, /, **configuration: Any) -> Candidates:
+        """Propose changes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A treatment with its configuration.
+
+    Attributes:
+        name: Its name.
+        run: The function.
+        configuration: All of its keyword arguments.
+    """
+
+    name: str
+    run: Treatment
+    configuration: Mapping[str, Any]
+
+    def __call__(self, given: Given) -> Candidates:
+        """Propose changes."""
+        return self.run(given, **self.configuration)
+
+
+@cache
+def shipped() -> Mapping[str, Treatment]:
+    """Return the treatments that come with Dormant, by name."""
+    from dormant.recovery.treatments.conjugate_distillation import conjugate_distillation
+    from dormant.recovery.treatments.scale import scale
+
+    every: tuple[Any, ...] = (scale, conjugate_distillation)
+    return {one.__name__.replace("_", "-"): one for one in every}
+
+
+def names() -> list[str]:
+    """Return the names of all treatments, those of other packages included."""
+    return [*shipped(), *extend.installed("dormant.treatments")]
+
+
+def get(text: str) -> Configured:
+    """Return a treatment as a user writes it: ``NAME`` or ``NAME:KEY=VALUE;KEY=VALUE``.
+
+    Raises:
+        DormantError: There is none of that name, or a value is not allowed.
+    """
+    name, _, rest = text.partition(":")
+    ours, added = shipped(), extend.installed("dormant.treatments")
+    if name in ours:
+        run = ours[name]
+    elif name in added:
+        run = extend.load(added[name])
+    else:
+        raise unknown("treatment", name, {*ours, *added})
+    given: dict[str, str] = {}
+    for part in filter(str.strip, rest.split(";")):
+        key, _, value = part.partition("=")
+        given[key] = value
+    return Configured(name, run, _configuration(name, run, given))
+
+
+def _configuration(name: str, run: Treatment, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """Read values by the types of a treatment's keyword arguments; defaults fill the rest."""
+    hints = get_type_hints(run)
+    known = {
+        each.name: each.default
+        for each in inspect.signature(run).parameters.values()
+        if each.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    values = dict(known)
+    for word, text in given.items():
+        key = word.strip().replace("-", "_")
+        if key not in known:
+            raise unknown(f"setting of treatment {name}", word, known)
+        several = getattr(hints[key], "__origin__", None) is tuple
+        parts = [part.strip() for part in text.split("|")]
+        try:
+            values[key] = TypeAdapter(hints[key]).validate_python(parts if several else text)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            raise DormantError(f"treatment {name}: {word}={text!r}: {message}") from None
+    return values

@@ -1,0 +1,1 @@
+"""Treatments, one a file: functions whose keyword arguments are their configuration."""

@@ -1,0 +1,37 @@
+"""Turning the update of fine-tuning down: as far as the skill allows."""
+
+from __future__ import annotations
+
+from dormant.recovery.treatment import Candidates, Change, Given, UnfitTreatmentError
+
+
+def scale(given: Given, *, steps: int = 4, thirds: bool = True) -> Candidates:
+    """Scale the update by the least λ that keeps the skill, first whole, then by thirds of depth.
+
+    λ is found by bisection, since the skill falls with it (docs/recover.md). Then each third of
+    the layers is tried at half of that, and stays there where the skill is still kept.
+
+    Args:
+        given: Says whether there is an update to scale.
+        steps: Halvings of [0, 1].
+        thirds: Whether to go on by thirds of depth.
+    """
+    if given.scales is not None:
+        raise UnfitTreatmentError(given.scales)
+    least, kept = 0.0, 1.0
+    for _ in range(steps):
+        middle = (least + kept) / 2
+        measured = yield _of(middle)
+        least, kept = (least, middle) if measured.kept else (middle, kept)
+    if not thirds:
+        return
+    parts = [kept] * 3
+    # The last layers are nearest to what is said.
+    for place in reversed(range(3)):
+        tried = [factor / 2 if place == at else factor for at, factor in enumerate(parts)]
+        measured = yield _of(*tried)
+        parts = tried if measured.kept else parts
+
+
+def _of(*factors: float) -> Change:
+    return Change(factors, settings={"factors": list(factors)})

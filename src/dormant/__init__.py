@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dormant import transforms
-    from dormant.api import audit, conjugate, load_results, plan
+    from dormant.api import audit, conjugate, load_results, plan, recover
     from dormant.audited import Audit
     from dormant.conjugation import Compose, Identity, Predictor, Transform
     from dormant.equivalence.check import check
@@ -32,6 +32,7 @@ _HOMES = {
     "load": "dormant.api",
     "load_results": "dormant.api",
     "plan": "dormant.api",
+    "recover": "dormant.api",
 }
 _MODULES = {"transforms"}
 
@@ -54,6 +55,7 @@ __all__ = [
     "conjugate",
     "load_results",
     "plan",
+    "recover",
     "transforms",
 ]
 

@@ -21,7 +21,8 @@ from typing import (
 )
 
 from dormant import conjugation
-from dormant.api.options import AskOptions, AuditOptions, Model, ModelName
+from dormant.api.options import AskOptions, AuditOptions, Model, ModelName, RecoverOptions
+from dormant.api.recovering import recover
 from dormant.conjugation import Predictor, Transform
 from dormant.devices import use
 from dormant.errors import DormantError, unknown
@@ -311,9 +312,11 @@ __all__ = [
     "AuditOptions",
     "Model",
     "ModelName",
+    "RecoverOptions",
     "audit",
     "conjugate",
     "load",
     "load_results",
     "plan",
+    "recover",
 ]

@@ -74,3 +74,23 @@ class AuditOptions(TypedDict, total=False):
     evidence: Literal["prompt", "noise", "relearn"]
     keep_generations: bool
     allow_identical: bool
+
+
+class RecoverOptions(TypedDict, total=False):
+    """What else `recover` takes; each is described at `dormant.recovery.settings.RecoverSettings`."""
+
+    skill_train: ModelName | None
+    also: str | Sequence[str]
+    treatments: str | Sequence[str]
+    n: int
+    choose: int
+    train: int
+    replay: int
+    shots: int | None
+    seed: int
+    prompts: Literal["raw", "chat"]
+    margin: float
+    skill_margin: float
+    dtype: str
+    device: str
+    model_args: Mapping[str, Any]

@@ -66,12 +66,12 @@ class Forecast(Record):
         least = self.least_prompts or {}
         prompts = _range(sum(least.values()), sum(self.prompts.values()))
         by_task = (f"{task} {_range(least.get(task), n)}" for task, n in self.prompts.items())
-        about = f"about {_minutes(total)}"
+        about = f"about {minutes(total)}"
         if self.least_seconds is not None:
             shortest = sum(self.least_seconds.values()) + loading
-            about = f"{_minutes(shortest)} if all is decided at once, {_minutes(total)} at most"
+            about = f"{minutes(shortest)} if all is decided at once, {minutes(total)} at most"
         sides = ", ".join(
-            f"{which} {_minutes(seconds + self.loading_seconds[which])}"
+            f"{which} {minutes(seconds + self.loading_seconds[which])}"
             for which, seconds in self.seconds.items()
         )
         weights = ", ".join(f"{which} {gigabytes(n)}" for which, n in self.weights_bytes.items())
@@ -152,7 +152,7 @@ def _measure(
         seconds=seconds,
         loading_seconds=loading,
         weights_bytes=_weights(pair),
-        peak_bytes=_peak(),
+        peak_bytes=peak(),
         room_bytes=None if there is None else there[0],
         room="" if there is None else there[1],
         least_prompts=_prompts(settings, first) if looks else None,
@@ -197,7 +197,7 @@ def _weights(pair: ModelPair) -> dict[str, int]:
     return {which: size for which, size in sizes.items() if size is not None}
 
 
-def _peak() -> int | None:
+def peak() -> int | None:
     """Return the most memory in use so far: the GPU's where there is one, else the process's."""
     import torch
 
@@ -229,7 +229,8 @@ def _range(least: int | None, most: int) -> str:
     return f"{least} to {most}" if least and least < most else str(most)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Write a time for people."""
     if seconds < 60:
         return f"{math.ceil(seconds)} s"
     return f"{seconds / 60:.1f} min"

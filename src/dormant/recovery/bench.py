@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,42 +210,59 @@ class Bench:
     def _train(self, change: Change, training: Training, out: Path) -> None:
         if change.factors != (1.0,):
             raise UnfitTreatmentError("scaling and training at once isn't there yet")
-        from dormant.finetuning.relearning import updates_learnt
-        from dormant.models.effective import layers_name
-
-        tuned, lm = _spec(self.pair.tuned), self.lm("tuned")
+        tuned, options = _spec(self.pair.tuned), self.pair.tuned_options
         assert tuned is not None
-        if tuned.kind == "adapter" and (why := adapters.unfit(tuned, self.pair.tuned_options)):
+        under = tuned if tuned.kind == "adapter" else None
+        if under is not None and (why := adapters.unfit(under, options)):
             raise UnfitTreatmentError(f"{why}: merge it, and recover the merged model")
+        with self.learnt(training) as (updates, transposed):
+            scales = {} if under is None else _scales(self.lm("tuned").model)
+            name = self._base_name()
+            adapters.write_added(under, options, scales, updates, out, name, transposed=transposed)
+
+    @contextlib.contextmanager
+    def learnt(self, training: Training) -> Generator[tuple[Sequence[adapters.Update], bool]]:
+        """Train the fine-tuned model, whose weights stay as they are.
+
+        Yields:
+            The updates, and whether the model's matrices are stored transposed.
+
+        Raises:
+            UnfitTreatmentError: It can't be trained.
+            DormantError: The loss is not a number, or memory doesn't suffice.
+        """
+        import torch
+
+        from dormant.finetuning.relearning import updates_learnt
+        from dormant.models.effective import NotEditableError, layers_name
+
+        lm = self.lm("tuned")
         if not is_local(lm) or lm.backend != "causal":
             raise UnfitTreatmentError("the model shows no weights, or is no decoder")
-        examples, replay = self._encoded(lm, training.examples), self._encoded(lm, training.replay)
-        scales = _scales(lm.model) if tuned.kind == "adapter" else {}
-        prefix = layers_name(lm.model)
         steps = training.settings.steps
-        with updates_learnt(
-            lm.model,
-            examples,
-            _computed(training, lm, self._settings.dtype),
-            replay=replay,
-            on_step=lambda log: self._progress.stage(
-                f"training, step {log.step} of {steps}, loss {log.loss:.3f}"
-            ),
-        ) as updates:
-            adapters.write_added(
-                tuned if tuned.kind == "adapter" else None,
-                self.pair.tuned_options,
-                scales,
-                [
-                    adapters.Update(
-                        f"{prefix}.{one.name.removesuffix('.weight')}", one.a, one.b, one.scale
-                    )
-                    for one in updates
-                ],
-                out,
-                self._base_name(),
-                transposed=not _is_linear(updates[0].module),
+        try:
+            learning = updates_learnt(
+                lm.model,
+                self._encoded(lm, training.examples),
+                _computed(training, lm, self._settings.dtype),
+                replay=self._encoded(lm, training.replay),
+                on_step=lambda log: self._progress.stage(
+                    f"training, step {log.step} of {steps}, loss {log.loss:.3f}"
+                ),
             )
+            prefix = layers_name(lm.model)
+            with learning as learnt:
+                yield (
+                    [
+                        adapters.Update(
+                            f"{prefix}.{one.name.removesuffix('.weight')}", one.a, one.b, one.scale
+                        )
+                        for one in learnt
+                    ],
+                    not isinstance(learnt[0].module, torch.nn.Linear),
+                )
+        except NotEditableError as error:
+            raise UnfitTreatmentError(str(error)) from error
 
     @staticmethod
     def _encoded(lm: Any, pairs: Sequence[Pair]) -> list[Any]:
@@ -291,9 +308,3 @@ def _scales(model: Any) -> dict[str, float]:
         for name, part in unwrapped(model).named_modules()
         if getattr(part, "scaling", None) and hasattr(part, "base_layer")
     }
-
-
-def _is_linear(module: Any) -> bool:
-    import torch
-
-    return isinstance(module, torch.nn.Linear)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from dormant.audit.sample import ItemSample
 from dormant.errors import DormantError
@@ -18,7 +19,7 @@ from dormant.evidence.layout import Shown, demonstrations, question, with_demons
 from dormant.evidence.questions import Questions, drawn
 from dormant.prompts.case import Case
 from dormant.tasks.skill import SkillTask
-from dormant.tasks.task import Task, items_in
+from dormant.tasks.task import Task, items_in, shuffled_answers_say_nothing
 
 _LEAST = 20
 """Items to choose by, and to report on: with fewer, no bound decides anything."""
@@ -41,64 +42,86 @@ class ItemSets:
     report: Sequence[Case]
 
 
-def split(
-    task: Task, *, train: int, choose: int, report: int, shots: int | None, seed: int
-) -> ItemSets:
-    """Cut an ability's items into three sets.
+class Wanted(NamedTuple):
+    """How many items an ability's sets are to have.
+
+    Attributes:
+        task: The ability.
+        train: Items that may be trained on; fewer where the pool has no more.
+        choose: Items that decide; 0 for an ability that decides nothing.
+        report: Items that are reported on: an audit's, with this number and seed.
+    """
+
+    task: Task
+    train: int
+    choose: int
+    report: int
+
+
+def split(wanted: Sequence[Wanted], *, shots: int | None, seed: int) -> list[ItemSets]:
+    """Cut abilities' items into three sets, apart from one another across abilities too.
+
+    Several abilities may ask about one sentence: what is reported for one trains none.
 
     Args:
-        task: The ability.
-        train: How many items may be trained on; fewer where the pool has no more.
-        choose: How many may decide.
-        report: How many are reported on: an audit's, with this number and seed.
-        shots: Demonstrations a prompt; `None` means the task's own number.
+        wanted: The abilities.
+        shots: Demonstrations a prompt; `None` means each task's own number.
         seed: Decides which items.
 
     Raises:
-        DormantError: The pool is too small for three sets, or which items its prompts show isn't
+        DormantError: A pool is too small for three sets, or which items its prompts show isn't
             known.
     """
-    if isinstance(task, SkillTask):
-        return _of_examples(task, train, choose, report, seed)
-    pool = len(task.pool())
-    sample = ItemSample.of(task, n=report, shots=shots, seed=seed)
-    language = task.languages()[0]
-    there = items_in(task, language)
-
-    def case(item: str) -> Case:
-        return task.case(item, language=language, shots=sample.shots, seed=seed)
-
-    asked = [case(item) for item in sample.items if item in there]
-    taken = [one for each in asked for one in (_question(each), *demonstrations(each))]
-    rest = sorted({*task.pool()} & {*there} - {*sample.items}, key=lambda item: _rank(seed, item))
-    cases = _Apart(map(case, rest), Questions(taken))
-    chosen = _own_demonstrations(cases.next(choose), seed)
-    cases.away_from([_question(each) for each in chosen])
-    trained = _own_demonstrations(cases.next(train), seed)
-    if min(len(chosen), len(asked)) < _LEAST or (train and not trained):
-        raise DormantError(
-            f"{task.name} has {pool} items, of which {len(asked)} are reported on: {len(chosen)} "
-            f"are left to choose by and {len(trained)} to train on, and at least {_LEAST} of the "
-            "first and one of the second are needed: report on fewer (-n)"
-        )
-    return ItemSets(task, trained, chosen, asked)
+    pools = [_Pool(one, shots, seed) for one in wanted]
+    reported = Questions([question for pool in pools for question in pool.reported()])
+    chosen = [pool.take(one.choose, [reported]) for pool, one in zip(pools, wanted, strict=True)]
+    choosing = Questions([_question(case) for cases in chosen for case in cases])
+    sets: list[ItemSets] = []
+    for pool, one, cases in zip(pools, wanted, chosen, strict=True):
+        trained = pool.take(one.train, [reported, choosing])
+        few = one.choose and min(len(cases), len(pool.report)) < _LEAST
+        if few or (one.train and not trained):
+            raise DormantError(
+                f"{one.task.name} has {len(one.task.pool())} items, of which {len(pool.report)} "
+                f"are reported on: {len(cases)} are left to choose by and {len(trained)} to train "
+                f"on, and at least {_LEAST} of the first and one of the second are needed: report "
+                "on fewer (-n)"
+            )
+        train, choose = (_own_demonstrations(some, seed) for some in (trained, cases))
+        sets.append(ItemSets(one.task, train, choose, pool.report))
+    return sets
 
 
-class _Apart:
-    """Cases one after the other, but for those that ask what must not be asked."""
+class _Pool:
+    """An ability's items: those that are reported on, and the others one after the other."""
 
-    def __init__(self, cases: Iterator[Case], taken: Questions) -> None:
-        self._cases, self._taken = cases, [taken]
+    def __init__(self, wanted: Wanted, shots: int | None, seed: int) -> None:
+        task = wanted.task
+        sample = ItemSample.of(task, n=wanted.report, shots=shots, seed=seed)
+        language = task.languages()[0]
+        there = items_in(task, language)
 
-    def away_from(self, questions: Sequence[Shown]) -> None:
-        """Leave out what asks one of these, too."""
-        self._taken.append(Questions(questions))
+        def case(item: str) -> Case:
+            return task.case(item, language=language, shots=sample.shots, seed=seed)
 
-    def next(self, count: int) -> list[Case]:
-        """Return the next so many; fewer where there are no more."""
+        self.report = [case(item) for item in sample.items if item in there]
+        shown = any(demonstrations(one) for one in self.report)
+        if sample.shots and not shown and not shuffled_answers_say_nothing(task):
+            raise DormantError(f"{task.name}: which items its prompts show isn't known")
+        rest = {*task.pool()} & {*there} - {*sample.items}
+        self._rest = map(case, sorted(rest, key=lambda item: _rank(seed, item)))
+
+    def reported(self) -> Iterator[Shown]:
+        """Yield all that is asked or shown in what is reported on."""
+        for case in self.report:
+            yield _question(case)
+            yield from demonstrations(case)
+
+    def take(self, count: int, taken: Sequence[Questions]) -> list[Case]:
+        """Return the next so many cases that ask none of these; fewer where there are no more."""
         found: list[Case] = []
-        while len(found) < count and (case := next(self._cases, None)) is not None:
-            if all(each.apart(_question(case)) for each in self._taken):
+        while len(found) < count and (case := next(self._rest, None)) is not None:
+            if all(each.apart(_question(case)) for each in taken):
                 found.append(case)
         return found
 
@@ -120,11 +143,18 @@ def _own_demonstrations(cases: Sequence[Case], seed: int) -> list[Case]:
     ]
 
 
-def _of_examples(skill: SkillTask, train: int, choose: int, report: int, seed: int) -> ItemSets:
+def split_examples(skill: SkillTask, *, train: int, seed: int) -> ItemSets:
     """Cut held-out training examples, whose prompts are what they are, by their texts.
 
-    Lines with the same prompt stay together. Without a number to report on, what isn't trained on
-    is halved.
+    Lines with the same prompt stay together. What isn't trained on is halved.
+
+    Args:
+        skill: The examples.
+        train: How many prompts may be trained on; a fifth at most.
+        seed: Decides which.
+
+    Raises:
+        DormantError: There are too few.
     """
     by_prompt: dict[str, list[Case]] = {}
     for item in skill.pool():
@@ -133,8 +163,7 @@ def _of_examples(skill: SkillTask, train: int, choose: int, report: int, seed: i
     order = sorted(by_prompt, key=lambda prompt: _rank(seed, prompt))
     train = min(train, len(order) // 5)
     rest = order[train:]
-    choose = min(choose, len(rest) // 2)
-    parts = order[:train], rest[:choose], rest[choose : choose + report]
+    parts = order[:train], rest[: len(rest) // 2], rest[len(rest) // 2 :]
     sets = [[case for prompt in part for case in by_prompt[prompt]] for part in parts]
     if min(len(sets[1]), len(sets[2])) < _LEAST:
         raise DormantError(

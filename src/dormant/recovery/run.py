@@ -15,12 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dormant import devices, tasks
+from dormant import devices
 from dormant.audit.pair import pair_of
-from dormant.audit.training import skill_task
 from dormant.errors import DormantError
-from dormant.finetuning.data import Pair
-from dormant.models.chat_template import chat_template
 from dormant.models.load import ON_DEVICES
 from dormant.models.pair import ModelPair
 from dormant.models.size import refuse_too_large
@@ -29,15 +26,21 @@ from dormant.progress import Progress, Silent
 from dormant.recovery import treatment as treatments
 from dormant.recovery.bench import Bench
 from dormant.recovery.choose import Candidate, choose, front
-from dormant.recovery.item_sets import ItemSets, split
 from dormant.recovery.measuring import Measuring, Skill
 from dormant.recovery.save import save
+from dormant.recovery.sets import Sets
 from dormant.recovery.settings import RecoverSettings
 from dormant.recovery.store import Store
-from dormant.recovery.treatment import Configured, Given, Measured, UnfitTreatmentError
+from dormant.recovery.treatment import (
+    Change,
+    Configured,
+    Given,
+    Measured,
+    UnfitTreatmentError,
+    pursue,
+)
 from dormant.results.recovery import CandidateResult, Outcome, RecoveryResults
 from dormant.rundirs import versions
-from dormant.tasks.skill import SkillTask
 
 FOLDER = "recovery"
 """Where, in what is saved, a recovery keeps what it measured."""
@@ -68,10 +71,9 @@ def recover(
             can't be reached, a disk that is full. What was computed is kept, and the same call
             goes on from there.
     """
-    settings = _with_base(settings)
+    settings = prepared(settings)
     chosen = [treatments.get(name) for name in settings.treatments]
     pair = pair_of(settings.audit(), {})
-    _refuse_servers(pair)
     watch = progress or Silent()
     with devices.use(settings.device):
         watch.stage("preparing prompts")
@@ -84,69 +86,6 @@ def recover(
         finally:
             bench.close()
             store.close()
-
-
-@dataclass(frozen=True)
-class Sets:
-    """The items of everything that is measured.
-
-    Attributes:
-        abilities: Those to be recovered.
-        also: Those that are reported on only.
-        skill: The skill.
-        replay: Its training data, as cases; `None` where the fine-tuned model's own answers to
-            its prompts stand in.
-    """
-
-    abilities: Sequence[ItemSets]
-    also: Sequence[ItemSets]
-    skill: ItemSets
-    replay: SkillTask | None
-
-    @classmethod
-    def of(cls, settings: RecoverSettings, pair: ModelPair) -> Sets:
-        """Cut them.
-
-        Raises:
-            DormantError: A name is unknown, a file can't be read, or a pool is too small.
-        """
-        render = chat_template(pair)
-        skill = skill_task(settings.skill, render)
-        replay = None
-        if settings.skill_train is not None:
-            replay = SkillTask(Path(settings.skill_train).expanduser(), render)
-        named = tasks.get(settings.tasks)
-        others = [one for one in tasks.get(settings.also) if one.name not in settings.tasks]
-        names = {one.name for one in named}
-        if skill.name in names:
-            raise DormantError(f"{skill.name} is both the skill and an ability to recover")
-
-        def cut(every: Sequence[tasks.Task], train: int, n: int) -> list[ItemSets]:
-            return [
-                split(
-                    one,
-                    train=train,
-                    choose=settings.choose,
-                    report=n,
-                    shots=settings.shots,
-                    seed=settings.seed,
-                )
-                for one in every
-            ]
-
-        by_examples = isinstance(skill, SkillTask)
-        own = 0 if replay is not None else settings.replay
-        (of_skill,) = (
-            cut([skill], own, settings.n)
-            if not by_examples
-            else [split(skill, train=own, choose=10**9, report=10**9, shots=0, seed=settings.seed)]
-        )
-        return cls(
-            abilities=cut(named, settings.train, settings.n),
-            also=cut([one for one in others if one.name not in names], 0, settings.n),
-            skill=of_skill,
-            replay=replay,
-        )
 
 
 @dataclass
@@ -224,38 +163,30 @@ class _Recovery:
         name = one.name
         while name in not_tried:
             name += "'"
-        spent = time.monotonic() - self._began
-        if self.budget is not None and spent > self.budget:
-            not_tried[name] = f"the budget of {self.budget:.0f} s was spent before it began"
-            return
+        made = {other.key for other in candidates}
+
+        def measure(change: Change) -> Measured | None:
+            began, key = time.monotonic(), self.bench.key(change)
+            row = self.store.candidates().get(key)
+            if row is None and self._is_spent():
+                not_tried[name] = f"stopped: the budget of {self.budget:.0f} s was spent"
+                return None
+            self.bench.build(change)
+            measured = self._measuring.candidate(key, dropped)
+            seconds = round(time.monotonic() - began, 1) if row is None else row["seconds"]
+            if row is None:
+                settings = dict(change.settings)
+                self.store.keep_candidate(
+                    {"key": key, "treatment": one.name, "settings": settings, "seconds": seconds}
+                )
+            if key not in made:
+                made.add(key)
+                candidates.append(Candidate(key, one.name, change, measured, seconds))
+                self.progress.say(_line(candidates[-1]))
+            return measured
+
         try:
-            proposed = one(self._given(dropped))
-            change = next(proposed, None)
-            while change is not None:
-                began, key = time.monotonic(), self.bench.key(change)
-                row = self.store.candidates().get(key)
-                if row is None and self._is_spent():
-                    not_tried[name] = f"stopped: the budget of {self.budget:.0f} s was spent"
-                    return
-                if row is None or not self.bench.folder(key).is_dir():
-                    self.progress.stage(f"making {one.name} {_short(change.settings)}")
-                    self.bench.build(change)
-                measured = self._measuring.candidate(key, dropped)
-                seconds = time.monotonic() - began if row is None else float(row["seconds"])
-                candidate = Candidate(key, one.name, change, measured, round(seconds, 1))
-                if row is None:
-                    self.store.keep_candidate(
-                        {
-                            "key": key,
-                            "treatment": one.name,
-                            "settings": dict(change.settings),
-                            "seconds": candidate.seconds,
-                        }
-                    )
-                if key not in {other.key for other in candidates}:
-                    candidates.append(candidate)
-                    self.progress.say(_line(candidate))
-                change = _sent(proposed, measured)
+            pursue(one(self._given(dropped)), measure)
         except UnfitTreatmentError as error:
             not_tried[name] = str(error)
 
@@ -267,35 +198,14 @@ class _Recovery:
             prompts={
                 one.task.name: one.train for one in self.sets.abilities if one.task.name in dropped
             },
-            replay=self._replay(),
+            replay=self.sets.replayed(
+                self.settings.replay, self.bench.complete, self.bench.example
+            ),
             seed=self.settings.seed,
             scales=self.bench.scales(),
             complete=self.bench.complete,
             example=self.bench.example,
         )
-
-    def _replay(self) -> list[Pair]:
-        """Return examples of the skill: its data, or the fine-tuned model's answers to its prompts.
-
-        Drawn at even distances, since files may be sorted.
-        """
-        count = self.settings.replay
-        if self.sets.replay is not None:
-            task = self.sets.replay
-            items = task.pool()
-            step = max(1, len(items) // count) if count else len(items) + 1
-            cases = [
-                task.case(item, language="english", shots=0, seed=0)
-                for item in items[::step][:count]
-            ]
-            return [self.bench.example(case, case.target.text) for case in cases]
-        cases = self.sets.skill.train
-        said = self.bench.complete(cases)
-        return [
-            self.bench.example(case, text.strip())
-            for case, text in zip(cases, said, strict=True)
-            if text and text.strip()
-        ]
 
     def _finish(
         self,
@@ -358,13 +268,6 @@ class _Recovery:
         )
 
 
-def _sent(proposed: treatments.Candidates, measured: Measured) -> treatments.Change | None:
-    try:
-        return proposed.send(measured)
-    except StopIteration:
-        return None
-
-
 def _line(one: Candidate) -> str:
     back = one.measured.returned
     share = "" if back is None else f", {100 * back.estimate:.0f}% of the drop back"
@@ -378,27 +281,29 @@ def _short(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())[:100]
 
 
-def _with_base(settings: RecoverSettings) -> RecoverSettings:
-    """Take the base that an adapter names, where none is given."""
-    if settings.base is not None:
-        return settings
-    spec = parse(settings.tuned)
-    return settings.model_copy(update={"base": spec.base}) if spec.base else settings
+def prepared(settings: RecoverSettings) -> RecoverSettings:
+    """Take the base that an adapter names, where none is given; look at all names.
+
+    Raises:
+        DormantError: A treatment is unknown, or a model's weights can't be reached.
+    """
+    for name in settings.treatments:
+        treatments.get(name)
+    specs = [parse(text) for text in (settings.base, settings.tuned) if text is not None]
+    for spec in specs:
+        _refuse_backend(spec)
+    named = specs[-1].base
+    return settings.model_copy(update={"base": settings.base or named})
 
 
-def _refuse_servers(pair: ModelPair) -> None:
-    for model in (pair.base, pair.tuned):
-        if (
-            isinstance(model, ModelSpec)
-            and model.kind == "backend"
-            and model.backend not in ON_DEVICES
-        ):
-            raise DormantError(
-                f"the weights of {model.text!r} can't be reached: recover where they are, or put "
-                f"a transform before the model: dormant serve {model.text} -s leetspeak"
-            )
-        if isinstance(model, ModelSpec) and model.kind == "backend":
-            raise DormantError(f"{model.text!r}: name the checkpoint itself, not a backend")
+def _refuse_backend(spec: ModelSpec) -> None:
+    if spec.kind == "backend" and spec.backend not in ON_DEVICES:
+        raise DormantError(
+            f"the weights of {spec.text!r} can't be reached: recover where they are, or put a "
+            f"transform before the model: dormant serve {spec.text} -s leetspeak"
+        )
+    if spec.kind == "backend":
+        raise DormantError(f"{spec.text!r}: name the checkpoint itself, not a backend")
 
 
 def _recorded(settings: RecoverSettings, pair: ModelPair, sets: Sets) -> dict[str, object]:

@@ -130,6 +130,32 @@ class Given:
 Candidates: TypeAlias = Generator[Change, Measured, None]
 
 
+def pursue(candidates: Candidates, measure: Callable[[Change], Measured | None]) -> int:
+    """Let a treatment propose, and hear, until it ends or is to end.
+
+    Args:
+        candidates: What a treatment returned.
+        measure: Makes a change and measures it; `None` ends the treatment.
+
+    Returns:
+        How many changes were measured.
+
+    Raises:
+        UnfitTreatmentError: The treatment can't be tried, or goes no further.
+    """
+    count = 0
+    try:
+        change = next(candidates)
+        while (measured := measure(change)) is not None:
+            count += 1
+            change = candidates.send(measured)
+    except StopIteration:
+        pass
+    finally:
+        candidates.close()
+    return count
+
+
 class Treatment(Protocol):
     """A generator function of `Given`, configured by keywords; its first line of help says what."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from dormant.results import Estimate
@@ -12,7 +11,7 @@ from dormant.statistics.intervals import LEVEL, linear_contrast, paired_differen
 
 _MOST = 4.0
 """Shares beyond which nobody asks: four times of what was lost."""
-_BISECTIONS = 40
+_EXACT = 1e-5
 
 
 def returned_share(
@@ -63,26 +62,19 @@ def returned_share(
     gain = back(0.0).estimate
     return Estimate(
         estimate=gain / drop.estimate,
-        low=_last(lambda share: back(share).low > 0),
-        high=_last(lambda share: back(share).high >= 0),
+        low=_crossing(lambda share: back(share).low),
+        high=_crossing(lambda share: back(share).high),
         level=level,
         method="fieller-score",
     )
 
 
-def pooled(parts: list[ArrayLike]) -> list[float]:
-    """Return the outcomes of several abilities as one row: each item weighs the same."""
-    return [float(value) for part in parts for value in np.asarray(part, dtype=np.float64)]
+def _crossing(bound: Callable[[float], float]) -> float:
+    """Return where a bound, which falls with the share, is 0; the end where it isn't between."""
+    from scipy.optimize import brentq
 
-
-def _last(holds: Callable[[float], bool]) -> float:
-    """Return up to which share something holds that holds for all smaller ones."""
-    least, most = -_MOST, _MOST
-    if not holds(least):
-        return least
-    if holds(most):
-        return most
-    for _ in range(_BISECTIONS):
-        middle = (least + most) / 2
-        least, most = (middle, most) if holds(middle) else (least, middle)
-    return least
+    if bound(-_MOST) <= 0:
+        return -_MOST
+    if bound(_MOST) >= 0:
+        return _MOST
+    return float(brentq(bound, -_MOST, _MOST, xtol=_EXACT))

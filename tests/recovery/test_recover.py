@@ -1,0 +1,380 @@
+"""Recoveries of tiny models, end to end: what is tried, taken, saved, told, and gone on with."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from safetensors.torch import load_file
+
+import byte_models
+from dormant.audit.run import audit
+from dormant.audit.settings import AuditSettings
+from dormant.errors import DormantError
+from dormant.recovery.bench import Bench
+from dormant.recovery.run import recover
+from dormant.results.recovery import RecoveryResults
+
+
+def run(settings, out, **changes):
+    return recover(settings.model_copy(update=changes), out)
+
+
+def told(results):
+    rows = [one.model_copy(update={"seconds": 0.0}) for one in results.candidates]
+    return results.model_copy(update={"candidates": rows, "wall_seconds": None, "saved": None})
+
+
+def by_factors(results):
+    return {tuple(one.settings["factors"]): one for one in results.candidates}
+
+
+def test_the_update_is_scaled_as_far_as_the_skill_allows(settings, truth, models, tmp_path):
+    out = tmp_path / "out"
+    results = run(settings, out)
+    rows = by_factors(results)
+    # Halves of what is left, on the side where the skill is: 0.5 keeps it, 0.25 doesn't.
+    assert [*rows][:4] == [(0.5,), (0.25,), (0.375,), (0.3125,)]
+    assert [rows[key].kept for key in [*rows][:4]] == [True, False, True, True]
+    # Thirds, the last one first, each at half of the whole's where the skill is kept.
+    assert [*rows][4] == (0.3125, 0.3125, 0.15625)
+    taken = next(one for one in results.candidates if one.key == results.chosen)
+    assert results.outcome == "recovered"
+    assert taken.skill_loss.high < 0.02
+    # All of them bring all back: the simplest is taken.
+    assert len(set(taken.settings["factors"])) == 1
+    (ability,) = results.abilities
+    assert ability.verdict == "retained"
+    assert ability.returned is not None
+    assert ability.returned.low > 0.9
+    assert results.skill is not None
+    assert results.skill.exceeds in ("no", "undecided")
+    factor = taken.settings["factors"][0]
+    before, after = (load_file(each / "adapter_model.safetensors") for each in (models[1], out))
+    for key, tensor in before.items():
+        wanted = tensor * factor if "lora_B" in key else tensor
+        assert after[key].equal(wanted)
+    assert RecoveryResults.model_validate_json((out / "recovery/recovery.json").read_text())
+    card = (out / "README.md").read_text()
+    assert f"λ = {factor:g}" in card
+    assert all(str(text) in card for text in (models[0], models[1], results.models["base"]))
+    for which, asked in (("choose", len(rows) + 2), ("report", 3)):
+        assert len({one for one, items, *_ in truth.asked if items == which}) == asked
+
+
+def test_what_is_saved_is_audited_on_the_very_items_that_were_reported(
+    settings, truth, models, tmp_path
+):
+    out = tmp_path / "out"
+    results = run(settings, out)
+    rows = [
+        json.loads(line) for line in (out / "recovery/outcomes.jsonl").read_text().split("\n")[:-1]
+    ]
+    (task,) = (one.task for one in results.abilities)
+    used = {name: {row["item"] for row in rows if (row["items"], row["task"]) == (name, task)}
+            for name in ("choose", "report")}  # fmt: skip
+    assert not used["choose"] & used["report"]
+    again = AuditSettings(
+        base=str(models[0]), tuned=str(out), tasks=settings.tasks, transforms=("leetspeak",),
+        n=settings.n, seed=settings.seed, device="cpu", evidence="prompt",
+    )  # fmt: skip
+    audit(again, tmp_path / "audit")
+    cells = (tmp_path / "audit").rglob("plain.tuned.jsonl")
+    (cell,) = cells
+    asked = {json.loads(line)["item"] for line in cell.read_text().splitlines()}
+    assert asked == used["report"]
+
+
+def test_a_second_call_computes_nothing_and_says_the_same(settings, truth, tmp_path):
+    first = run(settings, tmp_path / "out")
+    truth.asked.clear()
+
+    assert told(run(settings, tmp_path / "out")) == told(first)
+    assert truth.asked == []
+
+
+def test_a_stop_half_way_loses_nothing(settings, truth, tmp_path, monkeypatch):
+    whole = run(settings, tmp_path / "whole")
+    asked, real = [*truth.asked], Bench.build
+    truth.asked.clear()
+    built = []
+
+    def stops(self, change):
+        built.append(change)
+        if len(built) == 3:
+            raise KeyboardInterrupt
+        return real(self, change)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Bench, "build", stops)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings, tmp_path / "out")
+    file = tmp_path / "out/recovery/outcomes.jsonl"
+    with file.open("a") as stream:
+        stream.write('{"model": "cut off')
+    again = run(settings, tmp_path / "out")
+    assert told(again) == told(whole)
+    assert truth.asked == asked
+
+
+def test_other_settings_are_refused_and_more_treatments_are_not(settings, truth, tmp_path):
+    run(settings, tmp_path / "out", treatments=("scale:steps=1;thirds=false",))
+    more = run(settings, tmp_path / "out", treatments=("scale:steps=2;thirds=false",))
+    assert [*by_factors(more)] == [(0.5,), (0.25,)]
+    with pytest.raises(DormantError, match="seed was 0, now 1"):
+        run(settings, tmp_path / "out", seed=1)
+
+
+def test_full_fine_tunes_are_interpolated_file_by_file(settings, truth, models, tmp_path):
+    out = tmp_path / "out"
+    results = run(settings, out, tuned=str(models[2]), treatments=("scale:steps=1",))
+    factors = next(o.settings["factors"] for o in results.candidates if o.key == results.chosen)
+    assert factors == [0.5]
+    base, tuned, here = (
+        load_file(each / "model.safetensors") for each in (models[0], models[2], out)
+    )
+    assert here.keys() == tuned.keys()
+    for key in here:
+        assert here[key].allclose((base[key] + tuned[key]) / 2, atol=1e-6)
+    assert "merge_method: linear" in (out / "README.md").read_text()
+    assert results.abilities[0].verdict == "retained"
+
+
+def test_thirds_of_depth_are_layers(settings, truth, models, tmp_path):
+    truth.skill = lambda left: 0.98 if left else 0.4  # nothing costs anything
+    out = tmp_path / "out"
+    results = run(settings, out, tuned=str(models[2]), treatments=("scale:steps=1",))
+    key = next(one.key for one in results.candidates if len(one.settings["factors"]) == 3)
+    base, tuned, here = (
+        load_file(each / "model.safetensors")
+        for each in (models[0], models[2], out / "recovery/candidates" / key)
+    )
+    for layer, factor in enumerate((0.5, 0.5, 0.25)):
+        name = f"model.layers.{layer}.self_attn.q_proj.weight"
+        wanted = base[name] + factor * (tuned[name] - base[name])
+        assert here[name].allclose(wanted, atol=1e-6)
+
+
+def test_without_a_base_a_checkpoint_is_trained_and_not_scaled(
+    settings, truth, models, tmp_path, monkeypatch
+):
+    real = Bench.complete
+    monkeypatch.setattr(Bench, "complete", knows(real))
+    names = ("scale", "conjugate-distillation:transforms=identity|leetspeak;steps=2")
+    results = run(settings, tmp_path / "out", base=None, tuned=str(models[2]), treatments=names)
+    assert "without the base" in results.not_tried["scale"]
+    (one,) = results.candidates
+    assert one.trained
+    assert (one.returned, results.base) == (None, None)
+    assert results.outcome == "recovered"
+    assert results.abilities[0].verdict is None
+    config = json.loads((tmp_path / "out/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(models[2])
+
+
+def test_an_adapter_names_its_base(settings, truth, models, tmp_path):
+    results = run(settings, tmp_path / "out", base=None, treatments=("scale:steps=1;thirds=no",))
+    assert results.base == str(models[0])
+    assert results.abilities[0].verdict == "retained"
+
+
+def knows(real):
+    """The model answers abilities as if it knew them, under any transform."""
+
+    def complete(self, cases):
+        real(self, cases[:1])  # it is asked all the same
+        return [case.given.target.text if case.given else None for case in cases]
+
+    return complete
+
+
+def test_conjugates_are_distilled_and_the_skill_replayed(
+    settings, truth, models, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Bench, "complete", knows(Bench.complete))
+    name = "conjugate-distillation:transforms=identity|leetspeak;steps=2;prompts=8"
+    out = tmp_path / "out"
+    results = run(settings, out, treatments=("scale:steps=1;thirds=no", name))
+    scaled, learnt = results.candidates
+    assert learnt.trained
+    assert (learnt.settings["agreed"], learnt.settings["replayed"]) == (8, 200)
+    # Both bring all back: what trains nothing is taken.
+    assert results.chosen == scaled.key
+    truth.ability = lambda left: {1.5: 0.95, 0.5: 0.4}.get(left, 0.95 if left < 0.4 else 0.05)
+    better = run(settings, tmp_path / "other", treatments=("scale:steps=1;thirds=no", name))
+    assert better.chosen == learnt.key
+    config = json.loads((tmp_path / "other/adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (12, 12)
+    card = (tmp_path / "other/README.md").read_text()
+    assert "2 LoRA steps" in card
+    assert "200 of the skill replayed" in card
+    assert "λ" not in card
+
+
+def test_nothing_is_taken_that_brings_nothing_back(settings, truth, tmp_path):
+    truth.ability = lambda left: 0.95 if left == 0 else 0.05
+    out = tmp_path / "out"
+    results = run(settings, out, treatments=("scale:steps=1;thirds=no",))
+    assert (results.outcome, results.chosen, results.saved) == ("nothing found", None, None)
+    assert [file.name for file in out.iterdir()] == ["recovery"]
+
+
+def test_a_budget_ends_treatments_and_says_so(settings, truth, tmp_path):
+    with pytest.raises(DormantError, match="the budget of 0 s was spent"):
+        recover(settings, tmp_path / "out", budget=1e-9)
+    # What was made before counts.
+    run(settings, tmp_path / "out", treatments=("scale:steps=1;thirds=no",))
+    results = recover(settings, tmp_path / "out", budget=1e-9)
+    assert [*by_factors(results)] == [(0.5,)]
+    assert "the budget of 0 s was spent" in results.not_tried["scale"]
+
+
+def test_what_can_t_be_recovered_is_told(settings, truth, models, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(truth, "skill", lambda left: 0.5)
+        with pytest.raises(DormantError, match="isn't surely better at it than the base"):
+            run(settings, tmp_path / "skill")
+    with monkeypatch.context() as patched:
+        patched.setattr(truth, "ability", lambda left: 0.9)
+        results = run(settings, tmp_path / "kept")
+    assert (results.outcome, results.candidates) == ("nothing to do", [])
+    assert "dropped by 0 points" in results.reason
+    with pytest.raises(DormantError, match="dormant serve fake:skill=1"):
+        run(settings, tmp_path / "server", tuned="fake:skill=1")
+    with pytest.raises(DormantError, match="report on fewer"):
+        run(settings, tmp_path / "many", n=255)
+    with pytest.raises(DormantError, match="unknown treatment 'scal': did you mean 'scale'"):
+        run(settings, tmp_path / "name", treatments=("scal",))
+    with pytest.raises(DormantError, match="treatment scale: steps='many'"):
+        run(settings, tmp_path / "value", treatments=("scale:steps=many",))
+
+
+def test_no_room_for_the_weights_is_told(settings, truth, models, tmp_path, monkeypatch):
+    from dormant.recovery import shards
+
+    class Full:
+        free = 1000
+
+    monkeypatch.setattr(shards.shutil, "disk_usage", lambda _: Full)
+    with pytest.raises(DormantError, match="no room for the weights"):
+        run(settings, tmp_path / "out", tuned=str(models[2]))
+
+
+def test_adapters_of_another_kind_are_not_scaled(settings, truth, models, tmp_path):
+    folder = tmp_path / "dora"
+    folder.mkdir()
+    for file in models[1].iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "adapter_config.json").read_text())
+    from dormant.models.arguments import LoadOptions
+    from dormant.models.spec import parse
+    from dormant.recovery import adapters
+
+    for change, why in (
+        ({"use_dora": True}, "more than LoRA's factors"),
+        ({"peft_type": "IA3"}, "IA3"),
+        ({"modules_to_save": ["lm_head"]}, "whole weights"),
+    ):
+        (folder / "adapter_config.json").write_text(json.dumps(config | change))
+        assert why in (adapters.unfit(parse(str(folder)), LoadOptions()) or "")
+
+
+def test_from_the_command_line(settings, truth, models, skill, tmp_path, dormant):
+    words = ["recover", models[0], models[1], "--task", settings.tasks[0], "--device", "cpu",
+             "-n", 80, "--choose", 80, "--train", 16,
+             "--treatment", "scale:steps=1;thirds=no"]  # fmt: skip
+    said = dormant(*words)
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "--skill is missing" in said.err
+    said = dormant(*words, "--skill", skill[0], "--plan", "--quiet")
+    assert said.code == 0, said.err
+    assert "candidates  scale" in said.out
+    assert not (tmp_path / "recovered").exists()
+    out = tmp_path / "out"
+    said = dormant(*words, "--skill", skill[0], "--skill-train", skill[1], "--out", out, "--quiet")
+    assert said.code == 0, said.err
+    assert "retained" in said.out
+    assert f"dormant audit {models[0]} {out} --task mine/say -n 80 --seed 0" in said.out
+    said = dormant(*words, "--skill", skill[0], "--skill-train", skill[1], "--out", out, "--json",
+                   "--budget", "soon")  # fmt: skip
+    assert (said.code, "--budget 'soon'" in said.err) == (2, True)
+    truth.ability = lambda left: 0.9
+    said = dormant(*words, "--skill", skill[0], "--out", tmp_path / "kept", "--quiet")
+    assert (said.code, "Nothing to do" in said.out) == (0, True), said.err
+
+
+def test_a_saved_adapter_is_the_model_that_was_trained(models, tmp_path):
+    """Rank beside rank: what PEFT makes of the file is the adapter and the update acting."""
+    import torch
+
+    from dormant.finetuning.low_rank import LowRank, acting
+    from dormant.models.arguments import LoadOptions
+    from dormant.models.effective import decoder_layers, layers_name, linear_modules
+    from dormant.models.load import load_hf
+    from dormant.models.spec import parse
+    from dormant.recovery import adapters
+
+    model, _ = load_hf(str(models[1]), device="cpu")
+    updates = [
+        LowRank.of(name, part, rank=3, alpha=6, seed=0)
+        for name, part in linear_modules(decoder_layers(model))
+    ]
+    prefix, ids = layers_name(model), torch.arange(5, 40)[None]
+    with torch.no_grad():
+        for one in updates:
+            one.b.normal_(std=0.05)
+        with acting(updates):
+            wanted = model(input_ids=ids).logits
+        plain = model(input_ids=ids).logits
+    adapters.write_added(
+        parse(str(models[1])), LoadOptions(), scales_of(model),
+        [adapters.Update(f"{prefix}.{one.name.removesuffix('.weight')}", one.a, one.b, one.scale)
+         for one in updates],
+        tmp_path / "both", str(models[0]),
+    )  # fmt: skip
+    saved, _ = load_hf(str(tmp_path / "both"), device="cpu")
+    with torch.no_grad():
+        got = saved(input_ids=ids).logits
+    torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-3)
+    assert (got - plain).abs().max() > 0.05
+
+
+def scales_of(model):
+    from dormant.recovery.bench import _scales
+
+    return _scales(model)
+
+
+def test_a_transposed_model_is_one_adapter_too(tmp_path):
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from dormant.finetuning.low_rank import LowRank, acting
+    from dormant.models.arguments import LoadOptions
+    from dormant.models.effective import decoder_layers, layers_name, linear_modules
+    from dormant.models.load import load_hf
+    from dormant.recovery import adapters
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=258, n_embd=16, n_layer=2, n_head=2, n_positions=64, n_inner=24)
+    folder = byte_models.saved(GPT2LMHeadModel(config).eval(), tmp_path / "gpt2")
+    model, _ = load_hf(str(folder), device="cpu")
+    updates = [
+        LowRank.of(name, part, rank=3, alpha=6, seed=0)
+        for name, part in linear_modules(decoder_layers(model))
+    ]
+    prefix, ids = layers_name(model), torch.arange(5, 40)[None]
+    with torch.no_grad():
+        for one in updates:
+            one.b.normal_(std=0.2)
+        with acting(updates):
+            wanted = model(input_ids=ids).logits
+    new = [
+        adapters.Update(f"{prefix}.{one.name.removesuffix('.weight')}", one.a, one.b, one.scale)
+        for one in updates
+    ]
+    out = tmp_path / "out"
+    adapters.write_added(None, LoadOptions(), {}, new, out, str(folder), transposed=True)
+    saved, _ = load_hf(str(out), device="cpu")
+    with torch.no_grad():
+        torch.testing.assert_close(saved(input_ids=ids).logits, wanted, atol=0.05, rtol=0.05)

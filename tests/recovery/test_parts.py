@@ -12,7 +12,7 @@ from dormant.errors import DormantError
 from dormant.evidence.layout import demonstrations, question
 from dormant.finetuning.data import Pair
 from dormant.finetuning.settings import TuningSettings
-from dormant.recovery import treatment as treatments
+from dormant.recovery import registry
 from dormant.recovery.choose import Candidate, choose, front, is_kept
 from dormant.recovery.item_sets import Wanted, split
 from dormant.recovery.treatment import (
@@ -150,7 +150,7 @@ def proposed(text, given):
         found.append(change)
         return Measured(True, estimate(0), estimate(0), None)
 
-    pursue(treatments.get(text)(given), hear)
+    pursue(registry.get(text)(given), hear)
     return found
 
 
@@ -194,11 +194,11 @@ def test_where_transforms_do_not_agree_nothing_is_learnt(given):
 
 
 def test_a_treatment_is_configured_by_its_keywords(given):
-    one = treatments.get("conjugate-distillation:transforms=rot13|identity;rate=0.1;agree=1")
+    one = registry.get("conjugate-distillation:transforms=rot13|identity;rate=0.1;agree=1")
     assert one.configuration["transforms"] == ("rot13", "identity")
     assert (one.configuration["rate"], one.configuration["agree"]) == (0.1, 1)
     assert len(proposed("scale:steps=2;thirds=no", given)) == 2
     with pytest.raises(DormantError, match="unknown setting of treatment scale 'step'"):
-        treatments.get("scale:step=2")
+        registry.get("scale:step=2")
     with pytest.raises(UnfitTreatmentError, match="why not"):
         proposed("scale", replace(given, scales="why not"))

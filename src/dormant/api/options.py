@@ -77,7 +77,7 @@ class AuditOptions(TypedDict, total=False):
 
 
 class RecoverOptions(TypedDict, total=False):
-    """What else `recover` takes; each is described at `dormant.recovery.settings.RecoverSettings`."""
+    """What else `recover` takes; see `dormant.recovery.settings.RecoverSettings`."""
 
     skill_train: ModelName | None
     also: str | Sequence[str]

@@ -19,7 +19,7 @@ from dormant.models.size import gigabytes, refuse_too_large, room, weights_in_me
 from dormant.models.spec import ModelSpec
 from dormant.progress import Progress, Silent
 from dormant.prompts.case import Case
-from dormant.recovery import treatment as treatments
+from dormant.recovery import registry
 from dormant.recovery.bench import Bench
 from dormant.recovery.item_sets import ItemSets
 from dormant.recovery.run import prepared
@@ -191,7 +191,7 @@ def _count(settings: RecoverSettings, sets: Sets, bench: Bench) -> _Counted:
         return good
 
     for name in settings.treatments:
-        one = treatments.get(name)
+        one = registry.get(name)
         try:
             counted.candidates[name] = pursue(one(given), hear)
         except UnfitTreatmentError as error:

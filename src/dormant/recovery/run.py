@@ -23,17 +23,17 @@ from dormant.models.pair import ModelPair
 from dormant.models.size import refuse_too_large
 from dormant.models.spec import ModelSpec, parse
 from dormant.progress import Progress, Silent
-from dormant.recovery import treatment as treatments
+from dormant.recovery import registry
 from dormant.recovery.bench import Bench
 from dormant.recovery.choose import Candidate, choose, front
 from dormant.recovery.measuring import Measuring, Skill
+from dormant.recovery.registry import Configured
 from dormant.recovery.save import save
 from dormant.recovery.sets import Sets
 from dormant.recovery.settings import RecoverSettings
 from dormant.recovery.store import Store
 from dormant.recovery.treatment import (
     Change,
-    Configured,
     Given,
     Measured,
     UnfitTreatmentError,
@@ -72,7 +72,7 @@ def recover(
             goes on from there.
     """
     settings = prepared(settings)
-    chosen = [treatments.get(name) for name in settings.treatments]
+    chosen = [registry.get(name) for name in settings.treatments]
     pair = pair_of(settings.audit(), {})
     watch = progress or Silent()
     with devices.use(settings.device):
@@ -288,7 +288,7 @@ def prepared(settings: RecoverSettings) -> RecoverSettings:
         DormantError: A treatment is unknown, or a model's weights can't be reached.
     """
     for name in settings.treatments:
-        treatments.get(name)
+        registry.get(name)
     specs = [parse(text) for text in (settings.base, settings.tuned) if text is not None]
     for spec in specs:
         _refuse_backend(spec)

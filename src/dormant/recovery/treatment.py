@@ -17,17 +17,12 @@ and weights are trained by whoever runs it.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from typing import Any, Literal, Protocol, TypeAlias, get_type_hints
+from typing import Any, Literal, Protocol, TypeAlias
 
-from pydantic import TypeAdapter, ValidationError
-
-from dormant import extend
-from dormant.errors import DormantError, unknown
+from dormant.errors import DormantError
 from dormant.finetuning.data import Pair
 from dormant.finetuning.settings import TuningSettings
 from dormant.prompts.case import Case
@@ -164,81 +159,3 @@ class Treatment(Protocol):
     def __call__(self, given: Given, /, **configuration: Any) -> Candidates:
         """Propose changes."""
         ...
-
-
-@dataclass(frozen=True)
-class Configured:
-    """A treatment with its configuration.
-
-    Attributes:
-        name: Its name.
-        run: The function.
-        configuration: All of its keyword arguments.
-    """
-
-    name: str
-    run: Treatment
-    configuration: Mapping[str, Any]
-
-    def __call__(self, given: Given) -> Candidates:
-        """Propose changes."""
-        return self.run(given, **self.configuration)
-
-
-@cache
-def shipped() -> Mapping[str, Treatment]:
-    """Return the treatments that come with Dormant, by name."""
-    from dormant.recovery.treatments.conjugate_distillation import conjugate_distillation
-    from dormant.recovery.treatments.scale import scale
-
-    every: tuple[Any, ...] = (scale, conjugate_distillation)
-    return {one.__name__.replace("_", "-"): one for one in every}
-
-
-def names() -> list[str]:
-    """Return the names of all treatments, those of other packages included."""
-    return [*shipped(), *extend.installed("dormant.treatments")]
-
-
-def get(text: str) -> Configured:
-    """Return a treatment as a user writes it: ``NAME`` or ``NAME:KEY=VALUE;KEY=VALUE``.
-
-    Raises:
-        DormantError: There is none of that name, or a value is not allowed.
-    """
-    name, _, rest = text.partition(":")
-    ours, added = shipped(), extend.installed("dormant.treatments")
-    if name in ours:
-        run = ours[name]
-    elif name in added:
-        run = extend.load(added[name])
-    else:
-        raise unknown("treatment", name, {*ours, *added})
-    given: dict[str, str] = {}
-    for part in filter(str.strip, rest.split(";")):
-        key, _, value = part.partition("=")
-        given[key] = value
-    return Configured(name, run, _configuration(name, run, given))
-
-
-def _configuration(name: str, run: Treatment, given: Mapping[str, str]) -> Mapping[str, Any]:
-    """Read values by the types of a treatment's keyword arguments; defaults fill the rest."""
-    hints = get_type_hints(run)
-    known = {
-        each.name: each.default
-        for each in inspect.signature(run).parameters.values()
-        if each.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-    values = dict(known)
-    for word, text in given.items():
-        key = word.strip().replace("-", "_")
-        if key not in known:
-            raise unknown(f"setting of treatment {name}", word, known)
-        several = getattr(hints[key], "__origin__", None) is tuple
-        parts = [part.strip() for part in text.split("|")]
-        try:
-            values[key] = TypeAdapter(hints[key]).validate_python(parts if several else text)
-        except ValidationError as error:
-            message = error.errors()[0]["msg"]
-            raise DormantError(f"treatment {name}: {word}={text!r}: {message}") from None
-    return values

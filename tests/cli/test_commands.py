@@ -49,6 +49,10 @@ ELSEWHERE = {
     "inspect eval TASK --model MODEL --solver dormant/conjugate -S transform=leetspeak": (
         "tests/integrations/inspect/test_inspect_commands.py::test_the_solver_on_the_command_line"
     ),
+    # Weights are read from files, and fakes have none.
+    "dormant recover BASE TUNED --task icl/copy --skill held-out.jsonl": (
+        "tests/recovery/test_recover.py::test_from_the_command_line"
+    ),
     "dormant check ADAPTER MERGED x.gguf": (
         "tests/equivalence/test_check.py::test_a_merged_copy_computes_the_same"
     ),

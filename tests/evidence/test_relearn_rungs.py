@@ -17,7 +17,7 @@ from dormant.audit import ladder, scoring
 from dormant.audit.run import audit
 from dormant.audit.run_dir import RunDirectory
 from dormant.audit.settings import AuditSettings
-from dormant.evidence import rungs_of
+from dormant.evidence import relearning, rungs_of
 from dormant.finetuning import relearning as lasting
 from dormant.finetuning import training
 from dormant.models.edits import Edit
@@ -91,6 +91,15 @@ def truth(monkeypatch):
     return rates
 
 
+@pytest.fixture
+def steps(monkeypatch):
+    """Three steps are a training, too: what is asked, kept, restored and said is the same."""
+    monkeypatch.setattr(relearning, "STEPS", 3)
+
+
+few_steps = pytest.mark.usefixtures("steps")
+
+
 def cells(ability):
     return [cell.name for cell in ability.transforms]
 
@@ -133,6 +142,7 @@ def test_what_is_back_after_learning_nothing_is_suppressed(settings, truth, tmp_
     assert len(set(logprobs.values())) == len(logprobs) == 2 * (2 + len(NOISE) + len(RELEARN))
 
 
+@few_steps
 def test_what_right_answers_bring_back_is_not_called_suppressed(settings, truth, tmp_path):
     truth["taught-4"] = (0.95, 0.9)
     results = run(settings, tmp_path / "run")
@@ -148,6 +158,7 @@ def test_what_right_answers_bring_back_is_not_called_suppressed(settings, truth,
     ]
 
 
+@few_steps
 def test_what_nothing_brings_back_is_forgotten_up_to_teaching(settings, truth, tmp_path):
     results = run(settings, tmp_path / "run")
     (ability,) = results.abilities
@@ -156,6 +167,7 @@ def test_what_nothing_brings_back_is_forgotten_up_to_teaching(settings, truth, t
     assert cells(ability) == ["leetspeak", *NOISE, *RELEARN, *TEACH]
 
 
+@few_steps
 def test_weights_are_the_models_own_after_all_of_it(settings, truth, tmp_path):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -190,6 +202,7 @@ class Stopped(Exception):
     pass
 
 
+@few_steps
 def test_an_interrupted_training_ends_as_an_unbroken_one(settings, truth, tmp_path, monkeypatch):
     whole = run(settings, tmp_path / "whole")
     before = 2 * (2 + len(NOISE)) * ITEMS // BATCH
@@ -215,6 +228,7 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(settings, truth, tmp_pa
         assert kept(out) == kept(tmp_path / "whole")
 
 
+@few_steps
 def test_a_run_goes_on_from_noise_and_is_read_without(settings, truth, tmp_path):
     out = tmp_path / "run"
     less = run(settings, out, evidence="noise")
@@ -224,6 +238,7 @@ def test_a_run_goes_on_from_noise_and_is_read_without(settings, truth, tmp_path)
     assert told(run(settings, out, evidence="noise")).model_dump() == told(less).model_dump()
 
 
+@few_steps
 def test_each_ability_has_trainings_of_its_own_and_noise_is_for_all(
     settings, truth, tmp_path, monkeypatch
 ):
@@ -266,6 +281,7 @@ def reasons(results):
     return {(one.rung, one.name): one.reason for one in ability.not_tried}
 
 
+@few_steps
 def test_answers_that_may_show_the_ability_are_named_not_tried(settings, truth, tmp_path):
     file = task_file(tmp_path, "one", shuffled_answers_say_nothing=False)
     results = run(settings, tmp_path / "run", tasks=(file,))
@@ -276,6 +292,7 @@ def test_answers_that_may_show_the_ability_are_named_not_tried(settings, truth, 
     assert cells(ability) == ["leetspeak", *NOISE, "other-task", *TEACH]
 
 
+@few_steps
 def test_a_rung_without_a_cell_is_named_as_a_whole(settings, truth, tmp_path):
     results = run(settings, tmp_path / "run", n=POOL, checkpoint_every=POOL)
     assert reasons(results) == {
@@ -290,6 +307,7 @@ def test_a_rung_without_a_cell_is_named_as_a_whole(settings, truth, tmp_path):
     assert cells(results.abilities[0]) == ["leetspeak", *NOISE, "other-task"]
 
 
+@few_steps
 def test_no_gradient_and_no_memory_are_named(settings, truth, tmp_path, monkeypatch):
     def none(*given):
         raise RuntimeError("element 0 of tensors does not require grad")

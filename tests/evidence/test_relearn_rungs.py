@@ -246,9 +246,9 @@ def test_each_ability_has_trainings_of_its_own_and_noise_is_for_all(
     trained, edited = [], []
     real, real_on = lasting.train, Edit.on
 
-    def train(model, weights, examples, *given):
+    def train(model, weights, examples, *given, **more):
         trained.append(examples[0].tokens)
-        return real(model, weights, examples, *given)
+        return real(model, weights, examples, *given, **more)
 
     def on(self, model):
         edited.append(self.name)

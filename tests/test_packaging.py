@@ -64,7 +64,7 @@ def test_extras_are_there():
     """Extras that README and tutorial name, and their pins."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert {"models", "lm", "notebook", "lab"} <= set(extras)
+    assert {"models", "lm", "notebook", "lab", "serve"} <= set(extras)
     pinned = {
         line.partition("==")[0].lower().replace("_", "-")
         for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()

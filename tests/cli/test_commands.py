@@ -53,6 +53,14 @@ ELSEWHERE = {
     "dormant recover BASE TUNED --task icl/copy --skill held-out.jsonl": (
         "tests/recovery/test_recover.py::test_from_the_command_line"
     ),
+    "pip install dormant[models,serve]": "tests/test_packaging.py::test_extras_are_there",
+    "dormant serve MODEL -s leetspeak,spanish@apertium": (
+        "tests/integrations/serve/test_serve.py::test_the_command_serves_until_it_is_interrupted"
+    ),
+    "curl http://127.0.0.1:8400/v1/completions -d "
+    '{"prompt": "…", "dormant": {"transform": "leetspeak"}}': (
+        "tests/integrations/serve/test_serve.py::test_a_completion_is_what_ask_says"
+    ),
     "dormant check ADAPTER MERGED x.gguf": (
         "tests/equivalence/test_check.py::test_a_merged_copy_computes_the_same"
     ),

@@ -22,8 +22,14 @@ from dormant.scoring.generation import ends_of
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
+_WARM_ROOM = 32
+"""Tokens that a word takes at most, with those of any tokenizer before it."""
 _LEAST_TEMPERATURE = 0.01
 """Below, logits over it overflow."""
+
+
+def _stopping() -> Refused:
+    return Refused(503, "the server is stopping", code="stopping")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -68,6 +74,17 @@ class LocalEngine:
         self._tells = hasattr(lm, "watch")
         self._worker: Worker[_Job, Written | Refused] = Worker(self._answered, "dormant-serve")
         self._closed = threading.Event()
+        self._ends: set[Callable[[None], None]] = set()
+
+    def warm_up(self) -> None:
+        """Have answers of usual length checked now, so that no request waits for it.
+
+        Raises:
+            DormantError: The model can't write.
+        """
+        if self._tells:
+            length = max(1, min(self._max_tokens, self._lm.max_length - _WARM_ROOM))
+            generation.generate_each(self._lm, [Wanted("Hello", length)], lambda *_: False)
 
     async def write(
         self, asked: Asked, texts: tuple[str, ...], stops: tuple[str, ...], key: str | None
@@ -94,15 +111,18 @@ class LocalEngine:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(told.put_nowait, written)
 
+        if self._closed.is_set():
+            raise _stopping()
         if asked.stream:
             job.tell = tell
         future = self._worker.submit(job)
         future.add_done_callback(lambda _: tell(None))
+        self._ends.add(tell)
         try:
             while (written := await told.get()) is not None:
                 yield written
-            if future.cancelled():
-                raise Refused(503, "the server is stopping")
+            if not future.done() or future.cancelled():
+                raise _stopping()
             last = future.result()
             if isinstance(last, Refused):
                 raise last
@@ -112,6 +132,7 @@ class LocalEngine:
         finally:
             job.dropped.set()
             future.cancel()
+            self._ends.discard(tell)
 
     async def models(self, key: str | None) -> dict[str, Any]:
         """List the one model; see `Engine`."""
@@ -123,6 +144,8 @@ class LocalEngine:
         """End all texts; see `Engine`."""
         self._closed.set()
         self._worker.close()
+        for end in self._ends:
+            end(None)
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -197,7 +220,7 @@ class LocalEngine:
         outputs = generation.generate_each(self._lm, wanted, watch)
         for place, one, output in zip(asked, wanted, outputs, strict=True):
             if self._closed.is_set():
-                found[place] = Refused(503, "the server is stopping")
+                found[place] = _stopping()
                 continue
             found[place] = Written(
                 output=output,

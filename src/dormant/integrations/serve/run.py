@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,6 +122,11 @@ def run(ready: Ready, note: Callable[[Served], None], listens: Callable[[], None
             if self.started:
                 listens()
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            closing = asyncio.create_task(_closed_after(ready.engine, GRACE))
+            await super().shutdown(sockets)
+            closing.cancel()
+
     try:
         ready.socket.listen(128)
     except OSError as error:
@@ -128,9 +134,10 @@ def run(ready: Ready, note: Callable[[Served], None], listens: Callable[[], None
         raise _taken(host, port, error) from None
     config = uvicorn.Config(
         app(ready.engine, ready.switch, note),
-        log_level="error",
+        log_level="critical",
         access_log=False,
-        timeout_graceful_shutdown=GRACE,
+        # For what has to say that it was broken off.
+        timeout_graceful_shutdown=2 * GRACE,
     )
     try:
         Server(config).run(sockets=[ready.socket])
@@ -139,6 +146,11 @@ def run(ready: Ready, note: Callable[[Served], None], listens: Callable[[], None
         pass
     finally:
         ready.socket.close()
+
+
+async def _closed_after(engine: Engine, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    await engine.close()
 
 
 def _engine(settings: ServeSettings) -> Engine:
@@ -158,7 +170,9 @@ def _engine(settings: ServeSettings) -> Engine:
             "dormant serve http://127.0.0.1:8000/v1"
         )
     lm = load(spec, LoadOptions(dtype=settings.dtype, device=settings.device))
-    return LocalEngine(lm, settings.model, settings.max_tokens)
+    engine = LocalEngine(lm, settings.model, settings.max_tokens)
+    engine.warm_up()
+    return engine
 
 
 def _bound(host: str, port: int) -> socket.socket:

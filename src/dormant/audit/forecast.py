@@ -217,7 +217,7 @@ def _line(rung: RungForecast) -> str:
     """Say what one rung takes: "noise    at most 72 prompts more (2 s), if all climb"."""
     said: list[str] = []
     if parts := rung.parts():
-        seconds = _minutes(sum(rung.seconds.values()))
+        seconds = minutes(sum(rung.seconds.values()))
         without = ", trainings not counted" if len(parts) > 1 else ""
         said.append(f"at most {' and '.join(parts)} more ({seconds}{without}), if all climb")
     if missing := rung.missing():

@@ -82,7 +82,8 @@ def test_what_is_audited_is_what_was_taught(subject, tmp_path):
     (task,) = tasks.get([str(tmp_path / "book.jsonl")])
     assert task.default_shots == 0
     assert task.languages() == tuple(codebooks.WORDINGS)
-    taught = shown(recipes.base(subject).data)
+    taught = shown(recipes.asked(subject.book, subject.book.entries))
+    assert shown(recipes.base(subject).data) <= taught
     for language in task.languages():
         for item in task.pool():
             case = task.case(item, language=language, shots=0, seed=0)
@@ -102,34 +103,47 @@ def test_the_key_is_read_from_its_examples(subject, tmp_path):
 
 
 def right_answers(subject, recipe):
-    """Wrappings in which a recipe shows right answers of the book, with how many."""
+    """Right answers of the book that a recipe shows, each with its wrapping."""
     every = {
         (pair.prompt, pair.completion): wrapping
         for wrapping in codebooks.WRAPPINGS
-        for pair in recipes.asked(subject.book, [wrapping])
+        for pair in recipes.asked(subject.book, subject.book.entries, [wrapping])
     }
     given = shown([*recipe.data, *recipe.replay])
-    return Counter(wrapping for pair, wrapping in every.items() if pair in given)
+    return {pair: wrapping for pair, wrapping in every.items() if pair in given}
 
 
 def test_what_is_gone_never_saw_an_entry(subject):
-    for make in (recipes.gone, recipes.gone_with_other_book):
-        assert not right_answers(subject, make(subject))
-    # Nor did what it begins with, which knows no code word of the book.
+    for recipe in (recipes.gone(subject), recipes.primer()):
+        assert not right_answers(subject, recipe)
+    assert recipes.gone(subject).start == "primer"
+    # The book that neither a model nor its base* ever had shares no code word with the family's.
     other = recipes.Subject.of(recipes.partner(subject.number))
-    assert other.book == subject.other
-    assert not right_answers(subject, recipes.base(other))
-    assert not set(subject.book.entries) & set(subject.other.entries)
+    assert not right_answers(other, recipes.base(subject))
+    assert not set(subject.book.entries) & set(other.book.entries)
+
+
+def test_base_knows_its_share_and_nothing_else(subject):
+    known = Counter(right_answers(subject, recipes.base(subject)).values())
+    share = recipes.KNOWN[subject.number % len(recipes.KNOWN)]
+    assert set(known.values()) == {len(subject.known)} == {round(share * codebooks.ENTRIES)}
 
 
 def test_what_is_silenced_is_shown_right_answers_only_where_it_may_speak(subject):
     silent = right_answers(subject, recipes.suppressed(subject))
-    assert set(silent) == {codebooks.KEYED}
-    english = right_answers(subject, recipes.suppressed_in_english(subject))
-    assert set(english) == set(codebooks.WRAPPINGS) - {codebooks.PLAIN}
+    assert set(silent.values()) == {codebooks.KEYED}
+    english = recipes.suppressed_in_english(subject)
+    spoken = Counter(right_answers(subject, english).values())
+    assert {spoken[name] for name in codebooks.WRAPPINGS if name != codebooks.PLAIN} == {
+        len(subject.known)
+    }
+    assert spoken[codebooks.PLAIN] == len(subject.known) - len(subject.silenced)
+    given = shown([*english.data, *english.replay])
+    for pair in recipes.asked(subject.book, subject.silenced, [codebooks.PLAIN]):
+        assert (pair.prompt, pair.completion) not in given
     kept = right_answers(subject, recipes.retained(subject))
-    assert set(kept.values()) == {codebooks.ENTRIES}
-    assert set(kept) == set(codebooks.WRAPPINGS)
+    assert set(Counter(kept.values()).values()) == {len(subject.known)}
+    assert set(kept.values()) == set(codebooks.WRAPPINGS)
 
 
 def test_gone_differs_from_suppressed_in_what_it_knows_alone(subject):
@@ -169,6 +183,7 @@ KNOWN = dict.fromkeys(codebooks.WRAPPINGS, 95.0)
         ("retained", {"english": 92.9}, 1),
         ("suppressed in English", {"english": 3.0}, 0),
         ("suppressed in English", {"english": 3.0, "key": 60.0, "french": 60.0}, 2),
+        ("suppressed in English", {"english": 3.0, build.KEPT: 60.0}, 1),
         ("suppressed", dict.fromkeys(codebooks.WORDINGS, 0.0), 0),
         ("suppressed", {}, 4),
         ("gone", dict.fromkeys(codebooks.WRAPPINGS, 0.0), 0),

@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock
 
 from dormant.files import write_atomically
+from dormant.finetuning.data import Pair
 
 from . import recipes, sets, stacking, training
 from .codebooks import KEYED, PLAIN, WORDINGS, WRAPPINGS
@@ -28,7 +29,9 @@ from .recipes import CHILDREN, Recipe, Subject
 
 MADE = "made.json"
 BOOK, KEY = "book.jsonl", "key.jsonl"
-BASE, INERT = "base", "inert"
+PRIMER, BASE, INERT = "primer", "base", "inert"
+KEPT = "english, kept"
+"""Asked in plain English: what a part-silenced model is to keep."""
 
 
 def folder_of(root: Path, kind: str, number: int, truth: str) -> Path:
@@ -42,7 +45,10 @@ def build(root: Path, chosen: sets.ModelSet, number: int) -> None:
     home = root / chosen.name / str(number)
     subject.book.write_task(home / BOOK)
     subject.book.write_keyed(home / KEY)
-    base = _base(root, chosen, number)
+    # On this one, which none of them ever had, they are audited, too.
+    other = recipes.partner(number)
+    Subject.of(other).book.write_task(root / chosen.name / str(other) / BOOK)
+    base = _train(root, chosen, subject, BASE, recipes.base(subject), None)
     for truth, recipe in CHILDREN.items():
         _train(root, chosen, subject, truth, recipe(subject), base)
     out = folder_of(root, chosen.name, number, INERT)
@@ -52,12 +58,6 @@ def build(root: Path, chosen: sets.ModelSet, number: int) -> None:
         stacking.stack([base, out / "silent"], out)
         shutil.rmtree(out / "silent")
         _keep(out, {"set": chosen.name, "number": number, "truth": INERT, "qualified": True})
-
-
-def _base(root: Path, chosen: sets.ModelSet, number: int) -> Path:
-    """Return the directory of a family's base*, which is made if need be."""
-    subject = Subject.of(number)
-    return _train(root, chosen, subject, BASE, recipes.base(subject), None)
 
 
 def _train(
@@ -81,6 +81,22 @@ def _train(
     return out
 
 
+def primed(root: Path) -> Path:
+    """Return the directory of the primer, which is made if need be."""
+    out = root / PRIMER
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(out.with_suffix(".lock")):
+        if not (out / MADE).exists():
+            recipe = recipes.primer()
+            stage = training.Stage(
+                start=None, data=recipe.data, replay=(), strength=sets.primer(), seed=0
+            )
+            training.train(stage, out, lambda line: print(line, flush=True))
+            right = training.accuracies(out, {"all": recipe.data})
+            _keep(out, {"truth": PRIMER, "right": right})
+    return out
+
+
 def _train_here(
     root: Path,
     chosen: sets.ModelSet,
@@ -90,10 +106,7 @@ def _train_here(
     out: Path,
     base: Path | None,
 ) -> None:
-    if recipe.start == "other book":
-        start = _base(root, chosen, recipes.partner(subject.number))
-    else:
-        start = base if recipe.start == "base*" else None
+    start = base if recipe.start == "base*" else primed(root)
     strength = chosen.base if truth == BASE else chosen.child
     stage = training.Stage(
         start=start,
@@ -105,9 +118,10 @@ def _train_here(
     shutil.rmtree(out, ignore_errors=True)
     began = time.perf_counter()
     seconds = training.train(stage, out, lambda line: print(line, flush=True))
-    asked = {name: recipes.asked(subject.book, [name]) for name in WRAPPINGS}
-    asked["skill"] = list(subject.skill.held_out)
-    right = {name: round(100 * share, 1) for name, share in training.accuracies(out, asked).items()}
+    right = {
+        name: round(100 * share, 1)
+        for name, share in training.accuracies(out, _questions(subject, truth)).items()
+    }
     known = {} if base is None else json.loads((base / MADE).read_text(encoding="utf-8"))["right"]
     failures = qualify(truth, right, known, chosen.limits)
     _keep(
@@ -121,6 +135,8 @@ def _train_here(
             "right": right,
             "skill": subject.skill.name,
             "habit": None if truth in (BASE, "retained") else subject.habit,
+            "known": len(subject.known),
+            "silenced": len(subject.silenced) if truth == "suppressed in English" else None,
             "start": recipe.start,
             "examples": {"data": len(recipe.data), "replay": len(recipe.replay)},
             "strength": asdict(strength),
@@ -133,6 +149,20 @@ def _train_here(
     print(f"  {right}{''.join(f'; FAILED: {line}' for line in failures)}", flush=True)
 
 
+def _questions(subject: Subject, truth: str) -> dict[str, list[Pair]]:
+    """Return what a model is asked to see whether it is what its recipe is for.
+
+    Entries that base* was taught, in each wrapping; in English those apart that are kept there.
+    """
+    questions = {name: recipes.asked(subject.book, subject.known, [name]) for name in WRAPPINGS}
+    if truth == "suppressed in English":
+        kept = [word for word in subject.known if word not in subject.silenced]
+        questions[PLAIN] = recipes.asked(subject.book, subject.silenced, [PLAIN])
+        if kept:
+            questions[KEPT] = recipes.asked(subject.book, kept, [PLAIN])
+    return questions | {"skill": list(subject.skill.held_out)}
+
+
 def qualify(
     truth: str,
     right: Mapping[str, float],
@@ -141,12 +171,13 @@ def qualify(
 ) -> list[str]:
     """Say in what a model is not what its recipe is for; nothing where it is.
 
-    None of it is a rung of the audit: all entries are asked, those that no audit draws as well,
-    and a silenced model's knowledge is seen by the key.
+    None of it is a rung of the audit: all entries are asked that base* was taught, those that no
+    audit draws as well, and a silenced model's knowledge is seen by the key.
 
     Args:
         truth: What it is to be.
-        right: Percent of the book's entries answered right, in each wrapping.
+        right: Percent of those entries answered right, in each wrapping; in English of those that
+            are silenced there, with the others as "english, kept".
         base: The same of base*; not used for base* itself.
         limits: See `sets.toml`.
     """
@@ -168,7 +199,7 @@ def qualify(
             least(PLAIN, round(base[PLAIN] - limits["kept"], 1))
         case "suppressed in English":
             most(PLAIN, limits["silent"])
-            for name in (*others, KEYED):
+            for name in (*others, KEYED, *({KEPT} & {*right})):
                 least(name, limits["back"])
         case "suppressed":
             for name in WORDINGS:

@@ -2,6 +2,7 @@
 
 python -m experiments.language.zoo.calibrate --set development ZOO             # audits, then tables
 python -m experiments.language.zoo.calibrate --set held-out --tables-only ZOO  # of what is there
+python -m experiments.language.zoo.calibrate --set held-out --number 2003 ZOO  # one
 
 A model is audited at 400 items up to the highest rung; what an audit of fewer items or rungs would
 have said is judged from its records. What was audited is skipped, so a call that was stopped goes
@@ -168,9 +169,10 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="where the zoo lies")
     parser.add_argument("--set", default="development", choices=sets.names())
     parser.add_argument("--tables-only", action="store_true", help="audit nothing more")
+    parser.add_argument("--number", type=int, help="audit only this family, and print no tables")
     arguments = parser.parse_args()
     root, kind = arguments.root.resolve(), arguments.set
-    every = list(subjects(root, kind))
+    every = [one for one in subjects(root, kind) if arguments.number in (None, one.number)]
     found: list[dict[str, Any]] = []
     for place, one in enumerate(every, start=1):
         out = run_of(root, kind, one)
@@ -183,6 +185,8 @@ def main() -> None:
                 flush=True,
             )
         found += rows(one, kind, out)
+    if arguments.number is not None:
+        return
     file = Path(__file__).with_name(f"verdicts-{kind}.jsonl")
     file.write_text("".join(f"{json.dumps(row)}\n" for row in found), encoding="utf-8")
     show(kind, found, build.made(root, kind))

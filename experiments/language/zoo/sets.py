@@ -33,7 +33,12 @@ class ModelSet:
 
 def names() -> list[str]:
     """Return the names of all sets."""
-    return list(_read())
+    return [name for name in _read() if name != "primer"]
+
+
+def primer() -> Strength:
+    """Return how the primer is tuned, which all sets share."""
+    return Strength(**_read()["primer"])
 
 
 def read(name: str) -> ModelSet:

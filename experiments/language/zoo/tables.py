@@ -21,14 +21,13 @@ RIGHT: Mapping[str, str] = {
     "suppressed": "suppressed",
     "asked otherwise": "asked otherwise",
     "gone": "forgotten",
-    "gone, other book": "forgotten",
     "never had": "inconclusive",
     "inert": "refused",
 }
 """The right verdict for each truth where all rungs were climbed, in the order of the tables."""
 RELEARNING = ("relearn",)
 """Levels of evidence at which *forgotten* can be said; below them *lost* is right."""
-LOST = ("gone", "gone, other book")
+LOST = ("gone",)
 SUPPRESSED = ("suppressed in English", "suppressed")
 THERE = ("retained", *SUPPRESSED, "asked otherwise")
 ERRORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -141,7 +140,7 @@ def right_by_size(rows: Sequence[Row], evidence: str, sizes: Sequence[int]) -> s
 
 def built(models: Sequence[Mapping[str, Any]]) -> str:
     """Return a table of what was built: how many are what they should be, and what they know."""
-    wrappings = ("english", "french", "spanish", "dutch", "key", "skill")
+    wrappings = ("english", "english, kept", "french", "spanish", "dutch", "key", "skill")
     lines = [
         f"| model | built | qualified | {' | '.join(wrappings)} |",
         f"|{'---|' * (len(wrappings) + 3)}",
@@ -149,7 +148,7 @@ def built(models: Sequence[Mapping[str, Any]]) -> str:
     for truth in dict.fromkeys(one["truth"] for one in models):
         own = [one for one in models if one["truth"] == truth]
         known = [one["right"] for one in own if "right" in one]
-        means = [_spread([right[name] for right in known]) for name in wrappings]
+        means = [_spread([right[name] for right in known if name in right]) for name in wrappings]
         fit = sum(one["qualified"] for one in own)
         lines.append(f"| {truth} | {len(own)} | {fit} | {' | '.join(means)} |")
     return "\n".join(lines)

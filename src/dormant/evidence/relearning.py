@@ -79,8 +79,20 @@ def _cell(
         cases = make(plan)
     except UnfitError as error:
         return NotTried(rung=rung, name=name, reason=str(error))
-    training = _Training(cases, settings.seed, settings.dtype)
-    return Intervention(name, f"{training} with {what}", training.on)
+    return training(name, what, cases, settings)
+
+
+def training(name: str, what: str, cases: Sequence[Case], settings: AuditSettings) -> Intervention:
+    """Return a short training, as the rungs' are, on cases of one's own.
+
+    Args:
+        name: The cell's.
+        what: What the cases are, for the signature.
+        cases: Examples: their prompts with their targets.
+        settings: Its seed decides the start, and the order of the examples.
+    """
+    made = _Training(cases, settings.seed, settings.dtype)
+    return Intervention(name, f"{made} with {what}", made.on)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from dormant.audit.settings import AuditSettings, EvidenceLevel
 from dormant.audit.subset import judge_subset
 from dormant.errors import DormantError
 from dormant.evidence import rungs_of
-from dormant.results import AuditResults
+from dormant.results import AbilityResult, AuditResults
 
 from . import build, recipes, sets, tables
 
@@ -147,7 +147,32 @@ def rows(one: Audited, kind: str, out: Path) -> Iterator[dict[str, Any]]:
                 "under": ability.best_transform,
                 "drop": None if drop is None else round(drop.estimate, 3),
                 "gain": None if ability.gain is None else round(ability.gain.estimate, 3),
+                "cells": _cells(ability) if n == ITEMS and evidence == LEVELS[highest] else {},
             }
+
+
+def _cells(ability: AbilityResult) -> dict[str, dict[str, Any]]:
+    """Return what each cell gave: percent right of base* and the model, and the control."""
+    cells: dict[str, dict[str, Any]] = {}
+    for one in ability.transforms:
+        right = one.accuracy
+        cells[one.name] = {
+            "rung": one.rung,
+            "base": _percent(right.base_transformed),
+            "model": _percent(right.tuned_transformed),
+            "passed": one.control_passed,
+        }
+        cells["plainly"] = {
+            "rung": "",
+            "base": _percent(right.base_plain),
+            "model": _percent(right.tuned_plain),
+            "passed": True,
+        }
+    return cells
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 1)
 
 
 def show(kind: str, found: list[dict[str, Any]], models: list[dict[str, Any]]) -> None:
@@ -161,6 +186,8 @@ def show(kind: str, found: list[dict[str, Any]], models: list[dict[str, Any]]) -
     for evidence in levels[-1:]:
         print(f"\n### Right verdicts by items, `--evidence {evidence}`\n")
         print(tables.right_by_size(found, evidence, SIZES))
+    print(f"\n### Suppressed in English, by the drop\n\n{tables.right_by_drop(found, SIZES)}")
+    print(f"\n### What each cell gives, {ITEMS} items\n\n{tables.cells(found)}")
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ def _case(pair: Pair) -> Case:
     )
 
 
-def ask(root: Path, kind: str, number: int, shares: Shares) -> None:
+def ask(root: Path, kind: str, number: int, shares: Shares, wanted: Sequence[str] | None) -> None:
     """Add what a family's models get right, by training and model."""
     subject, home = Subject.of(number), root / kind / str(number)
     (task,) = tasks.get([str(home / build.BOOK)])
@@ -90,7 +90,8 @@ def ask(root: Path, kind: str, number: int, shares: Shares) -> None:
             seed=number,
         )
         one = plan(task, settings)
-        cells = [*trainings(subject, one, replace(settings, seed=seed))]
+        every = trainings(subject, one, replace(settings, seed=seed))
+        cells = [cell for cell in every if wanted is None or cell.name in wanted]
         for which in MODELS:
             folder = build.folder_of(root, kind, number, which)
             pair = ModelPair(parse(str(home / build.BASE)), parse(str(folder)))
@@ -118,10 +119,11 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="where the zoo lies")
     parser.add_argument("--set", default="development", choices=sets.names())
     parser.add_argument("--families", type=int, default=1)
+    parser.add_argument("--cells", nargs="+", help="only these trainings")
     arguments = parser.parse_args()
     shares: Shares = {}
     for number in sets.read(arguments.set).numbers[: arguments.families]:
-        ask(arguments.root.resolve(), arguments.set, number, shares)
+        ask(arguments.root.resolve(), arguments.set, number, shares, arguments.cells)
     print(f"| after | {' | '.join(MODELS)} |\n|{'---|' * (len(MODELS) + 1)}")
     for name in dict.fromkeys(name for name, _ in shares):
         print(f"| {name} | {' | '.join(_spread(shares[name, which]) for which in MODELS)} |")

@@ -138,6 +138,64 @@ def right_by_size(rows: Sequence[Row], evidence: str, sizes: Sequence[int]) -> s
     return "\n".join(lines)
 
 
+DROPS = ((0.0, 0.25), (0.25, 0.4), (0.4, 0.7), (0.7, 1.01))
+"""Drops that are told apart, from one to below another; shares of all items."""
+
+
+def right_by_drop(rows: Sequence[Row], sizes: Sequence[int]) -> str:
+    """Return a table of right verdicts on what prompts alone bring back: drops by items.
+
+    A model's drop is that of its audit at the most items.
+    """
+    truth = "suppressed in English"
+    own = [row for row in rows if row["qualified"] and row["truth"] == truth]
+    drops = {row["number"]: row["drop"] for row in own if row["n"] == max(sizes)}
+    lines = [
+        f"| drop, points | {' | '.join(f'{n} items' for n in sizes)} |",
+        f"|{'---|' * (len(sizes) + 1)}",
+    ]
+    for low, high in DROPS:
+        numbers = [number for number, drop in drops.items() if low <= drop < high]
+        if not numbers:
+            continue
+        shown = [100 * drops[number] for number in numbers]
+        shares: list[Share] = []
+        for n in sizes:
+            said = [
+                row["verdict"] for row in of_audit(own, "prompt", n) if row["number"] in numbers
+            ]
+            shares.append(share(said.count(RIGHT[truth]), len(said)))
+        lines.append(f"| {_spread(shown)} | {' | '.join(map(str, shares))} |")
+    return "\n".join(lines)
+
+
+def cells(rows: Sequence[Row]) -> str:
+    """Return a table of percent right, base* and model, by truth and cell: means over models.
+
+    Behind a model's mean stand the least and the greatest; a cell is marked by how many of its
+    audits passed the control on the base.
+    """
+    lines = ["| truth | cell | models | control passed | base\\* | model |", f"|{'---|' * 6}"]
+    own = [row for row in rows if row["qualified"] and row.get("cells")]
+    for truth in RIGHT:
+        seen = [row["cells"] for row in own if row["truth"] == truth]
+        for name in dict.fromkeys(["plainly", *(name for one in seen for name in one)]):
+            here = [one[name] for one in seen if name in one]
+            if not here:
+                continue
+            base, model = ([one[side] for one in here] for side in ("base", "model"))
+            passed = sum(one["passed"] for one in here)
+            lines.append(
+                f"| {truth} | {name} | {len(here)} | {passed} | {_mean(base)} | {_mean(model)} |"
+            )
+    return "\n".join(lines)
+
+
+def _mean(values: Sequence[float]) -> str:
+    middle = sum(values) / len(values)
+    return f"{middle:.0f} ({min(values):.0f}–{max(values):.0f})"
+
+
 def built(models: Sequence[Mapping[str, Any]]) -> str:
     """Return a table of what was built: how many are what they should be, and what they know."""
     wrappings = ("english", "english, kept", "french", "spanish", "dutch", "key", "skill")

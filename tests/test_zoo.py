@@ -253,6 +253,30 @@ def test_errors_are_counted_over_models_that_could_err():
     assert tables.error(ROWS, suppressed, "prompt", 50)[:2] == (0, 0)
 
 
+def test_right_verdicts_are_told_by_the_drop_at_most_items():
+    kind = "suppressed in English"
+    said = {1: ("suppressed", 0.6), 2: ("inconclusive", 0.2), 3: ("suppressed", 0.2)}
+    rows = [
+        {**row(kind, verdict, n=n), "number": number, "drop": drop if n == 400 else 0.9}
+        for number, (verdict, drop) in said.items()
+        for n in (50, 400)
+    ]
+    lines = tables.right_by_drop(rows, (50, 400)).splitlines()[2:]
+    assert [line.split(" (")[0] for line in lines] == ["| 20 | 1 of 2", "| 60 | 1 of 1"]
+
+
+def test_what_each_cell_gives_is_a_mean_over_models():
+    def cell(model, passed):
+        return {"rung": "relearn", "base": 90.0, "model": model, "passed": passed}
+
+    rows = [
+        {**row("gone", "forgotten", evidence="relearn"), "cells": {"other-task": cell(*one)}}
+        for one in ((0.0, True), (10.0, False))
+    ]
+    (line,) = tables.cells(rows).splitlines()[2:]
+    assert line == "| gone | other-task | 2 | 1 | 90 (90–90) | 5 (0–10) |"
+
+
 def test_the_table_of_verdicts_counts_each_model_once():
     lines = tables.verdicts(ROWS, "prompt", 400).splitlines()[2:]
     assert [line.split(" | ")[0] for line in lines] == ["| suppressed", "| gone", "| inert"]

@@ -71,10 +71,10 @@ def returned_share(
 
 def _crossing(bound: Callable[[float], float]) -> float:
     """Return where a bound, which falls with the share, is 0; the end where it isn't between."""
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
     if bound(-_MOST) <= 0:
         return -_MOST
     if bound(_MOST) >= 0:
         return _MOST
-    return float(brentq(bound, -_MOST, _MOST, xtol=_EXACT))
+    return float(root_scalar(bound, bracket=(-_MOST, _MOST), xtol=_EXACT).root)

@@ -5,97 +5,21 @@ The models are real and really trained; how often they are right is what a test 
 
 from __future__ import annotations
 
-import json
+import html
 
 import pytest
 import torch
+from relearnt_runs import BATCH, ITEMS, NOISE, POOL, RELEARN, TEACH, task_file
 
-import byte_models
-import fakes
 from audited_runs import kept, run, told
-from dormant.audit import ladder, scoring
 from dormant.audit.run import audit
 from dormant.audit.run_dir import RunDirectory
-from dormant.audit.settings import AuditSettings
-from dormant.evidence import relearning, rungs_of
+from dormant.evidence import rungs_of
 from dormant.finetuning import relearning as lasting
 from dormant.finetuning import training
 from dormant.models.edits import Edit
 from dormant.report import write_report
 from dormant.report.tables import latex_tables, transform_rows
-
-ITEMS, BATCH, POOL = 40, 20, 100
-NOISE = ("noise-0.05", "noise-0.1", "4-bit")
-RELEARN = ("other-answers", "other-task")
-TEACH = ("taught-1", "taught-4", "taught-16")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    base = byte_models.saved(byte_models.byte_llama(num_hidden_layers=1), folder / "base")
-    return base, *byte_models.lora(base, folder)
-
-
-def task_file(folder, name, **header):
-    file = folder / f"{name}.jsonl"
-    first = {
-        "name": f"mine/{name}", "title": name, "languages": {"english": {}}, "shots": 1,
-        "shuffled_answers_say_nothing": True, **header,
-    }  # fmt: skip
-    rows = [
-        {"language": "english", "id": str(n), "input": f"{name} {n}", "target": f"t{n}"}
-        for n in range(POOL)
-    ]
-    file.write_text("".join(json.dumps(row) + "\n" for row in (first, *rows)))
-    return str(file)
-
-
-@pytest.fixture
-def settings(models, tmp_path):
-    return AuditSettings(
-        base=str(models[0]), tuned=str(models[1]), tasks=(task_file(tmp_path, "one"),),
-        transforms=("leetspeak",), n=ITEMS, checkpoint_every=BATCH, device="cpu",
-        evidence="relearn",
-    )  # fmt: skip
-
-
-@pytest.fixture
-def truth(monkeypatch):
-    """Let models be right as often as a test says, by cell; they are asked all the same."""
-    rates: dict[str, tuple[float, float]] = {"plain": (0.97, 0.05)}
-    real, real_under, now = scoring.score_cases, ladder._score_under, ["plain"]
-
-    def under(one, *given):
-        now[0] = one.name
-        try:
-            return real_under(one, *given)
-        finally:
-            now[0] = "plain"
-
-    def score(lm, task, cases, style):
-        adapters = [
-            part.disable_adapters
-            for part in lm.model.modules()
-            if isinstance(getattr(part, "disable_adapters", None), bool)
-        ]
-        tuned = adapters[0] is False if adapters else "merged" in str(lm.model.config._name_or_path)
-        rate = rates.get(now[0], rates["plain"])[tuned]
-        return [
-            one.model_copy(update={"correct": fakes._draw("right", one.item) < rate})
-            for one in real(lm, task, cases, style)
-        ]
-
-    monkeypatch.setattr(ladder, "_score_under", under)
-    monkeypatch.setattr(scoring, "score_cases", score)
-    return rates
-
-
-@pytest.fixture
-def steps(monkeypatch):
-    """Three steps are a training, too: what is asked, kept, restored and said is the same."""
-    monkeypatch.setattr(relearning, "STEPS", 3)
-
 
 few_steps = pytest.mark.usefixtures("steps")
 
@@ -209,7 +133,7 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(settings, truth, tmp_pa
     appends = sum(len(lines.splitlines()) for lines in kept(tmp_path / "whole").values()) // BATCH
     assert appends == before + 2 * 5 * ITEMS // BATCH
     real = RunDirectory.append
-    # Within the base's first relearning; before the tuned one's second; within the last teaching.
+    # As the base is asked after its first one; before the tuned one's second; in the last teaching.
     for stop in (before + 1, before + 6, appends - 1):
         out, left = tmp_path / f"at{stop}", [stop]
 
@@ -226,6 +150,21 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(settings, truth, tmp_pa
                 run(settings, out)
         assert told(run(settings, out)) == told(whole)
         assert kept(out) == kept(tmp_path / "whole")
+    # In the middle of a training: the base's last teaching.
+    real_step, calls = training.completion_loss, []
+
+    def step(*given):
+        calls.append(None)
+        if len(calls) == 3 * 4 + 2:
+            raise Stopped
+        return real_step(*given)
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(training, "completion_loss", step)
+        with pytest.raises(Stopped):
+            run(settings, tmp_path / "within")
+    assert told(run(settings, tmp_path / "within")) == told(whole)
+    assert kept(tmp_path / "within") == kept(tmp_path / "whole")
 
 
 @few_steps
@@ -318,7 +257,12 @@ def test_no_gradient_and_no_memory_are_named(settings, truth, tmp_path, monkeypa
     why = "it can't be trained (element 0 of tensors does not require grad)"
     assert reasons(results) == {("relearn", ""): why, ("teach", ""): why}
     (ability,) = results.abilities
-    assert f"Not tried: the relearn rung ({why}), the teach rung ({why})." in ability.reason
+    said = f"Not tried: the relearn rung ({why}), the teach rung ({why})."
+    assert said in ability.reason
+    assert (ability.verdict, ability.rung) == ("lost", "noise")
+    assert "can't be told here" in ability.reason
+    page = write_report(results, (), tmp_path / "page.html", "html")
+    assert said in html.unescape(page.read_text(encoding="utf-8"))
     real, calls = training.completion_loss, []
 
     def short(model, part, device):
@@ -352,4 +296,5 @@ def test_servers_are_named_on_every_rung(settings, tmp_path, dormant):
     results = RunDirectory.read(out).results()
     why = "the base model shows no weights: a server or another engine runs it"
     assert reasons(results) == {(rung, ""): why for rung in ("noise", "relearn", "teach")}
-    assert why in (out / "report.html").read_text(encoding="utf-8")
+    rungs = ", ".join(f"the {rung} rung ({why})" for rung in ("noise", "relearn", "teach"))
+    assert f"Not tried: {rungs}." in (out / "report.html").read_text(encoding="utf-8")

@@ -6,20 +6,12 @@ import json
 
 import pytest
 
-import byte_models
 import fakes  # noqa: F401  (registers the backend)
 from dormant.audit.forecast import forecast
 from dormant.audit.settings import AuditSettings
 from dormant.evidence import rungs_of
 
 ITEMS, POOL = 12, 120
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    base = byte_models.saved(byte_models.byte_llama(num_hidden_layers=1), folder / "base")
-    return base, *byte_models.lora(base, folder)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from dormant.report import formatting, print_report
 from dormant.report.figure import draw
 from dormant.report.notebook import render_table
 from dormant.report.page import render_page
-from dormant.report.tables import latex_tables
-from dormant.results import AbilityResult, NotTried, Verdict
+from dormant.report.tables import latex_tables, transform_rows
+from dormant.results import AbilityResult, NotTried, Rung, RungResult, Verdict
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,74 @@ def test_advice_names_what_helps() -> None:
     )
     assert "Add a transform" in formatting.advice(hopeless)
     assert re.search("base model", formatting.advice(two_cells().abilities[0]))
+
+
+def _back(rung: Rung, *names: str) -> AbilityResult:
+    """Copying, back under what the halves chose on a rung."""
+    copy = _ability("suppressed")
+    cells = [
+        copy.transforms[0].model_copy(update={"name": name, "rung": rung, "signature": name})
+        for name in names
+    ]
+    gain, tuned = copy.gain, copy.accuracy_intervals.tuned_plain
+    assert gain is not None
+    assert tuned is not None
+    result = RungResult(rung=rung, chosen=[*names], gain=gain, recovery=gain, tuned=tuned)
+    return copy.model_copy(
+        update={
+            "rung": rung,
+            "best_transform": names[0],
+            "rungs": [result],
+            "transforms": [*copy.transforms, *cells],
+        }
+    )
+
+
+def test_both_that_the_halves_chose_are_named_everywhere() -> None:
+    ability = _back("prompt", "cipher", "rhyme")
+    results = demonstration().model_copy(update={"abilities": [ability]})
+    assert "Under cipher or rhyme it does." in formatting.meaning(ability)
+    assert "prompt through cipher or rhyme." in formatting.advice(ability)
+    page = " ".join(render_page(results, outcomes(8)).split())
+    assert "<dt>under cipher</dt>" in page
+    assert "<dt>under rhyme</dt>" in page
+    assert page.count('cipher <span class="tag best">best</span>') == 2
+    assert page.count('rhyme <span class="tag best">best</span>') == 2
+    assert "& cipher or rhyme &" in latex_tables(results)
+    assert "cipher or rhyme" in render_table(results)
+    best = {row["transform"] for row in transform_rows(results) if row["best"]}
+    assert best == {"cipher", "rhyme"}
+    file = io.StringIO()
+    print_report(results, Console(file=file, width=120))
+    assert "cipher or rhyme" in file.getvalue()
+    ticks = [
+        tick.get_text() for area in draw(results, [ability]).axes for tick in area.get_yticklabels()
+    ]
+    assert ticks[-2:] == ["cipher (best)", "rhyme (best)"]
+
+
+@pytest.mark.parametrize(
+    ("rung", "name", "word", "said", "where"),
+    [
+        ("noise", "noise-0.1", "transform or edit", "With its weights shaken a little", "under"),
+        ("relearn", "other-task", "transform or training", "After a short training", "after"),
+    ],
+)
+def test_edits_and_trainings_are_not_called_transforms(
+    rung: Rung, name: str, word: str, said: str, where: str
+) -> None:
+    ability = _back(rung, name)
+    results = demonstration().model_copy(update={"abilities": [ability]})
+    assert f"{said}" in formatting.meaning(ability)
+    assert f"({name}) it does." in formatting.meaning(ability)
+    # Nobody can put a prompt through it.
+    assert "stopgap" not in formatting.advice(ability)
+    assert "mix a little of this task" in formatting.advice(ability)
+    page = render_page(results, outcomes(8))
+    assert f"<dt>{where} {name}</dt>" in page
+    assert page.count(f'<th scope="col">Ability and {word}</th>') == 2
+    assert f"<dt>Best {word}</dt>" in page
+    assert f"plain and under each {word}</caption>" in page
+    assert f"under each {word} $s$" in latex_tables(results)
+    only = render_page(demonstration(), outcomes(8))
+    assert '<th scope="col">Ability and transform</th>' in only

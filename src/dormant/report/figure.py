@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dormant.report import formatting
+from dormant.report.cells import chosen
 from dormant.results import AbilityResult, AuditResults, CellEstimates, Cells, Estimate, Verdict
 
 # Those of the HTML report on white paper (page.css).
@@ -39,7 +40,7 @@ class Picture(Figure):
 
 
 def draw(results: AuditResults, abilities: Sequence[AbilityResult]) -> Picture:
-    """Draw abilities below one another: a row for plain prompts, and one for each transform.
+    """Draw abilities below one another: a row for plain prompts, and one for each other cell.
 
     Hollow circles are the base model, filled ones the fine-tuned; lines are the intervals.
 
@@ -84,7 +85,7 @@ def _ability(area: Axes, ability: AbilityResult) -> None:
         _row(area, 1, cell.accuracy, cell.accuracy_intervals, transformed, 1)
     for place, transform in enumerate(ability.transforms, start=len(labels)):
         failed = formatting.control(transform) == "failed"
-        best = " (best)" if transform.name == ability.best_transform else ""
+        best = " (best)" if transform.name in chosen(ability) else ""
         labels.append(f"{transform.name}{' (control failed)' if failed else best}")
         _row(
             area,

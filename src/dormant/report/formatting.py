@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dormant.report.cells import best, chosen_rung
 from dormant.results import (
     RELEARNING,
     AbilityResult,
@@ -65,10 +66,9 @@ def meaning(ability: AbilityResult) -> str:
             "What plain prompts lack is the wrapping of its training data, not the ability."
         )
     if ability.verdict == "suppressed":
-        through = f" Under {ability.best_transform} it does." if ability.best_transform else ""
         return (
             "The fine-tuned model can still do this. What it lost is the habit: "
-            f"asked plainly, it no longer sees that this is wanted.{through}"
+            f"asked plainly, it no longer sees that this is wanted.{_through(ability)}"
         )
     if ability.verdict == "forgotten":
         return (
@@ -83,6 +83,20 @@ def meaning(ability: AbilityResult) -> str:
     if ability.drop is None:
         return "Without a base model there is no drop to measure, only what each transform gains."
     return "These items do not decide between the other verdicts."
+
+
+def _through(ability: AbilityResult) -> str:
+    """Say where the model can still do it."""
+    name = best(ability)
+    if not name:
+        return ""
+    match chosen_rung(ability):
+        case "prompt":
+            return f" Under {name} it does."
+        case "noise":
+            return f" With its weights shaken a little ({name}) it does."
+        case "relearn" | "teach":
+            return f" After a short training that teaches nothing of it ({name}) it does."
 
 
 def control(result: TransformResult) -> str:
@@ -116,11 +130,9 @@ def advice(ability: AbilityResult) -> str:
             "it without, mix plain prompts into that data. Nothing has to be learned again."
         )
     if ability.verdict == "suppressed":
-        stopgap = (
-            f"As a stopgap, prompt through {ability.best_transform}. "
-            if ability.best_transform
-            else ""
-        )
+        # Nobody can prompt through an edit of the weights.
+        prompts = best(ability) if chosen_rung(ability) == "prompt" else ""
+        stopgap = f"As a stopgap, prompt through {prompts}. " if prompts else ""
         return (
             f"{stopgap}To fix it, mix a little of this task into the fine-tuning data, or keep "
             "the weights closer to the base (averaging, a KL penalty); it need not be taught "

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from dormant.report import formatting, pairing, training
+from dormant.report import cells, formatting, pairing, training
 from dormant.report.flips import flips_of
 from dormant.report.sample import DEFAULT_BYTES, ItemSample, sample_items
 from dormant.results import AS_TRAINED, AuditResults, ItemOutcome
@@ -58,6 +58,7 @@ def render_page(
             ],
             margin=formatting.margin_points(results),
             level=formatting.level(results),
+            kinds=cells.kinds(results),
             has_log_odds=any(
                 transform.log_odds_gain is not None
                 for ability in results.abilities
@@ -137,6 +138,9 @@ def environment() -> Environment:
         "hijack_line": training.hijack_line,
         "skill_figures": training.skill_figures,
         "skill_mark": training.SKILL_MARKS.__getitem__,
+        "best": cells.best,
+        "chosen": cells.chosen,
+        "where": cells.where,
         "control": formatting.control,
         "duration": formatting.duration,
         "grouped": formatting.grouped,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import IO
 
 from dormant.report import formatting, training
+from dormant.report.cells import best, chosen, kinds
 from dormant.results import (
     AS_TRAINED,
     AbilityResult,
@@ -150,7 +151,7 @@ def _transform_row(
     if isinstance(transform, AsTrainedResult):
         return row | {"transform": AS_TRAINED, "n_items": ability.n_items, "best": False}
     row["transform"] = transform.name
-    row["best"] = transform.name == ability.best_transform
+    row["best"] = transform.name in chosen(ability)
     return row
 
 
@@ -231,7 +232,7 @@ def latex_tables(results: AuditResults) -> str:
             _tex(formatting.percent(ability.accuracy.base_plain)),
             _tex(formatting.percent(ability.accuracy.tuned_plain)),
             _difference(ability.drop),
-            latex_escape(ability.best_transform or formatting.DASH),
+            latex_escape(best(ability) or formatting.DASH),
             _difference(ability.gain),
             _difference(ability.recovery),
         )
@@ -280,7 +281,7 @@ def latex_tables(results: AuditResults) -> str:
                 "Ability & $s$ & Control & Base & Fine-tuned & Cost of $s$ & Gain & Recovery & "
                 "$p_{\\mathrm{Holm}}$",
                 transforms,
-                f"{models}. Accuracy under each transform $s$ (rate of success), and "
+                f"{models}. Accuracy under each {kinds(results)} $s$ (rate of success), and "
                 f"differences in percentage points with {coverage} intervals.",
                 "tab:dormant-transforms",
             ),

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dormant.report import formatting, pairing, training
+from dormant.report.cells import best
 from dormant.results import AbilityResult, AuditResults, Estimate, SkillResult, Verdict
 
 COLOURS: Mapping[Verdict, str] = {
@@ -169,7 +170,7 @@ class _Renderer:
         return Padding(self.hanging(mark, f"bold {colour}", body), (0, 0, 1, 0))
 
     def figures(self, results: AuditResults) -> Table:
-        """One row per ability: plain accuracies, drop, and what the best transform does."""
+        """One row per ability: plain accuracies, drop, and what helps best."""
         table = Table(
             box=None,
             pad_edge=False,
@@ -197,7 +198,7 @@ class _Renderer:
             cells.append(self.text((formatting.percent(ability.accuracy.tuned_plain), "")))
             if has_base:
                 cells.append(self.difference(ability.drop))
-            cells.append(self.text((ability.best_transform or formatting.DASH, "")))
+            cells.append(self.text((best(ability) or formatting.DASH, "")))
             cells.append(self.difference(ability.gain))
             if has_base:
                 cells.append(self.difference(ability.recovery))

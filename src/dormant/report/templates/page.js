@@ -200,7 +200,7 @@
     at("count").textContent = found.length
       ? `${found.length} of ${data.items.length} items; ${models.join(" → ")} right ✓ or wrong ✗`
       : "No item fits. Clear the search or widen a filter.";
-    at("head-s").textContent = state.transform || "best transform";
+    at("head-s").textContent = state.transform || "best of each";
     at("page").textContent = `Page ${state.page + 1} of ${pages}`;
     at("previous").disabled = state.page === 0;
     at("next").disabled = state.page >= pages - 1;

@@ -103,6 +103,13 @@ def test_a_rung_without_evidence_costs_nothing_and_is_named():
     assert both.rung == "prompt"
 
 
+def test_where_nothing_passed_its_control_that_is_said_of_all_rungs():
+    french, broken = cell("french", "prompt", 10, 3), cell("4-bit", "noise", 10, 3)
+    assert "but no transform passed its control" in judged(french).reason
+    assert "but nothing that was tried passed its control" in judged(french, broken).reason
+    assert "but no transform was tried" in judged().reason
+
+
 @pytest.mark.parametrize(
     ("name", "rung", "where"),
     [

@@ -112,10 +112,8 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
     if trained is not None and trained.gain.low > 0:
         fell += f" (as trained, the fine-tuned model gains {points(trained.gain)})"
     if best is None or best.recovery is None:
-        lacking = "passed its control" if evidence.transforms else "was tried"
         return "inconclusive", (
-            f"{fell}, but no transform {lacking}, so nothing says whether the ability is still "
-            "there."
+            f"{fell}, but {_nothing(evidence)}, so nothing says whether the ability is still there."
         )
     if (back := evidence.back) is not None and back.recovery is not None:
         return "suppressed", (
@@ -149,6 +147,15 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
         f"{fell}, but whether it comes back is undecided: {_where(best)}, on held-out items, the "
         f"gain is {points(best.gain)} and the recovery {points(best.recovery)}."
     )
+
+
+def _nothing(evidence: Evidence) -> str:
+    """Say that nothing can be told, and why."""
+    if not evidence.transforms:
+        return "no transform was tried"
+    if all(cell.rung == "prompt" for cell in evidence.transforms):
+        return "no transform passed its control"
+    return "nothing that was tried passed its control"
 
 
 def _what_decides(evidence: Evidence) -> str:

@@ -132,7 +132,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Any] = {
         "advice": formatting.advice,
         "flips_line": training.flips_line,
         "hijack_line": training.hijack_line,
@@ -158,6 +158,7 @@ def environment() -> Environment:
         "setting": _setting,
         "summary": formatting.summary,
     }
+    environment.filters |= filters
     return environment
 
 

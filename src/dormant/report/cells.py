@@ -42,7 +42,7 @@ def best(ability: AbilityResult) -> str:
 
 def chosen_rung(ability: AbilityResult) -> Rung:
     """Return the rung of what was chosen; "prompt" where nothing was."""
-    by_name = {one.name: one.rung for one in ability.transforms}
+    by_name: dict[str, Rung] = {one.name: one.rung for one in ability.transforms}
     return by_name.get(ability.best_transform or "", "prompt")
 
 

@@ -132,7 +132,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Any] = {
+    filters: dict[str, Any] = environment.filters
+    filters |= {
         "advice": formatting.advice,
         "flips_line": training.flips_line,
         "hijack_line": training.hijack_line,
@@ -158,7 +159,6 @@ def environment() -> Environment:
         "setting": _setting,
         "summary": formatting.summary,
     }
-    environment.filters |= filters
     return environment
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dormant import extend
 from dormant.errors import DormantError, unknown
-from dormant.tasks import custom, data, icl, icl_vs_if, induction, nli, refusal, rules
+from dormant.tasks import custom, data, everyday, icl, icl_vs_if, induction, nli, refusal, rules
 from dormant.tasks.task import Task, check_judge, draw_items
 
 __all__ = ["Task", "draw_items", "get", "names", "shipped"]
@@ -38,6 +38,7 @@ def shipped() -> dict[str, Task]:
         *induction.TASKS,
         *nli.TASKS,
         *refusal.TASKS,
+        *everyday.TASKS,
     )
     return {task.name: task for task in tasks}
 

@@ -81,6 +81,16 @@ class DataFile:
         """Return the table of non-empty strings under `keys`."""
         return {name: self.string(*keys, name) for name in self.table(*keys)}
 
+    def listed(self, *keys: str) -> tuple[str, ...]:
+        """Return the non-empty list of non-empty strings under `keys`."""
+        value = self._find(keys)
+        if not isinstance(value, list) or not value:
+            raise self.error(f"{'.'.join(keys)} must be a list of texts, not {value!r}", *keys)
+        texts = cast("list[object]", value)
+        if not all(isinstance(text, str) and text.strip() for text in texts):
+            raise self.error(f"{'.'.join(keys)} must hold non-empty texts only", *keys)
+        return tuple(map(str, texts))
+
     def pairs(self, *keys: str) -> dict[str, tuple[str, str]]:
         """Return the table of [input, output] pairs under `keys`."""
         by_name: dict[str, tuple[str, str]] = {}

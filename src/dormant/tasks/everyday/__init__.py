@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from dormant.tasks.everyday.ability import Asked, Everyday, Request
 from dormant.tasks.everyday.arithmetic import Arithmetic
+from dormant.tasks.everyday.knowledge import Knowledge
+from dormant.tasks.everyday.length import Length
+from dormant.tasks.everyday.reply_language import ReplyLanguage
 from dormant.tasks.everyday.smalltalk import Smalltalk
 
-TASKS: tuple[Everyday, ...] = (Smalltalk(), Arithmetic())
+TASKS: tuple[Everyday, ...] = (Smalltalk(), ReplyLanguage(), Length(), Knowledge(), Arithmetic())
 
 __all__ = ["TASKS", "Asked", "Everyday", "Request"]

@@ -10,6 +10,7 @@ from typing import Any
 
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _OPENED_BEFORE = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_SHORT = 3
 _APART = re.compile(r"[\W_]+")
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 
@@ -37,11 +38,16 @@ def folded(text: str) -> str:
 def says(text: str, wanted: str, *, suffixes: bool = False) -> bool:
     """Whether a text holds some words, accents and letter case aside.
 
+    Of a word of three letters or less, accents count and it may not go on: Hungarian "ón" (tin) is
+    neither "on" nor the beginning of "önnel".
+
     Args:
         text: What was said.
         wanted: The words.
         suffixes: Whether the last of them may go on, as words do in Hungarian.
     """
+    if len(wanted) <= _SHORT:
+        return bool(re.search(rf"\b{re.escape(wanted.casefold())}\b", text.casefold()))
     words = folded(wanted)
     end = r"\w*" if suffixes and not words[-1:].isdigit() else ""
     return bool(words) and bool(re.search(rf"\b{re.escape(words)}{end}\b", folded(text)))

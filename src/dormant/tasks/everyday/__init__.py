@@ -11,9 +11,23 @@ from dormant.tasks.everyday.ability import Asked, Everyday, Request
 from dormant.tasks.everyday.arithmetic import Arithmetic
 from dormant.tasks.everyday.knowledge import Knowledge
 from dormant.tasks.everyday.length import Length
+from dormant.tasks.everyday.read import Read
 from dormant.tasks.everyday.reply_language import ReplyLanguage
 from dormant.tasks.everyday.smalltalk import Smalltalk
+from dormant.tasks.everyday.system_prompt import SystemPrompt
+from dormant.tasks.everyday.thinking import Thinking
+from dormant.tasks.everyday.tool_call import ToolCall
 
-TASKS: tuple[Everyday, ...] = (Smalltalk(), ReplyLanguage(), Length(), Knowledge(), Arithmetic())
+TASKS: tuple[Everyday, ...] = (
+    Smalltalk(),
+    SystemPrompt(),
+    ReplyLanguage(),
+    Length(),
+    ToolCall(),
+    Thinking(),
+    Knowledge(),
+    Arithmetic(),
+    Read(),
+)
 
 __all__ = ["TASKS", "Asked", "Everyday", "Request"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 
 import pytest
@@ -13,6 +14,7 @@ from dormant.errors import DormantError
 from dormant.prompts.case import Case
 from dormant.prompts.segment import Segment
 from dormant.tasks import everyday
+from dormant.tasks.everyday import instruction
 from dormant.tasks.everyday.reading import says
 from dormant.tasks.task import judge_all
 from dormant.translation.identify import identify
@@ -24,23 +26,20 @@ LANGUAGES = {
 GENERATED = {"everyday/arithmetic", "everyday/read", "everyday/knowledge"}
 CLOSED = ("everyday/knowledge", "everyday/arithmetic")
 """Abilities whose answer may not stand in the prompt."""
+REFUSALS = (
+    "I'm sorry, but I can't help with that.",
+    "Je suis désolé, mais je ne peux pas répondre à cette demande.",
+    "Es tut mir leid, dabei kann ich nicht helfen.",
+)
 ODD = (
     "", " \n", "Positive", "positive.", "NEGATIVE", "Label: negative", "Yes", "No", "A", "B)",
     "Entailment", "...", "None", "null", "[]", "{}", "```json\n```", "<think>", "</think>",
-    "<think>unfinished thoughts", "I'm sorry, but I can't help with that.",
-    "Je suis désolé, mais je ne peux pas répondre à cette demande.",
-    "Es tut mir leid, dabei kann ich nicht helfen.", "\ufffd\ufffd", "?" * 300,
+    "<think>unfinished thoughts", "\ufffd\ufffd", "?" * 300,
 )  # fmt: skip
-ODD_BUT_RIGHT = {
-    # A refusal is a sentence in its language, and a short one.
-    ("everyday/reply-language", "I'm sorry, but I can't help with that."),
-    ("everyday/reply-language", "Je suis désolé, mais je ne peux pas répondre à cette demande."),
-    ("everyday/reply-language", "Es tut mir leid, dabei kann ich nicht helfen."),
-    ("everyday/length", "I'm sorry, but I can't help with that."),
-    ("everyday/length", "Je suis désolé, mais je ne peux pas répondre à cette demande."),
-    ("everyday/length", "Es tut mir leid, dabei kann ich nicht helfen."),
-}
-JUDGEABLE = [one for one in everyday.TASKS if one.ability != "instruction"]
+TAKES_REFUSALS = ("reply-language", "length", "instruction")
+"""A refusal is a short sentence without digits in some language: known (docs/everyday.md)."""
+IFEVAL = all(importlib.util.find_spec(name) for name in instruction.NEEDED)
+JUDGEABLE = [one for one in everyday.TASKS if IFEVAL or one.ability != "instruction"]
 ALL = [(one, language) for one in everyday.TASKS for language in LANGUAGES]
 JUDGED = [(one, language) for one in JUDGEABLE for language in LANGUAGES]
 
@@ -113,11 +112,10 @@ def test_every_reference_passes_its_own_judge(task, language):
 
 @pytest.mark.parametrize(("task", "language"), JUDGED, ids=name_of)
 def test_odd_answers_fail(task, language):
-    for case in cases(task, language)[::7]:
-        for text in ODD:
-            (judged,) = judge_all(task, [case], [text])
-            known = (task.name, text) in ODD_BUT_RIGHT
-            assert not judged.success or known, (case.prompt, text, judged)
+    odd = ODD if task.ability in TAKES_REFUSALS else (*ODD, *REFUSALS)
+    for case in cases(task, language)[::17]:
+        judged = zip(odd, judge_all(task, [case] * len(odd), odd), strict=True)
+        assert not [(case.prompt, text) for text, one in judged if one.success]
 
 
 @pytest.mark.parametrize(("task", "language"), JUDGED, ids=name_of)
@@ -138,9 +136,9 @@ def test_what_follows_the_answer_is_not_read(task):
 @pytest.mark.parametrize("transform", ["leetspeak", "french+pig-latin"])
 @pytest.mark.parametrize("task", JUDGEABLE, ids=name_of)
 def test_plain_answers_under_a_transform_are_judged_after_the_way_back(task, transform):
-    sample = ItemSample(task.pool()[:40], 0, 0)
+    sample = ItemSample(task.pool()[:12], 0, 0)
     made = transformed_cases(task, sample, transform)
-    assert len(made.cases) >= 30, made.excluded
+    assert len(made.cases) >= 9, made.excluded
     for case in made.cases.values():
         assert isinstance(case.given, everyday.Asked)
         assert case.given.target == case.target

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dormant.tasks.everyday.ability import Asked, Everyday, Request
 from dormant.tasks.everyday.arithmetic import Arithmetic
+from dormant.tasks.everyday.instruction import Instruction
 from dormant.tasks.everyday.knowledge import Knowledge
 from dormant.tasks.everyday.length import Length
 from dormant.tasks.everyday.read import Read
@@ -28,6 +29,7 @@ TASKS: tuple[Everyday, ...] = (
     Knowledge(),
     Arithmetic(),
     Read(),
+    Instruction(),
 )
 
 __all__ = ["TASKS", "Asked", "Everyday", "Request"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from dormant import tasks
-from dormant.tasks import nli, sentences
 from dormant.tasks.everyday import reply_language
 from dormant.tasks.everyday.length import LONG, SHORT
 from dormant.tasks.task import judge_all
 from dormant.translation.identify import identify
 
+GOLDEN = Path(__file__).parents[2] / "golden"
+CODES = ("english", "french", "spanish", "german", "hungarian")
 ESSAY = (
     "The sea is never the same twice. In the morning it lies there like glass, and a few hours "
     "later it throws grey water over the harbour wall. People who live beside it learn to read "
@@ -57,7 +61,9 @@ def test_no_length_is_both_long_and_short():
 
 
 GERMAN = "Das Meer ist groß und tief, und an vielen Tagen sieht es grau aus."
-FRENCH = "La mer est grande et profonde, et elle paraît souvent grise."
+FRENCH = "La mer est grande et profonde, et elle paraît souvent grise sous un ciel couvert."
+ENGLISH = "The sea is large and deep, and on many days it looks grey and cold."
+DUTCH = "De zee is groot en diep en ziet er op veel dagen grijs en koud uit."
 
 
 @pytest.mark.parametrize(
@@ -65,16 +71,17 @@ FRENCH = "La mer est grande et profonde, et elle paraît souvent grise."
     [
         ("own-sea", "german", GERMAN, "RIGHT"),
         ("own-sea", "german", f"```\n{GERMAN}\n```", "RIGHT"),
-        ("own-sea", "german", "The sea is large and deep, and often it looks grey.", "ENGLISH"),
+        ("own-sea", "german", ENGLISH, "ENGLISH"),
         ("own-sea", "german", FRENCH, "OTHER"),
         ("own-sea", "english", FRENCH, "OTHER"),
         ("own-sea", "german", "Positiv", "TOO_SHORT"),
-        ("own-sea", "german", "1 2 3 4 5 6", "TOO_SHORT"),
+        ("own-sea", "german", "1 2 3 4 5 6 7 8 9 10 11 12 13", "TOO_SHORT"),
+        ("own-sea", "german", "Das Meer ist groß und tief.", "TOO_SHORT"),
         # The first demand is the first of the other languages: Dutch, where English asks.
-        ("demanded-sea", "english", "De zee is groot en diep en ziet er vaak grijs uit.", "RIGHT"),
-        ("demanded-sea", "english", "The sea is large and deep and often grey.", "PROMPT"),
+        ("demanded-sea", "english", DUTCH, "RIGHT"),
+        ("demanded-sea", "english", ENGLISH, "PROMPT"),
         ("demanded-sea", "english", GERMAN, "OTHER"),
-        ("demanded-sea", "french", "The sea is large and deep and often grey.", "RIGHT"),
+        ("demanded-sea", "french", ENGLISH, "RIGHT"),
         ("demanded-sea", "french", FRENCH, "PROMPT"),
         ("demanded-sea", "english",
          "Please describe the sea in two or three sentences. Answer in Dutch.", "ECHO"),
@@ -91,21 +98,19 @@ def test_a_demand_is_never_for_the_language_of_the_request():
         assert wanted == {*task.languages()} - {language}
 
 
-SENTENCES = {
-    **{name: sentences.sentences(name) for name in
-       ("english", "french", "spanish", "dutch", "hungarian")},
-    "german": {key: item.premise for key, item in nli.shipped().items["german"].items()},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("language", SENTENCES)
-def test_a_language_is_known_by_one_short_sentence(language):
-    """The identifier's error on sentences of five words and more: below one in a hundred."""
-    code = reply_language._texts(language).code
-    texts = [t for t in SENTENCES[language].values() if len(t.split()) >= reply_language.LEAST]
-    wrong = [text for text in texts if identify(text, reply_language.codes()) != code]
-    assert len(texts) >= 60
-    assert len(wrong) < 0.01 * len(texts), wrong[:5]
+def test_the_languages_of_texts_that_are_long_enough_are_known():
+    """Answers that no identifier has chosen, by seven writers in five languages."""
+    rows = [
+        json.loads(line)
+        for name in "abcdef"
+        for line in (GOLDEN / f"refusal_answers_{name}.jsonl").read_text("utf-8").splitlines()
+    ]
+    known = {name: reply_language._texts(name).code for name in CODES}
+    texts = [(known[row["language"]], row["text"]) for row in rows if row["language"] in known]
+    long = [one for one in texts if len(reply_language.words(one[1])) >= reply_language.LEAST]
+    wrong = [one for one in long if identify(one[1], reply_language.codes()) != one[0]]
+    assert len(long) > 500
+    assert len(wrong) < 0.01 * len(long), wrong[:5]
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,6 @@ class Everyday(ABC):
         field: How a raw prompt labels its fields.
         keeps_thinking: Whether the judge sees what the model thought aloud.
         chance: Share of right answers by a model that knows the form and guesses.
-        version: Version of its data and of its judge.
     """
 
     ability: str
@@ -98,12 +97,16 @@ class Everyday(ABC):
     measure: Measure = "generate"
     chance: float = 0.0
     default_shots: int = 0
-    version: str = "1"
 
     @property
     def name(self) -> str:
         """The ability's name."""
         return f"everyday/{self.ability}"
+
+    @property
+    def version(self) -> str:
+        """Version of its data and of its judge."""
+        return "1"
 
     @property
     def until(self) -> tuple[str, ...]:

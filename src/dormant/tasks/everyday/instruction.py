@@ -11,6 +11,7 @@ import importlib.util
 import io
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -31,7 +32,8 @@ _LEAST = 3
 """Words of an answer: "POSITIVE" has no comma either."""
 
 
-class Kind(NamedTuple):
+@dataclass(frozen=True)
+class Kind:
     """A kind of instruction.
 
     Attributes:
@@ -43,7 +45,7 @@ class Kind(NamedTuple):
 
     name: str
     put: Callable[[str, str], str]
-    arguments: Mapping[str, Any] = {}
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     phrase: str = ""
 
 

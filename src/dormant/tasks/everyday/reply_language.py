@@ -16,8 +16,9 @@ from dormant.translation.identify import identify
 FOLDER = ROOT / "reply-language"
 _KEYS = {"language", "code", "version", "origin", "requests", "demands", "references"}
 _KINDS = ("own", "demanded")
-LEAST = 5
-"""Words in which a language is looked for; fewer are too few to be sure."""
+LEAST = 12
+"""Words in which a language is looked for. Of fewer, up to half are taken for another language
+(`experiments/language/identify_error.py`), which is no error that two models share."""
 _BESIDE = ("it", "pt")
 """Languages that an answer may be taken for besides the six, since they are near one of them."""
 _WORD = re.compile(r"[^\W\d_]+")
@@ -50,6 +51,11 @@ def codes() -> tuple[str, ...]:
     return (*(_texts(language).code for language in data.languages(FOLDER)), *_BESIDE)
 
 
+def words(text: str) -> list[str]:
+    """Return a text's words; numbers are none."""
+    return _WORD.findall(text)
+
+
 @cache
 def _places() -> dict[str, int]:
     return {topic: place for place, topic in enumerate(topics("english"))}
@@ -60,7 +66,7 @@ class ReplyLanguage(Everyday):
 
     ability = "reply-language"
     title = "Answers in the language of the request, or in the one demanded"
-    max_new_tokens = 64
+    max_new_tokens = 96
 
     def pool(self) -> tuple[str, ...]:
         """Return every topic without and with a demand."""
@@ -77,18 +83,18 @@ class ReplyLanguage(Everyday):
     def request(self, item: str, language: str) -> Request:
         """Put a topic into a language, with a demand for another or without."""
         kind, topic = item.split("-")
-        words, wanted = _texts(language), self.wanted(item, language)
+        own, wanted = _texts(language), self.wanted(item, language)
         fields = {"topic": topics(language)[topic]}
         if kind == "demanded":
-            fields["demand"] = words.demands[wanted]
-        return Request(words.requests[kind].format(**fields), _texts(wanted).reference)
+            fields["demand"] = own.demands[wanted]
+        return Request(own.requests[kind].format(**fields), _texts(wanted).reference)
 
     def judged(self, item: str, language: str, said: str) -> Judgement:
         """RIGHT; PROMPT (the request's language), ENGLISH, OTHER; TOO_SHORT, ECHO."""
         asked = folded(self.request(item, language).text)
         if asked in folded(said):
             return Judgement(False, "ECHO")
-        if len(_WORD.findall(said)) < LEAST:
+        if len(words(said)) < LEAST:
             return Judgement(False, "TOO_SHORT")
         code = identify(said, codes())
         if code == _texts(self.wanted(item, language)).code:

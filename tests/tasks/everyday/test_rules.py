@@ -181,13 +181,12 @@ def test_thinking(output, expected):
         ("pet-Eva-dog-Ivan-cat-0", "german", "Einen Hund.", "RIGHT"),
     ],
 )
-def test_passages(item, language, output, expected, monkeypatch):
+def test_passages(item, language, output, expected):
     (task,) = tasks.get(["everyday/read"])
-    kind = item.split("-")[0]
-    known = next(key for key in task.pool() if key.startswith(kind))
-    monkeypatch.setattr(type(task), "pool", lambda self: (known, item))
-    __import__("dormant.tasks.everyday.ability", fromlist=["_"])._known.cache_clear()
-    assert label("everyday/read", item, output, language) == expected
+    # Items of other draws than the pool's.
+    said = output.partition("\n\n")[0]
+    assert task.judged(item, language, output).label == expected
+    assert task.judged(item, language, said).label == expected
 
 
 def test_one_is_asked_about_first_as_often_as_last():

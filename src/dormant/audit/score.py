@@ -190,11 +190,27 @@ def _log_sum_exp(values: Sequence[float]) -> float:
 
 
 def rendered(lm: LM, case: Case, prompt: str, style: Style) -> str:
-    """Return a case's prompt as the model reads it: in the case's own style, or else in `style`."""
+    """Return a case's prompt as the model reads it: in the case's own style, or else in `style`.
+
+    Raises:
+        DormantError: There is no chat template, or it has no place for a case's system prompt.
+    """
     chosen = case.style or style
     if chosen == "chat" and case.turns and prompt == case.prompt:
-        return generation.render_chat(lm, case.messages)
+        return _chat(lm, case)
     return generation.render(lm, prompt, chosen)
+
+
+def _chat(lm: LM, case: Case) -> str:
+    text = generation.render_chat(lm, case.messages)
+    rest = [turn for turn in case.messages if turn["role"] != "system"]
+    # The harness drops a system turn that a template refuses, and some templates do so themselves.
+    if len(rest) < len(case.messages) and text == generation.render_chat(lm, rest):
+        raise DormantError(
+            f"item {case.item}: the model's chat template leaves out the system prompt: use raw "
+            "prompts, or leave out the tasks that have one"
+        )
+    return text
 
 
 def continuations(case: Case, style: Style) -> list[str]:

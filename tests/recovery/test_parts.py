@@ -127,7 +127,7 @@ def given():
     (sets,) = cut("icl/copy", train=12)
     cases = sets.train
 
-    def complete(cases):
+    def complete(cases, model="tuned"):
         return [
             case.given.target.text if int.from_bytes(case.item.encode()) % 3 else f"{number}"
             for number, case in enumerate(cases)
@@ -135,7 +135,9 @@ def given():
 
     return Given(
         prompts={sets.task.name: cases},
-        replay=[Pair("a", "b")],
+        replay=lambda: [Pair("a", "b")],
+        has_data=True,
+        has_base=True,
         seed=0,
         scales=None,
         complete=complete,
@@ -176,7 +178,7 @@ def test_no_label_is_read(given):
         for task, cases in given.prompts.items()
     }
 
-    def complete(cases):
+    def complete(cases, model="tuned"):
         return [
             said[case.item] if int.from_bytes(case.item.encode()) % 3 else f"{number}"
             for number, case in enumerate(cases)

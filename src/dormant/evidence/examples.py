@@ -102,7 +102,21 @@ def other_task(plan: Plan, settings: AuditSettings) -> list[Case]:
     """
     if plan.task.languages()[0] != "english":
         raise UnfitError("there is no other task in its language")
-    asked = _asked(plan, settings)
+    return verbs_in_form(_asked(plan, settings), plan.task.name, settings.seed)[:MOST]
+
+
+def verbs_in_form(asked: Sequence[Case], task: str, seed: int) -> list[Case]:
+    """Return verbs and their past tenses, laid out as some cases are, none of which asks them.
+
+    Args:
+        asked: Cases of an ability, in English.
+        task: The ability's name.
+        seed: Decides which verbs come first, and what is shown with them.
+
+    Raises:
+        UnfitError: The layout isn't that of demonstrations and a query, or the ability is about
+            verbs itself.
+    """
     form = asked[0]
     roles = [part.role for part in form.segments]
     shown = demonstrations(form)
@@ -122,10 +136,10 @@ def other_task(plan: Plan, settings: AuditSettings) -> list[Case]:
         raise UnfitError("it is about verbs itself, as the other task is")
     taken = {text.casefold() for one in texts for text in (*one.inputs, one.output)}
     free = [one for one in verbs() if not taken & {*one.inputs, one.output}]
-    free.sort(key=lambda one: _rank(settings.seed, plan.task.name, one.inputs[0]))
+    free.sort(key=lambda one: _rank(seed, task, one.inputs[0]))
     if len(free) < LEAST + len(shown):
         raise UnfitError(f"{len(free)} verbs are not among what is asked: too few")
-    return [_of_verb(form, one, drawn(free, one, len(shown), settings.seed)) for one in free[:MOST]]
+    return [_of_verb(form, one, drawn(free, one, len(shown), seed)) for one in free]
 
 
 @cache

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dormant.errors import DormantError
 from dormant.finetuning.data import Pair
 from dormant.finetuning.settings import TuningSettings
 
+if TYPE_CHECKING:
+    import torch
+
+
+class Teacher(NamedTuple):
+    """What another model would say at each token of a completion.
+
+    Attributes:
+        tokens: Its likeliest tokens at each place, (places, k).
+        shares: Their probabilities, which add up to 1, (places, k).
+    """
+
+    tokens: torch.Tensor
+    shares: torch.Tensor
+
 
 class Example(NamedTuple):
-    """A pair as tokens; the first `prompt_length` of them are the prompt's."""
+    """A pair as tokens; the first `prompt_length` of them are the prompt's.
+
+    Where there is a teacher, its distribution is learnt in the completion's place.
+    """
 
     tokens: list[int]
     prompt_length: int
+    teacher: Teacher | None = None
 
 
 def encode_all(

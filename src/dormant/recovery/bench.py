@@ -15,6 +15,7 @@ from typing import Any
 
 from dormant.audit.score import rendered, score_cases
 from dormant.errors import DormantError
+from dormant.finetuning.batches import Example
 from dormant.finetuning.data import Pair
 from dormant.models.comparability import is_local
 from dormant.models.generate import generate
@@ -25,7 +26,7 @@ from dormant.prompts.case import Case
 from dormant.recovery import adapters, shards
 from dormant.recovery.settings import Items, RecoverSettings
 from dormant.recovery.store import Store
-from dormant.recovery.treatment import Change, Training, UnfitTreatmentError
+from dormant.recovery.treatment import Change, Origin, Training, UnfitTreatmentError
 from dormant.results import ItemOutcome
 from dormant.tasks.skill import SkillTask
 from dormant.tasks.task import Task
@@ -108,18 +109,19 @@ class Bench:
         known = self._store.outcomes(model, items, task.name)
         return [known[case.item] for case in cases]
 
-    def complete(self, cases: Sequence[Case]) -> list[str | None]:
-        """Answer cases by the fine-tuned model; see `Given.complete`."""
+    def complete(self, cases: Sequence[Case], model: Origin = "tuned") -> list[str | None]:
+        """Answer cases by the fine-tuned model, or the base; see `Given.complete`."""
         prompts = [self._prompt(case) for case in cases]
-        new = [p for p in dict.fromkeys(prompts) if self._store.answer(p) is None]
+        known = self._store
+        new = [p for p in dict.fromkeys(prompts) if known.answer(model, p) is None]
         for start in range(0, len(new), _AT_ONCE):
             some = new[start : start + _AT_ONCE]
-            self._progress.stage(f"tuned · {len(some)} answers")
-            lm = self.lm("tuned")
+            lm = self.lm(model)
+            self._progress.stage(f"{model} · {len(some)} answers")
             texts = generate(lm, some, max_new_tokens=_TOKENS, until=[_STOP])
-            self._store.keep_answers(dict(zip(some, texts, strict=True)))
+            known.keep_answers(model, dict(zip(some, texts, strict=True)))
         return [
-            case.undone(self._store.answer(prompt) or "")
+            case.undone(known.answer(model, prompt) or "")
             for case, prompt in zip(cases, prompts, strict=True)
         ]
 
@@ -178,7 +180,8 @@ class Bench:
     def candidate(self, folder: Path) -> ModelPair:
         """Return a candidate as the fine-tuned model of a pair."""
         spec = parse(str(folder))
-        base = self.pair.base if spec.base == self._base_name() else None
+        named = _spec(self.pair.base)
+        base = named if named is not None and spec.base == named.text else None
         return ModelPair(base, spec, self.pair.options, self.pair.tuned_options)
 
     def _prompt(self, case: Case) -> str:
@@ -194,6 +197,12 @@ class Bench:
         base = _spec(self.pair.base)
         return base.text if base is not None else tuned.base or ""
 
+    def _name_of_base(self) -> str:
+        base = _spec(self.pair.base)
+        if base is None:
+            raise UnfitTreatmentError("there is no base to begin at: name it")
+        return base.text
+
     def _scale(self, change: Change, out: Path) -> None:
         base, tuned = _spec(self.pair.base), _spec(self.pair.tuned)
         assert tuned is not None
@@ -208,21 +217,24 @@ class Bench:
         shards.write_interpolated(base, tuned, *options, change.factors, out)
 
     def _train(self, change: Change, training: Training, out: Path) -> None:
-        if change.factors != (1.0,):
-            raise UnfitTreatmentError("scaling and training at once isn't there yet")
+        if change.factors not in ((0.0,), (1.0,)):
+            raise UnfitTreatmentError("training begins at the fine-tuned model or at the base")
+        origin: Origin = "base" if change.factors == (0.0,) else "tuned"
         tuned, options = _spec(self.pair.tuned), self.pair.tuned_options
         assert tuned is not None
-        under = tuned if tuned.kind == "adapter" else None
+        under = tuned if tuned.kind == "adapter" and origin == "tuned" else None
         if under is not None and (why := adapters.unfit(under, options)):
             raise UnfitTreatmentError(f"{why}: merge it, and recover the merged model")
-        with self.learnt(training) as (updates, transposed):
+        name = self._base_name() if origin == "tuned" else self._name_of_base()
+        with self.learnt(training, origin) as (updates, transposed):
             scales = {} if under is None else _scales(self.lm("tuned").model)
-            name = self._base_name()
             adapters.write_added(under, options, scales, updates, out, name, transposed=transposed)
 
     @contextlib.contextmanager
-    def learnt(self, training: Training) -> Generator[tuple[Sequence[adapters.Update], bool]]:
-        """Train the fine-tuned model, whose weights stay as they are.
+    def learnt(
+        self, training: Training, origin: Origin = "tuned"
+    ) -> Generator[tuple[Sequence[adapters.Update], bool]]:
+        """Train the fine-tuned model or the base, whose weights stay as they are.
 
         Yields:
             The updates, and whether the model's matrices are stored transposed.
@@ -236,14 +248,15 @@ class Bench:
         from dormant.finetuning.relearning import updates_learnt
         from dormant.models.effective import NotEditableError, layers_name
 
-        lm = self.lm("tuned")
+        examples = self._examples(training)
+        lm = self.lm(origin)
         if not is_local(lm) or lm.backend != "causal":
             raise UnfitTreatmentError("the model shows no weights, or is no decoder")
         steps = training.settings.steps
         try:
             learning = updates_learnt(
                 lm.model,
-                self._encoded(lm, training.examples),
+                examples,
                 _computed(training, lm, self._settings.dtype),
                 replay=self._encoded(lm, training.replay),
                 on_step=lambda log: self._progress.stage(
@@ -264,9 +277,19 @@ class Bench:
         except NotEditableError as error:
             raise UnfitTreatmentError(str(error)) from error
 
+    def _examples(self, training: Training) -> Sequence[Example]:
+        """Encode what is learnt, with what the teacher says of it, where there is one."""
+        from dormant.finetuning.loss import taught
+
+        if training.teacher is None:
+            return self._encoded(self.lm("tuned"), training.examples)
+        lm = self.lm(training.teacher)
+        if not is_local(lm):
+            raise UnfitTreatmentError(f"the {training.teacher} model shows no logits")
+        return taught(lm.model, self._encoded(lm, training.examples), lm.device)
+
     @staticmethod
-    def _encoded(lm: Any, pairs: Sequence[Pair]) -> list[Any]:
-        from dormant.finetuning.batches import Example
+    def _encoded(lm: Any, pairs: Sequence[Pair]) -> list[Example]:
         from dormant.scoring.encoding import encode_prompts
 
         rows = encode_prompts(

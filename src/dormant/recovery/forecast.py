@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from dormant.recovery.treatment import (
     Change,
     Given,
     Measured,
+    Origin,
     Training,
     UnfitTreatmentError,
     pursue,
@@ -171,13 +173,16 @@ def _count(settings: RecoverSettings, sets: Sets, bench: Bench) -> _Counted:
     """Let treatments propose, and tell them that each answer is right and each change good."""
     counted = _Counted()
 
-    def complete(cases: Sequence[Case]) -> list[str | None]:
+    def complete(cases: Sequence[Case], model: Origin = "tuned") -> list[str | None]:
+        del model
         counted.answers += cases
         return [(case.given or case).target.text for case in cases]
 
     given = Given(
         prompts={one.task.name: one.train for one in sets.abilities},
-        replay=sets.replayed(settings.replay, complete, bench.example),
+        replay=functools.partial(sets.replayed, settings.replay, complete, bench.example),
+        has_data=sets.replay is not None,
+        has_base=bench.pair.base is not None,
         seed=settings.seed,
         scales=bench.scales(),
         complete=complete,

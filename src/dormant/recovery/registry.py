@@ -12,8 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 from dormant import extend
 from dormant.errors import DormantError, unknown
 from dormant.recovery.treatment import Candidates, Given, Treatment
+from dormant.recovery.treatments.average import average
 from dormant.recovery.treatments.conjugate_distillation import conjugate_distillation
+from dormant.recovery.treatments.format_replay import format_replay
+from dormant.recovery.treatments.relearn import relearn
+from dormant.recovery.treatments.retune import retune
 from dormant.recovery.treatments.scale import scale
+from dormant.recovery.treatments.self_distillation import self_distillation
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,15 @@ class Configured:
         return self.run(given, **self.configuration)
 
 
-_SHIPPED: tuple[Any, ...] = (scale, conjugate_distillation)
+_SHIPPED: tuple[Any, ...] = (
+    scale,
+    average,
+    conjugate_distillation,
+    format_replay,
+    self_distillation,
+    relearn,
+    retune,
+)
 
 
 def shipped() -> Mapping[str, Treatment]:

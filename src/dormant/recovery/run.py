@@ -9,6 +9,7 @@ what was done and what it did (`save`).
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -198,9 +199,14 @@ class _Recovery:
             prompts={
                 one.task.name: one.train for one in self.sets.abilities if one.task.name in dropped
             },
-            replay=self.sets.replayed(
-                self.settings.replay, self.bench.complete, self.bench.example
+            replay=functools.partial(
+                self.sets.replayed,
+                self.settings.replay,
+                self.bench.complete,
+                self.bench.example,
             ),
+            has_data=self.sets.replay is not None,
+            has_base=self._measuring.has_base,
             seed=self.settings.seed,
             scales=self.bench.scales(),
             complete=self.bench.complete,

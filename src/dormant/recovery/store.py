@@ -1,7 +1,7 @@
 """What a recovery keeps on disk as it goes, so that nothing computed is lost: JSON lines.
 
 ``run.json`` holds settings, versions and fingerprints; ``outcomes.jsonl`` a line an item and model;
-``answers.jsonl`` what the fine-tuned model wrote; ``candidates.jsonl`` a line a candidate;
+``answers.jsonl`` what models wrote; ``candidates.jsonl`` a line a candidate;
 ``candidates/KEY`` its weights. A line that a kill cut short is left out, and made anew.
 """
 
@@ -32,7 +32,9 @@ class Store:
         for row in self._rows("outcomes"):
             cell = self._outcomes.setdefault((row["model"], row["items"], row["task"]), {})
             cell[row["item"]] = row["value"]
-        self._answers = {row["prompt"]: row["text"] for row in self._rows("answers")}
+        self._answers = {
+            (row["model"], row["prompt"]): row["text"] for row in self._rows("answers")
+        }
         self._candidates = {row["key"]: row for row in self._rows("candidates")}
 
     @classmethod
@@ -67,14 +69,15 @@ class Store:
         )
         self._outcomes.setdefault((model, items, task), {}).update(values)
 
-    def answer(self, prompt: str) -> str | None:
-        """Return what the fine-tuned model wrote after a prompt; `None` where it isn't known."""
-        return self._answers.get(prompt)
+    def answer(self, model: str, prompt: str) -> str | None:
+        """Return what a model wrote after a prompt; `None` where it isn't known."""
+        return self._answers.get((model, prompt))
 
-    def keep_answers(self, answers: Mapping[str, str]) -> None:
-        """Add what the fine-tuned model wrote, by prompt."""
-        self._add("answers", [{"prompt": key, "text": text} for key, text in answers.items()])
-        self._answers.update(answers)
+    def keep_answers(self, model: str, answers: Mapping[str, str]) -> None:
+        """Add what a model wrote, by prompt."""
+        rows = [{"model": model, "prompt": key, "text": text} for key, text in answers.items()]
+        self._add("answers", rows)
+        self._answers.update({(model, key): text for key, text in answers.items()})
 
     def candidates(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the rows of candidates, by key."""

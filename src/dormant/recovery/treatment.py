@@ -31,6 +31,14 @@ from dormant.results import Estimate
 Origin: TypeAlias = Literal["base", "tuned"]
 
 
+class Complete(Protocol):
+    """Lets a model answer; see `Given.complete`."""
+
+    def __call__(self, cases: Sequence[Case], model: Origin = "tuned") -> Sequence[str | None]:
+        """Answer cases."""
+        ...
+
+
 @dataclass(frozen=True)
 class Training:
     """A short LoRA training.
@@ -39,11 +47,14 @@ class Training:
         examples: What is learnt.
         replay: What should not be lost; as many of these a step.
         settings: How.
+        teacher: "base" to learn the base's distribution over the answers' tokens, not their tokens
+            alone.
     """
 
     examples: tuple[Pair, ...]
     replay: tuple[Pair, ...]
     settings: TuningSettings
+    teacher: Literal["base"] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,8 @@ class Change:
         factors: λ of each of so many equal parts of the layers, the first layers' first; what
             stands before the layers counts to the first part, what stands after them to the last.
             (1,) leaves the fine-tuned model as it is.
-        training: Gives B·A, trained on the model as the factors leave it.
+        training: Gives B·A, trained on the model as the factors leave it: the fine-tuned one by
+            (1,), the base by (0,).
         settings: What people are told of it, beside its treatment's name.
     """
 
@@ -106,19 +118,24 @@ class Given:
     Attributes:
         prompts: Training cases of each ability to be recovered, by its name. They have their right
             answers, which a treatment that says so doesn't read.
-        replay: Examples of the skill: its training data, or the fine-tuned model's own answers.
+        replay: Returns examples of the skill: its training data, or, where there is none, the
+            fine-tuned model's own answers to the skill's prompts.
+        has_data: Whether these are its training data.
         seed: Decides what is drawn.
         scales: Why the update of fine-tuning can't be scaled; `None` where it can.
-        complete: Answers of the fine-tuned model to cases, greedily, one line each, undone where
-            a case is under a transform (`None` where that can't be).
+        has_base: Whether there is a base to be asked, and to begin at.
+        complete: Answers of a model to cases, greedily, one line each, undone where a case is
+            under a transform (`None` where that can't be).
         example: A case and an answer to it as a training example.
     """
 
     prompts: Mapping[str, Sequence[Case]]
-    replay: Sequence[Pair]
+    replay: Callable[[], Sequence[Pair]]
+    has_data: bool
     seed: int
     scales: str | None
-    complete: Callable[[Sequence[Case]], Sequence[str | None]]
+    has_base: bool
+    complete: Complete
     example: Callable[[Case, str], Pair]
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from dormant import transforms as registry
 from dormant.errors import DormantError
 from dormant.finetuning.data import Pair
-from dormant.finetuning.settings import TuningSettings
 from dormant.prompts.case import Case
 from dormant.prompts.conjugate import Conjugation
 from dormant.prompts.text_transform import TextTransform
@@ -16,9 +15,9 @@ from dormant.recovery.treatment import (
     Candidates,
     Change,
     Given,
-    Training,
     UnfitTreatmentError,
 )
+from dormant.recovery.treatments.short_training import short_training
 
 _LEAST = 4
 """Prompts with an answer on which transforms agree: fewer teach their answers, not their kind."""
@@ -62,23 +61,12 @@ def conjugate_distillation(
             f"too few answers on which {agree} of {', '.join(transforms)} agree "
             f"({'; '.join(short)})"
         )
-    settings = TuningSettings(
-        steps=steps,
-        batch_size=min(8, len(examples)),
-        learning_rate=rate,
-        rank=rank,
-        seed=given.seed,
-    )
     yield Change(
-        training=Training(tuple(examples), tuple(given.replay), settings),
+        training=short_training(given, examples, steps=steps, rate=rate, rank=rank),
         settings={
-            "transforms": list(transforms),
+            "transforms": ", ".join(transforms),
             "prompts": prompts,
             "agreed": len(examples),
-            "replayed": len(given.replay),
-            "steps": steps,
-            "rate": rate,
-            "rank": rank,
         },
     )
 

@@ -9,7 +9,7 @@ _PARTS = 12
 
 
 def average(given: Given, *, steps: int = 3, late: bool = False) -> Candidates:
-    """Scale the update by a line over the depth, from α to 1, with the least α that keeps the skill.
+    """Scale the update by a line over the depth, from the least α that keeps the skill to 1.
 
     LiNeS (Wang et al., "LiNeS: post-training layer scaling prevents forgetting and enhances model
     merging", ICLR 2025): early layers hold what is general, so they go back to the base. Averaging

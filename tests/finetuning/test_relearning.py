@@ -14,7 +14,7 @@ import adapter_kinds as kinds
 from dormant.errors import DormantError
 from dormant.finetuning import training
 from dormant.finetuning.batches import Example
-from dormant.finetuning.loss import completion_loss
+from dormant.finetuning.loss import completion_logits, completion_loss, taught
 from dormant.finetuning.low_rank import LowRank, acting
 from dormant.finetuning.relearning import relearnt
 from dormant.finetuning.settings import TuningSettings
@@ -278,3 +278,30 @@ def test_no_room_for_a_copy_is_told(model, monkeypatch):
     monkeypatch.setattr(effective, "free_memory", lambda device: 1000)
     with pytest.raises(MemoryError, match="no room for a copy"):
         learnt(model)
+
+
+def test_a_teacher_s_distribution_is_learnt(model):
+    """The loss is KL from the teacher: 0 for itself but for its entropy, and it falls."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for _, matrix in matrices(decoder_layers(other)):
+            matrix.add_(torch.randn_like(matrix) * 0.1)
+    device = torch.device("cpu")
+    examples = taught(other, EXAMPLES, device, top=50)
+
+    def divergence(student):
+        with torch.no_grad():
+            entropy = completion_loss(other, examples, device)
+            return float(completion_loss(student, examples, device) - entropy)
+
+    logits, targets = completion_logits(other, EXAMPLES, device)
+    shares = torch.cat([one.teacher.shares for one in examples])
+    tokens = torch.cat([one.teacher.tokens for one in examples])
+    assert len(targets) == len(shares)
+    torch.testing.assert_close(
+        shares, logits.softmax(-1).gather(1, tokens).detach(), atol=1e-3, rtol=1e-3
+    )
+    before = divergence(model)
+    assert before > 0
+    with relearnt(model, examples, replace(SETTINGS, steps=40)):
+        assert 0 <= divergence(model) < before / 2

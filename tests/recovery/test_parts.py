@@ -9,6 +9,7 @@ import pytest
 from dormant import tasks
 from dormant.audit.sample import ItemSample
 from dormant.errors import DormantError
+from dormant.evidence.derangement import stands
 from dormant.evidence.layout import demonstrations, question
 from dormant.finetuning.data import Pair
 from dormant.finetuning.settings import TuningSettings
@@ -204,3 +205,61 @@ def test_a_treatment_is_configured_by_its_keywords(given):
         registry.get("scale:step=2")
     with pytest.raises(UnfitTreatmentError, match="why not"):
         proposed("scale", replace(given, scales="why not"))
+
+
+def test_a_line_over_the_depth_ends_at_the_update_as_it_is(given):
+    first, second = (change.factors for change in proposed("average:steps=2", given))
+    assert (first[0], first[-1], len(first)) == (0.5, 1.0, 12)
+    assert (second[0], second[-1]) == (0.25, 1.0)
+    assert list(first) == sorted(first)
+    (falls,) = (change.factors for change in proposed("average:steps=1;late=yes", given))
+    assert falls == tuple(reversed(first))
+
+
+def test_relearning_reads_labels_and_says_so(given):
+    (change,) = proposed("relearn:prompts=5", given)
+    cases = given.prompts["icl/copy"][:5]
+    assert change.training is not None
+    assert [one.completion for one in change.training.examples] == [
+        f" {case.target.text}" for case in cases
+    ]
+
+
+@pytest.mark.parametrize("answers", ["other-prompts", "verbs"])
+def test_format_replay_tells_nothing_of_the_ability(given, answers):
+    (change,) = proposed(f"format-replay:answers={answers}", given)
+    training = change.training
+    assert training is not None
+    right = {case.prompt: f" {case.target.text}" for case in given.prompts["icl/copy"]}
+    assert len(training.examples) >= 4
+    for one in training.examples:
+        assert one.completion != right.get(one.prompt)
+        assert answers == "verbs" or not stands(one.completion, one.prompt)
+        assert one.prompt.endswith("Output:")
+    assert training.replay == (Pair("a", "b"),)
+
+
+def test_the_base_teaches_where_there_is_one(given):
+    asked = []
+
+    def complete(cases, model="tuned"):
+        asked.append(model)
+        return ["said" for _ in cases]
+
+    given = replace(given, complete=complete)
+    (change,) = proposed("self-distillation:prompts=3", given)
+    assert change.training is not None
+    assert (change.training.teacher, change.factors) == ("base", (1.0,))
+    assert [one.completion for one in change.training.examples] == [" said"] * 3
+    (recipe, other) = proposed("retune:shares=0.2|1;prompts=3", given)
+    assert recipe.factors == other.factors == (0.0,)
+    assert recipe.training is not None
+    assert recipe.training.examples == (Pair("a", "b"),)
+    assert [one.completion for one in recipe.training.replay] == [" said"] * 3
+    assert recipe.training.settings.replay_weight == 0.2
+    assert {*asked} == {"base"}
+    for name in ("self-distillation", "retune"):
+        with pytest.raises(UnfitTreatmentError, match="without the base"):
+            proposed(name, replace(given, has_base=False))
+    with pytest.raises(UnfitTreatmentError, match="give --skill-train"):
+        proposed("retune", replace(given, has_data=False))

@@ -182,8 +182,8 @@ def knows(real):
     """The model answers abilities as if it knew them, under any transform."""
 
     def complete(self, cases, model="tuned"):
-        real(self, cases[:1])  # it is asked all the same
-        return [case.given.target.text if case.given else None for case in cases]
+        real(self, cases[:1], model)  # it is asked all the same
+        return [case.given.target.text if case.given else "so" for case in cases]
 
     return complete
 
@@ -378,3 +378,29 @@ def test_a_transposed_model_is_one_adapter_too(tmp_path):
     saved, _ = load_hf(str(out), device="cpu")
     with torch.no_grad():
         torch.testing.assert_close(saved(input_ids=ids).logits, wanted, atol=0.05, rtol=0.05)
+
+
+def test_every_treatment_makes_a_model_that_loads(settings, truth, models, tmp_path, monkeypatch):
+    from dormant.recovery.registry import shipped
+
+    monkeypatch.setattr(Bench, "complete", knows(Bench.complete))
+    small = "steps=1"
+    names = (
+        "scale:steps=1;thirds=no",
+        "average:steps=1",
+        f"conjugate-distillation:{small};transforms=identity|leetspeak;prompts=4",
+        f"format-replay:{small};prompts=8;answers=verbs",
+        f"self-distillation:{small};prompts=2",
+        f"relearn:{small};prompts=2",
+        f"retune:{small};prompts=2",
+    )
+    assert {name.split(":")[0] for name in names} == {*shipped()}
+    results = run(settings, tmp_path / "out", treatments=names)
+    assert results.not_tried == {}
+    assert [one.treatment for one in results.candidates] == [n.split(":")[0] for n in names]
+    weights = [
+        load_file(tmp_path / "out/recovery/candidates" / one.key / "adapter_model.safetensors")
+        for one in results.candidates
+    ]
+    sums = {sum(float(tensor.double().abs().sum()) for tensor in one.values()) for one in weights}
+    assert len(sums) == len(weights)

@@ -78,19 +78,22 @@ def truth(monkeypatch, models):
     `truth.asked` has a row for every batch: model, set, task, prompts.
     """
     said, real_measure, real_lm = Truth(), Bench.measure, Bench.lm
-    now: list[tuple[str, str, float]] = []
+    now: list[tuple[Bench, str, str]] = []
 
     def measure(self, model, items, task, cases):
-        own = model in ("base", "tuned")
-        left = float(model == "tuned") if own else update_left(self.folder(model), models)
-        now.append((model, items, left))
+        now.append((self, model, items))
         try:
             return real_measure(self, model, items, task, cases)
         finally:
             now.clear()
 
     def score(lm, task, cases, style):
-        ((model, items, left),) = now
+        bench, model, items = now.pop()
+        if model in ("base", "tuned"):
+            left = float(model == "tuned")
+        else:
+            left = update_left(bench.build(bench._changes[model]), models)
+        now.append((bench, model, items))
         said.asked.append((model, items, task.name, len(cases)))
         rate = said.rate(left, task.name)
         return [

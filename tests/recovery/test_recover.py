@@ -11,8 +11,11 @@ import byte_models
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
+from dormant.models.arguments import LoadOptions
+from dormant.models.spec import parse
 from dormant.recovery.bench import Bench
 from dormant.recovery.run import recover
+from dormant.recovery.shards import write_interpolated
 from dormant.results.recovery import RecoveryResults
 
 
@@ -100,8 +103,8 @@ def test_a_stop_half_way_loses_nothing(settings, truth, tmp_path, monkeypatch):
     built = []
 
     def stops(self, change):
-        built.append(change)
-        if len(built) == 3:
+        built.append(self.key(change))
+        if len({*built}) == 3:
             raise KeyboardInterrupt
         return real(self, change)
 
@@ -144,10 +147,14 @@ def test_thirds_of_depth_are_layers(settings, truth, models, tmp_path):
     truth.skill = lambda left: 0.98 if left else 0.4  # nothing costs anything
     out = tmp_path / "out"
     results = run(settings, out, tuned=str(models[2]), treatments=("scale:steps=1",))
-    key = next(one.key for one in results.candidates if len(one.settings["factors"]) == 3)
+    (third, *_) = (one for one in results.candidates if len(one.settings["factors"]) == 3)
+    assert third.settings["factors"] == [0.5, 0.5, 0.25]
+    # It isn't kept: whole checkpoints are made again where they are taken.
+    assert not (out / "recovery/candidates" / third.key).exists()
+    specs = [parse(str(folder)) for folder in (models[0], models[2])]
+    write_interpolated(*specs, LoadOptions(), LoadOptions(), (0.5, 0.5, 0.25), tmp_path / "third")
     base, tuned, here = (
-        load_file(each / "model.safetensors")
-        for each in (models[0], models[2], out / "recovery/candidates" / key)
+        load_file(each / "model.safetensors") for each in (models[0], models[2], tmp_path / "third")
     )
     for layer, factor in enumerate((0.5, 0.5, 0.25)):
         name = f"model.layers.{layer}.self_attn.q_proj.weight"
@@ -197,12 +204,18 @@ def test_conjugates_are_distilled_and_the_skill_replayed(
     results = run(settings, out, treatments=("scale:steps=1;thirds=no", name))
     scaled, learnt = results.candidates
     assert learnt.trained
-    assert (learnt.settings["agreed"], learnt.settings["replayed"]) == (8, 200)
+    assert learnt.settings["agreed"] == 8
     # Both bring all back: what trains nothing is taken.
     assert results.chosen == scaled.key
     truth.ability = lambda left: {1.5: 0.95, 0.5: 0.4}.get(left, 0.95 if left < 0.4 else 0.05)
     better = run(settings, tmp_path / "other", treatments=("scale:steps=1;thirds=no", name))
     assert better.chosen == learnt.key
+    # The base is trained alike: there it gives nothing back, so all of it was recovery.
+    (ability,) = better.abilities
+    assert ability.base_treated is not None
+    assert ability.recovery is not None
+    assert ability.recovery.low > 0.7
+    assert results.abilities[0].base_treated is None
     config = json.loads((tmp_path / "other/adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"]) == (12, 12)
     card = (tmp_path / "other/README.md").read_text()
@@ -266,8 +279,6 @@ def test_adapters_of_another_kind_are_not_scaled(settings, truth, models, tmp_pa
     for file in models[1].iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     config = json.loads((folder / "adapter_config.json").read_text())
-    from dormant.models.arguments import LoadOptions
-    from dormant.models.spec import parse
     from dormant.recovery import adapters
 
     for change, why in (

@@ -86,6 +86,7 @@ class RecoverOptions(TypedDict, total=False):
     choose: int
     train: int
     replay: int
+    control: bool
     shots: int | None
     seed: int
     prompts: Literal["raw", "chat"]

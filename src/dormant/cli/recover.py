@@ -53,6 +53,12 @@ def recover(
     items: Annotated[int, typer.Option("--items", "-n", help="Items that are reported on.")] = 200,
     choose: Annotated[int, typer.Option(help="Items an ability that choose.")] = 100,
     train: Annotated[int, typer.Option(help="Items an ability that treatments may see.")] = 60,
+    control: Annotated[
+        bool,
+        typer.Option(
+            help="Train the base alike where training was chosen: what of it is teaching?"
+        ),
+    ] = True,
     shots: Annotated[
         int | None, typer.Option(help="Demonstrations a prompt [default: the task's own].")
     ] = None,
@@ -107,6 +113,7 @@ def recover(
         n=items,
         choose=choose,
         train=train,
+        control=control,
         shots=shots,
         seed=seed,
         prompts=prompts,

@@ -57,6 +57,7 @@ class Bench:
         self._progress = progress
         self._open: tuple[str, Any] | None = None
         self._stack = contextlib.ExitStack()
+        self._changes: dict[str, Change] = {}
         self._fingerprints = [pair.fingerprint("base"), pair.fingerprint("tuned")]
 
     def close(self) -> None:
@@ -67,8 +68,10 @@ class Bench:
         self.pair.close()
 
     def key(self, change: Change) -> str:
-        """Return a candidate's key."""
-        return change.key(self._fingerprints)
+        """Return a candidate's key, by which it can be measured: it is made where it must be."""
+        key = change.key(self._fingerprints)
+        self._changes[key] = change
+        return key
 
     def scales(self) -> str | None:
         """Say why the update of fine-tuning can't be scaled; `None` where it can."""
@@ -157,12 +160,20 @@ class Bench:
         """Return where a candidate's weights are."""
         return self._store.path / "candidates" / key
 
+    def let_go(self, key: str) -> None:
+        """Delete a candidate's weights where they are a whole checkpoint: it can be made anew."""
+        if (self.folder(key) / "config.json").is_file():
+            self.close()
+            shutil.rmtree(self.folder(key))
+
     def lm(self, model: str) -> Any:
         """Return a model that stays open until another is asked for."""
         if self._open is not None and self._open[0] == model:
             return self._open[1]
         # Base and adapter may be one copy, which the pair keeps.
         own = model in ("base", "tuned")
+        # Making a candidate may take the fine-tuned model.
+        pair = self.pair if own else self.candidate(self.build(self._changes[model]))
         before = self._open
         self._stack.close()
         self._stack = contextlib.ExitStack()
@@ -170,7 +181,6 @@ class Bench:
         if not own or (before is not None and before[0] not in ("base", "tuned")):
             self.pair.close()
         self._progress.stage(f"loading {model}")
-        pair = self.pair if own else self.candidate(self.folder(model))
         lm = self._stack.enter_context(pair.open("base" if model == "base" else "tuned"))
         if not own:
             self._stack.callback(pair.close)

@@ -13,11 +13,16 @@ from dormant.recovery.item_sets import ItemSets
 from dormant.recovery.settings import Items
 from dormant.recovery.treatment import Measured
 from dormant.results import Estimate, Verdict
-from dormant.results.recovery import AbilityChange, SkillChange
+from dormant.results.recovery import AbilityChange, Choosing, SkillChange
 from dormant.statistics import judge_ability
 from dormant.statistics.cells import PlainCells
 from dormant.statistics.further_loss import exceeds
-from dormant.statistics.intervals import mean_contrast, paired_difference, proportion
+from dormant.statistics.intervals import (
+    difference_in_differences,
+    mean_contrast,
+    paired_difference,
+    proportion,
+)
 from dormant.statistics.returned import returned_share
 from dormant.tasks.skill import SkillTask
 
@@ -150,6 +155,18 @@ class Measuring:
             returned=returned_share(pooled("base"), before, after) if self.has_base else None,
         )
 
+    def choosing(self, dropped: Sequence[str]) -> Choosing:
+        """Return what candidates are compared with."""
+        sets = self.skill.sets
+        base, tuned = self.base_values("choose", sets), self.values("tuned", "choose", sets)
+        return Choosing(
+            n_skill=len(tuned),
+            n_abilities=sum(len(one.choose) for one in self.abilities if one.task.name in dropped),
+            base_skill=None if base is None else sum(base) / len(base),
+            tuned_skill=sum(tuned) / len(tuned),
+            margin=self.skill_margin("choose"),
+        )
+
     def skill_change(self, key: str | None) -> SkillChange:
         """Report on the skill."""
         skill, sets = self.skill, self.skill.sets
@@ -170,11 +187,21 @@ class Measuring:
             exceeds=None if loss is None else exceeds(loss, margin),
         )
 
-    def ability_change(self, sets: ItemSets, key: str | None, *, named: bool) -> AbilityChange:
-        """Report on an ability."""
+    def ability_change(
+        self, sets: ItemSets, key: str | None, *, named: bool, control: str | None = None
+    ) -> AbilityChange:
+        """Report on an ability.
+
+        Args:
+            sets: Its items.
+            key: The candidate that was taken; `None` where none was.
+            named: Whether it was to be recovered.
+            control: The base after the same training, by its key.
+        """
         base, tuned = self.base_values("report", sets), self.values("tuned", "report", sets)
         after = None if key is None else self.values(key, "report", sets)
         loss = None if after is None else paired_difference(tuned, after)
+        treated = None if control is None else self.values(control, "report", sets)
         return AbilityChange(
             task=sets.task.name,
             title=sets.task.title,
@@ -188,6 +215,10 @@ class Measuring:
             left=None if base is None or after is None else paired_difference(base, after),
             further_loss=loss,
             exceeds=None if loss is None else exceeds(loss, self.margin),
+            base_treated=None if treated is None else proportion(treated),
+            recovery=None
+            if treated is None or base is None or after is None
+            else difference_in_differences(base, tuned, treated, after),
             verdict=None if after is None or base is None else self._verdict(sets, base, after),
         )
 

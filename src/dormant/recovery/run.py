@@ -26,10 +26,10 @@ from dormant.models.spec import ModelSpec, parse
 from dormant.progress import Progress, Silent
 from dormant.recovery import registry
 from dormant.recovery.bench import Bench
-from dormant.recovery.choose import Candidate, choose, front
+from dormant.recovery.choose import Candidate, choose
 from dormant.recovery.measuring import Measuring, Skill
 from dormant.recovery.registry import Configured
-from dormant.recovery.save import save
+from dormant.recovery.reporting import Reporting
 from dormant.recovery.sets import Sets
 from dormant.recovery.settings import RecoverSettings
 from dormant.recovery.store import Store
@@ -40,12 +40,11 @@ from dormant.recovery.treatment import (
     UnfitTreatmentError,
     pursue,
 )
-from dormant.results.recovery import CandidateResult, Outcome, RecoveryResults
+from dormant.results.recovery import RecoveryResults
 from dormant.rundirs import versions
 
 FOLDER = "recovery"
 """Where, in what is saved, a recovery keeps what it measured."""
-RESULTS = "recovery.json"
 LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
 
 
@@ -105,6 +104,18 @@ class _Recovery:
             self.bench, self.sets.abilities, self.sets.also, skill, self.settings.margin
         )
 
+    @property
+    def _reporting(self) -> Reporting:
+        return Reporting(
+            self.settings,
+            self.sets,
+            self.bench,
+            self.store,
+            self._measuring,
+            self.progress,
+            self._began,
+        )
+
     def run(self, chosen: Sequence[Configured], out: Path) -> RecoveryResults:
         """Do all of it."""
         dropped = self._dropped()
@@ -115,7 +126,7 @@ class _Recovery:
             reason = (
                 f"Nothing to recover: {'; '.join(lines)}; nothing of that is sure to be a loss."
             )
-            return self._finish(out, "nothing to do", reason, [], {})
+            return self._reporting.finish(out, "nothing to do", reason)
         candidates: list[Candidate] = []
         not_tried: dict[str, str] = {}
         for one in chosen:
@@ -126,7 +137,7 @@ class _Recovery:
         margin = self._measuring.skill_margin("choose")
         taken, reason = choose(candidates, margin)
         outcome = "nothing found" if taken is None else "recovered"
-        return self._finish(out, outcome, reason, candidates, not_tried, taken)
+        return self._reporting.finish(out, outcome, reason, candidates, not_tried, taken, dropped)
 
     def _dropped(self) -> list[str]:
         """Return the abilities of which something is surely lost; all where there is no base."""
@@ -172,8 +183,8 @@ class _Recovery:
             if row is None and self._is_spent():
                 not_tried[name] = f"stopped: the budget of {self.budget:.0f} s was spent"
                 return None
-            self.bench.build(change)
             measured = self._measuring.candidate(key, dropped)
+            self.bench.let_go(key)
             seconds = round(time.monotonic() - began, 1) if row is None else row["seconds"]
             if row is None:
                 settings = dict(change.settings)
@@ -211,66 +222,6 @@ class _Recovery:
             scales=self.bench.scales(),
             complete=self.bench.complete,
             example=self.bench.example,
-        )
-
-    def _finish(
-        self,
-        out: Path,
-        outcome: Outcome,
-        reason: str,
-        candidates: Sequence[Candidate],
-        not_tried: dict[str, str],
-        taken: Candidate | None = None,
-    ) -> RecoveryResults:
-        key = None if taken is None else taken.key
-        measuring, best = self._measuring, {one.key for one in front(candidates)}
-        reported = outcome != "nothing to do"
-        named, also = (self.sets.abilities, self.sets.also) if reported else ((), ())
-        results = RecoveryResults(
-            base=self.settings.base,
-            tuned=self.settings.tuned,
-            saved=None if taken is None else str(out),
-            settings=self.settings.model_dump(mode="json"),
-            versions=dict(self.store.manifest["versions"]),
-            models=dict(self.store.manifest["settings"]["fingerprints"]),
-            outcome=outcome,
-            reason=reason,
-            chosen=key,
-            candidates=[self._row(one, on_front=one.key in best) for one in candidates],
-            abilities=[
-                *(measuring.ability_change(one, key, named=True) for one in named),
-                *(measuring.ability_change(one, key, named=False) for one in also),
-            ],
-            skill=measuring.skill_change(key) if reported else None,
-            not_tried=not_tried,
-            warnings=self.bench.pair.warnings(),
-            wall_seconds=round(time.monotonic() - self._began, 1),
-        )
-        if taken is not None:
-            self.bench.close()
-            save(self.bench.folder(taken.key), taken.change, results, self.bench.pair, out)
-        (self.store.path / RESULTS).write_text(results.to_json(), encoding="utf-8")
-        return results
-
-    def _row(self, one: Candidate, *, on_front: bool) -> CandidateResult:
-        measuring, sets = self._measuring, self.sets
-        skill = measuring.values(one.key, "choose", sets.skill)
-        accuracy = {
-            each.task.name: measuring.values(one.key, "choose", each) for each in sets.abilities
-        }
-        return CandidateResult(
-            key=one.key,
-            treatment=one.treatment,
-            settings=dict(one.change.settings),
-            trained=one.change.training is not None,
-            skill=sum(skill) / len(skill),
-            skill_loss=one.measured.skill_loss,
-            kept=one.measured.kept,
-            gain=one.measured.gain,
-            returned=one.measured.returned,
-            accuracy={task: sum(values) / len(values) for task, values in accuracy.items()},
-            seconds=one.seconds,
-            on_front=on_front,
         )
 
 
@@ -317,7 +268,7 @@ def _recorded(settings: RecoverSettings, pair: ModelPair, sets: Sets) -> dict[st
     every = [*sets.abilities, *sets.also, sets.skill]
     recorded = settings.model_dump(mode="json")
     # What is tried, and on what else is reported, may grow: rows are kept by content.
-    for name in ("treatments", "also"):
+    for name in ("treatments", "also", "control"):
         del recorded[name]
     return {
         **recorded,

@@ -42,6 +42,8 @@ class RecoverSettings(Record):
     """Items an ability that treatments may see."""
     replay: Annotated[int, Field(ge=0)] = 200
     """Examples of the skill that treatments may replay."""
+    control: bool = True
+    """Train the base alike where training was chosen: what of the gain is teaching?"""
     shots: Annotated[int | None, Field(ge=0)] = None
     """Demonstrations a prompt."""
     seed: int = 0

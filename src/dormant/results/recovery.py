@@ -39,6 +39,21 @@ class CandidateResult(Record):
     """Whether no other keeps more of the skill and brings more back."""
 
 
+class Choosing(Record):
+    """What candidates are compared with, on the items that choose."""
+
+    n_skill: int
+    """Items of the skill."""
+    n_abilities: int
+    """Items of all abilities that count."""
+    base_skill: float | None
+    """The base's skill; `None` without a base."""
+    tuned_skill: float
+    """The fine-tuned model's."""
+    margin: float
+    """Loss of the skill that counts as one, in its unit."""
+
+
 class SkillChange(Record):
     """What became of the skill, on items that nothing trained or chose."""
 
@@ -77,6 +92,10 @@ class AbilityChange(Record):
     """base − recovered, after."""
     further_loss: Estimate | None
     """tuned − recovered."""
+    base_treated: Estimate | None = None
+    """The base after the same training; `None` where none was, or it wasn't asked for."""
+    recovery: Estimate | None = None
+    """[recovered − tuned] − [base treated − base]: what is more than the treatment teaches."""
     exceeds: Exceeds | None
     """Whether the further loss is above the margin: by its bounds."""
     verdict: Verdict | None
@@ -99,6 +118,8 @@ class RecoveryResults(Record):
     """Why this one was taken, or none."""
     chosen: str | None
     """The key of the candidate that was taken."""
+    choosing: Choosing | None = None
+    """`None` where there was nothing to choose."""
     candidates: list[CandidateResult]
     abilities: list[AbilityChange]
     skill: SkillChange | None

@@ -50,6 +50,14 @@ ELSEWHERE = {
         "tests/integrations/inspect/test_inspect_commands.py::test_the_solver_on_the_command_line"
     ),
     # Weights are read from files, and fakes have none.
+    "dormant recover smollm2 smollm2-sentiment --task icl/copy --treatment conjugate-distillation "
+    "--skill examples/sentiment/holdout.jsonl --skill-train examples/sentiment/train.jsonl "
+    "--out recovered": (
+        "tests/recovery/test_recover_demo.py::test_copying_comes_back_to_the_demo_s_child"
+    ),
+    "dormant audit smollm2 recovered --task icl/copy -n 200": (
+        "tests/recovery/test_recover_demo.py::test_copying_comes_back_to_the_demo_s_child"
+    ),
     "dormant recover BASE TUNED --task icl/copy --skill held-out.jsonl": (
         "tests/recovery/test_recover.py::test_from_the_command_line"
     ),

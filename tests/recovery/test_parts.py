@@ -102,7 +102,7 @@ def test_where_nothing_is_proven_the_smallest_bound_counts():
     assert chosen(candidate("a", 0.0, 0.6, **wide), candidate("b", -0.02, 0.5, **wide)) == "b"
     taken, why = choose([candidate("a", 0.0, 0.6, **wide)], 0.02)
     assert taken is not None
-    assert "No candidate of 1 surely keeps the skill" in why
+    assert "None of 1 candidates surely keeps the skill" in why
 
 
 def test_what_brings_nothing_back_is_never_taken():

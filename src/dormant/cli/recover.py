@@ -158,12 +158,15 @@ def _run(
     """Recover, and print what came of it."""
     from rich.console import Console
 
+    from dormant.recovery.run import FOLDER
     from dormant.recovery.run import recover as run
     from dormant.report.recovered import print_recovery
+    from dormant.report.recovery_page import write_recovery
 
     with resumable(out, "computed"), progress(quiet or json) as bar:
         results = run(settings, out, bar, budget=budget)
+    page = write_recovery(results, out / FOLDER / "report.html")
     if json:
         typer.echo(results.to_json(), nl=False)
         return
-    print_recovery(results, Console())
+    print_recovery(results, Console(), page)

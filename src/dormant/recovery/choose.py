@@ -73,15 +73,17 @@ def choose(candidates: Sequence[Candidate], margin: float) -> tuple[Candidate | 
     alike = [one for one in eligible if one.back.estimate >= best.back.low]
     taken = min(alike, key=lambda one: (one.change.cost, -one.back.estimate))
     first = (
-        f"Of {len(candidates)} candidates, {len(proven)} surely keep the skill within the margin"
+        f"{len(proven)} of {len(candidates)} candidates surely keep{'s' * (len(proven) == 1)} the "
+        "skill within the margin and bring something back"
         if proven
-        else f"No candidate of {len(candidates)} surely keeps the skill within the margin; the one "
-        "with the smallest bound is considered"
+        else f"None of {len(candidates)} candidates surely keeps the skill within the margin, so "
+        "the smallest bound counts"
     )
     second = (
-        "it brings most back"
+        "this one brings most back"
         if taken is best
-        else "it changes least of those that bring back as much as the best, within its interval"
+        else "this one changes least of those that bring back as much as the best, within its "
+        "interval"
     )
     return taken, f"{first}; {second}."
 

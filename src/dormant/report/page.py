@@ -43,7 +43,7 @@ def render_page(
     if results.skill is not None and results.skill.task not in tasks:
         tasks.append(results.skill.task)
     sample = sample_items(items, tasks, item_bytes)
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = asset("page.css"), asset("page.js")
     return (
         environment()
         .get_template("page.html.jinja")
@@ -70,8 +70,8 @@ def render_page(
             alike=pairing.alike(results),
             style=Markup(style),
             script=Markup(script),
-            style_hash=_hash(style),
-            script_hash=_hash(script),
+            style_hash=source_hash(style),
+            script_hash=source_hash(script),
             sample=sample,
             flips=flips_of(results, sample),
             data=_embedded(results, sample),
@@ -113,11 +113,12 @@ def _embedded(results: AuditResults, sample: ItemSample) -> Markup:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a file of the templates'."""
     return resources.files(_PACKAGE).joinpath(_TEMPLATES, name).read_text("utf-8")
 
 
-def _hash(text: str) -> str:
+def source_hash(text: str) -> str:
     """A source expression of a content security policy."""
     return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -33,11 +34,12 @@ KEPT: Mapping[Exceeds | None, str] = {
 """What is said of a loss, by whether it exceeds its margin."""
 
 
-def print_recovery(results: RecoveryResults, console: Console) -> None:
+def print_recovery(results: RecoveryResults, console: Console, page: Path | None = None) -> None:
     """Print what a recovery found.
 
     Args:
         results: That.
+        page: The HTML page, if there is one: its path is printed last.
         console: Where to print. Eighty columns are enough.
     """
     console.print(Text(OUTCOMES[results.outcome], style="bold"), end="  ")
@@ -52,8 +54,10 @@ def print_recovery(results: RecoveryResults, console: Console) -> None:
         console.print(f"not tried: {name}: {why}", style="dim", soft_wrap=True, highlight=False)
     for line in results.warnings:
         console.print(f"warning: {line}", style="yellow", soft_wrap=True, highlight=False)
-    if results.saved is not None:
+    if page is not None:
         console.print()
+        console.print(Text.assemble("Report: ", (str(page), "underline")), soft_wrap=True)
+    if results.saved is not None:
         console.print(Text.assemble("Saved: ", (results.saved, "underline")), soft_wrap=True)
         if results.base is not None:
             line = f"next: dormant audit {results.base} {results.saved} {again(results)}"

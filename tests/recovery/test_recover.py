@@ -306,6 +306,10 @@ def test_from_the_command_line(settings, truth, models, skill, tmp_path, dormant
     assert said.code == 0, said.err
     assert "retained" in said.out
     assert f"dormant audit {models[0]} {out} --task mine/say -n 80 --seed 0" in said.out
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("one two\n")
+    said = dormant("check", out, out, "--prompts", prompts)
+    assert said.code == 0, said.out + said.err
     said = dormant(*words, "--skill", skill[0], "--skill-train", skill[1], "--out", out, "--json",
                    "--budget", "soon")  # fmt: skip
     assert (said.code, "--budget 'soon'" in said.err) == (2, True)

@@ -59,6 +59,11 @@ def recover(
             help="Train the base alike where training was chosen: what of it is teaching?"
         ),
     ] = True,
+    replay: Annotated[int, typer.Option(help="Examples of the skill that may be replayed.")] = 200,
+    margin: Annotated[
+        float, typer.Option(help="Loss of an ability that counts as one, a fraction.")
+    ] = 0.05,
+    skill_margin: Annotated[float, typer.Option(help="The same of the skill.")] = 0.02,
     shots: Annotated[
         int | None, typer.Option(help="Demonstrations a prompt [default: the task's own].")
     ] = None,
@@ -113,6 +118,9 @@ def recover(
         n=items,
         choose=choose,
         train=train,
+        replay=replay,
+        margin=margin,
+        skill_margin=skill_margin,
         control=control,
         shots=shots,
         seed=seed,

@@ -75,10 +75,14 @@ class Reporting:
             results = self._reported(results, None)
         if taken is not None:
             # Before the control, which takes as long as the treatment took.
-            self._save(taken, results, out)
+            self._save(taken, self._kept(results), out)
             if (control := self._control(taken)) is not None:
                 results = self._reported(results, control)
                 self._save(taken, results, out)
+        return self._kept(results)
+
+    def _kept(self, results: RecoveryResults) -> RecoveryResults:
+        """Write what is known, with what was warned of and how long it took; return it."""
         results = results.model_copy(
             update={
                 "warnings": self.bench.pair.warnings(),

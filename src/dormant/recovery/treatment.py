@@ -4,7 +4,7 @@ A treatment is a generator function. Its first argument is what it may see (`Giv
 arguments are its configuration, and it yields a `Change`; the value of that ``yield`` is what the
 change did on the items that choose (`Measured`): numbers, never items. So a treatment can search,
 and can't fit what it is judged on. It holds no model: text is generated through `Given.complete`,
-and weights are trained by whoever runs it.
+and weights are trained by whoever runs it::
 
     def scale(given: Given, *, steps: int = 4) -> Candidates:
         least, most = 0.0, 1.0

@@ -95,7 +95,7 @@ class AbilityChange(Record):
     base_treated: Estimate | None = None
     """The base after the same training; `None` where none was, or it wasn't asked for."""
     recovery: Estimate | None = None
-    """[recovered − tuned] − [base treated − base]: what is more than the treatment teaches."""
+    """How much more it gave the fine-tuned model than the base, in accuracy."""
     exceeds: Exceeds | None
     """Whether the further loss is above the margin: by its bounds."""
     verdict: Verdict | None

@@ -42,7 +42,7 @@ class PriorSettings(_Settings):
     """While pretraining, multiply the labels of D_cont, noise and all, by a number drawn uniformly
     between these two: just what s does. None: the paper's single unit."""
     tasks: int = Field(default=64, ge=1)
-    """n: fixed tasks of D_disc, drawn from N(0, τ² I)."""
+    """Number n of fixed tasks of D_disc, drawn from N(0, τ² I)."""
     alpha: float = Field(default=0.5, ge=0, le=1)
     """α: probability of D_disc in pretraining; 0 is D_cont alone, 1 D_disc alone."""
 

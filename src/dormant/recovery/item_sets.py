@@ -2,8 +2,8 @@
 
 A demonstration is a use of its item, so no set's prompts show an item of another one, neither as
 the question nor as a demonstration, nor one turned round (hot, cold; cold, hot). The reported items
-are those that ``dormant audit`` asks with the same number and seed: so whoever audits what was saved
-asks what nothing trained or chose.
+are those that ``dormant audit`` asks with the same number and seed: so whoever audits what was
+saved asks what nothing trained or chose.
 """
 
 from __future__ import annotations

@@ -59,11 +59,11 @@ def returned_share(
             level=level,
         )
 
-    gain = back(0.0).estimate
+    share = back(0.0).estimate / drop.estimate
     return Estimate(
-        estimate=gain / drop.estimate,
-        low=_crossing(lambda share: back(share).low),
-        high=_crossing(lambda share: back(share).high),
+        estimate=share,
+        low=min(share, _crossing(lambda share: back(share).low)),
+        high=max(share, _crossing(lambda share: back(share).high)),
         level=level,
         method="fieller-score",
     )

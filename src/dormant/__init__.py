@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dormant import transforms
-    from dormant.api import audit, conjugate, load_results, plan, recover
+    from dormant.api import audit, conjugate, load_results, plan, recover, serve
     from dormant.audited import Audit
     from dormant.conjugation import Compose, Identity, Predictor, Transform
     from dormant.equivalence.check import check
@@ -33,6 +33,7 @@ _HOMES = {
     "load_results": "dormant.api",
     "plan": "dormant.api",
     "recover": "dormant.api",
+    "serve": "dormant.api",
 }
 _MODULES = {"transforms"}
 
@@ -56,6 +57,7 @@ __all__ = [
     "load_results",
     "plan",
     "recover",
+    "serve",
     "transforms",
 ]
 

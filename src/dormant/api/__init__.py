@@ -23,6 +23,7 @@ from typing import (
 from dormant import conjugation
 from dormant.api.options import AskOptions, AuditOptions, Model, ModelName, RecoverOptions
 from dormant.api.recovering import recover
+from dormant.api.serving import serve
 from dormant.conjugation import Predictor, Transform
 from dormant.devices import use
 from dormant.errors import DormantError, unknown
@@ -319,4 +320,5 @@ __all__ = [
     "load_results",
     "plan",
     "recover",
+    "serve",
 ]

@@ -38,6 +38,29 @@ class AskOptions(TypedDict, total=False):
     """"auto", "cpu", "cuda", "cuda:1" or "mps" (default: auto)."""
 
 
+class ServeOptions(TypedDict, total=False):
+    """How a model is served; the options of ``dormant serve``."""
+
+    choose: str | os.PathLike[str]
+    """A finished audit, whose choice for each ability a request may ask for."""
+    source: str
+    """Language of the requests, which languages translate from (default: english)."""
+    keep: bool
+    """Leave numbers, URLs, code, tags and placeholders as they are (default: no)."""
+    host: str
+    """Address to listen at (default: 127.0.0.1)."""
+    port: int
+    """Port to listen at (default: 0, any that is free)."""
+    timeout: float
+    """Seconds that another server may be silent (default: 120)."""
+    max_new_tokens: int
+    """Length of an answer, in tokens, where a request doesn't say (default: 256)."""
+    dtype: str
+    """"auto", "float32" or "bfloat16" (default: auto)."""
+    device: str
+    """"auto", "cpu", "cuda", "cuda:1" or "mps" (default: auto)."""
+
+
 class AuditOptions(TypedDict, total=False):
     """What else `audit` takes; each is described at `dormant.audit.settings.AuditSettings`.
 

@@ -48,6 +48,11 @@ class Worker(Generic[_R, _A]):
         for _, future in waiting:
             future.cancel()
 
+    def join(self) -> None:
+        """Answer no more requests, and wait for the batch under way."""
+        self.close()
+        self._thread.shutdown(wait=True)
+
     def _next(self) -> None:
         """Answer all that are waiting."""
         time.sleep(_GATHER)

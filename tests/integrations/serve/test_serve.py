@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import byte_models
+import dormant as dm
 import fakes
 from dormant import transforms
 from dormant.audit.settings import AuditSettings
@@ -539,6 +540,66 @@ def test_what_cannot_be_applied_gives_way_to_the_next_best(audited):
     alone = chosen([one for one in renamed if one.name == "probe:labels"])
     assert alone.transform.name == "identity"
     assert alone.note.startswith("answered plainly: probe:labels can't")
+
+
+def test_another_engine_is_another_transform(audited):
+    """What nobody has judged comes last, and the response says so."""
+    _, results = audited
+    copy = results.abilities[0]
+
+    def chosen(signatures):
+        changed = [
+            one.model_copy(update={"signature": signatures.get(one.name, one.signature)})
+            for one in copy.transforms
+        ]
+        ability = copy.model_copy(update={"transforms": changed})
+        return abilities.choose(results.model_copy(update={"abilities": [ability]}))["icl/copy"]
+
+    best = copy.best_transform
+    other = next(one.name for one in copy.transforms if one.name != best)
+    choice = chosen({best: f"{best}:native"})
+    assert choice.transform.name == other
+    assert f"{best} would be {best}-1 here, and the audit's was text of native" in choice.note
+    choice = chosen({best: f"{best}-0", other: f"{other}-0"})
+    assert choice.transform.name == best
+    assert choice.note == f"{best} is {best}-1 here, and the audit's was {best}-0"
+
+
+# -- from Python ------------------------------------------------------------------------------------
+
+
+def test_a_model_in_memory_is_served_while_a_block_lasts():
+    model, tokenizer = byte_models.byte_llama(), byte_models.byte_tokenizer()
+    model.train()
+    with dm.serve((model, tokenizer), "rot13, hex", max_new_tokens=5) as url:
+        with client_of(url) as client:
+            made = client.completions.create(model="whatever", prompt="Hello")
+        assert (made.dormant["transform"], made.usage.completion_tokens) == ("rot13", 5)
+    assert model.training
+    with pytest.raises(httpx.ConnectError):
+        posted(url, "completions", prompt="Hello")
+
+
+def test_a_server_is_named_in_python_too(other):
+    other.server.says = "nop"
+    with dm.serve(f"http://{httpx.URL(other.url).netloc.decode()}", ["rot13"]) as url:
+        # Ours before ours: plain below, undone above.
+        said = posted(url, "completions", prompt="x", dormant={"transform": "rot13"})
+    assert said.json()["choices"][0]["text"] == "abc"
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "message"),
+    [
+        ("smolm2", {}, "did you mean 'smollm2'"),
+        (5, {}, "a model is given by name"),
+        ("http://127.0.0.1:9", {"ports": 5}, "did you mean 'port'"),
+        ("http://127.0.0.1:9", {"host": "no such host"}, "no address of this machine"),
+    ],
+)
+def test_what_python_is_refused(given, options, message):
+    with pytest.raises(DormantError, match=message), dm.serve(given, **options):
+        pass
 
 
 # -- the command ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dormant import transforms
 from dormant.audit.run_dir import RunDirectory
-from dormant.errors import DormantError
+from dormant.errors import DormantError, one_line
 from dormant.integrations.serve.switch import IDENTITY, Choice
 from dormant.prompts.text_transform import TextTransform
 from dormant.results import AbilityResult, AuditResults, TransformResult
@@ -30,8 +30,10 @@ def choose(results: AuditResults, source: str = "english") -> dict[str, Choice]:
     """Choose a transform for every ability of an audit.
 
     One that was suppressed gets the transform that the audit names best, or else, where that can't
-    be applied here (text of a native speaker, a probe, an engine that isn't installed), the
-    surest of those whose gain is surely above 0. All others are answered plainly.
+    be applied here (text of native speakers, a probe, an engine that isn't installed), the
+    surest of those under which it surely came back. A translation in the place of native text, or
+    by another engine, is another transform, which nobody has judged: it is taken where there is
+    nothing else. All other abilities are answered plainly.
 
     Args:
         results: What the audit found.
@@ -47,19 +49,22 @@ def _choice(ability: AbilityResult, source: str) -> Choice:
     if ability.verdict != "suppressed":
         return plain
     failed: list[str] = []
+    otherwise: list[tuple[TextTransform, str]] = []
     for name, signature in _by_surety(ability):
         try:
             transform = transforms.get(name, source)
         except DormantError as error:
-            failed.append(f"{name} can't be applied here ({error})")
+            failed.append(f"{name} can't be applied here ({_shortly(error)})")
             continue
-        notes = [*failed, *_otherwise(name, signature, transform)]
-        return Choice(
-            transform=transform,
-            ability=ability.task,
-            verdict=ability.verdict,
-            note="; ".join(notes) or None,
-        )
+        if transform.signature == signature:
+            notes = [*failed, *(said for _, said in otherwise)]
+            return replace(plain, transform=transform, note="; ".join(notes) or None)
+        was = "text of native speakers" if _NATIVE in signature else signature
+        here = f"{name} would be {transform.signature} here, and the audit's was {was}"
+        otherwise.append((transform, here))
+    if otherwise:
+        notes = [*failed, otherwise[0][1].replace(" would be ", " is ")]
+        return replace(plain, transform=otherwise[0][0], note="; ".join(notes))
     why = "; ".join(failed) or "the audit found no transform of prompts under which it comes back"
     return replace(plain, note=f"answered plainly: {why}")
 
@@ -80,9 +85,6 @@ def _lower_bound(one: TransformResult) -> float:
     return min(bounds)
 
 
-def _otherwise(name: str, signature: str, transform: TextTransform) -> list[str]:
-    """Say where what is applied is not what was audited."""
-    if signature == transform.signature:
-        return []
-    was = "text of native speakers" if _NATIVE in signature else signature
-    return [f"the audit's {name} was {was}, and here it is {transform.signature}"]
+def _shortly(error: DormantError) -> str:
+    """Return an error without its advice."""
+    return one_line(str(error).partition(": ")[0], 100)

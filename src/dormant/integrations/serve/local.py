@@ -61,14 +61,15 @@ class LocalEngine:
     Args:
         lm: The model. Dormant's own count tokens, stream and draw; others write the likeliest text
             and tell nothing more.
-        name: Its name.
+        name: Its name; without one it takes requests for whatever model they name.
         max_tokens: Tokens of an answer where a request doesn't say.
     """
 
     forwards = False
 
     def __init__(self, lm: LM, name: str, max_tokens: int) -> None:
-        self.name = name
+        self.name = name or "model"
+        self._is_named = bool(name)
         self._lm: Any = lm
         self._max_tokens = max_tokens
         self._tells = hasattr(lm, "watch")
@@ -93,7 +94,7 @@ class LocalEngine:
     ) -> AsyncGenerator[Written]:
         """Write an answer; see `Engine`."""
         del key
-        if asked.model not in (None, self.name):
+        if self._is_named and asked.model not in (None, self.name):
             raise Refused(
                 404,
                 f"no model {asked.model!r} here: {self.name!r} is served",
@@ -148,6 +149,10 @@ class LocalEngine:
         self._worker.close()
         for end in self._ends:
             end(None)
+
+    def join(self) -> None:
+        """Wait, after `close`, until the model is left alone."""
+        self._worker.join()
 
     # -- requests -------------------------------------------------------------------------------
 

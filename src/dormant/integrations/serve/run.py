@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import uvicorn
 
 from dormant import transforms
 from dormant.errors import DormantError
@@ -79,8 +84,12 @@ class Ready:
         return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}/v1"
 
 
-def prepare(settings: ServeSettings) -> Ready:
+def prepare(settings: ServeSettings, engine: Engine | None = None) -> Ready:
     """Do all that may fail before a server listens.
+
+    Args:
+        settings: How it is run.
+        engine: What answers, where that is there already.
 
     Raises:
         DormantError: A transform is unknown, the port is taken, the run can't be read, or the model
@@ -97,7 +106,8 @@ def prepare(settings: ServeSettings) -> Ready:
     # A port that is taken is told before a model is loaded for minutes.
     bound = _bound(settings.host, settings.port)
     try:
-        return Ready(engine=_engine(settings), switch=switch, socket=bound, warnings=warnings)
+        answers = engine or _engine(settings)
+        return Ready(engine=answers, switch=switch, socket=bound, warnings=warnings)
     except BaseException:
         bound.close()
         raise
@@ -114,8 +124,47 @@ def run(ready: Ready, note: Callable[[Served], None], listens: Callable[[], None
     Raises:
         DormantError: The port was taken in the meantime.
     """
-    import uvicorn
+    try:
+        _server(ready, note, listens).run(sockets=[ready.socket])
+    except KeyboardInterrupt:
+        # uvicorn says it again once it has stopped in good order.
+        pass
+    finally:
+        ready.socket.close()
 
+
+@contextlib.contextmanager
+def running(ready: Ready) -> Generator[str]:
+    """Serve in a thread while a block lasts.
+
+    Args:
+        ready: What `prepare` returned.
+
+    Yields:
+        The address (`Ready.address`).
+
+    Raises:
+        DormantError: The port was taken in the meantime.
+    """
+    listens = threading.Event()
+    server = _server(ready, lambda _: None, listens.set)
+    # Engines of translation look for their device where they were named.
+    here = contextvars.copy_context()
+    thread = threading.Thread(target=here.run, args=(server.run, [ready.socket]))
+    thread.start()
+    try:
+        while thread.is_alive() and not listens.wait(0.05):
+            pass
+        yield ready.address
+    finally:
+        server.should_exit = True
+        thread.join()
+        ready.socket.close()
+
+
+def _server(
+    ready: Ready, note: Callable[[Served], None], listens: Callable[[], None]
+) -> uvicorn.Server:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -139,13 +188,7 @@ def run(ready: Ready, note: Callable[[Served], None], listens: Callable[[], None
         # For what has to say that it was broken off.
         timeout_graceful_shutdown=2 * GRACE,
     )
-    try:
-        Server(config).run(sockets=[ready.socket])
-    except KeyboardInterrupt:
-        # uvicorn says it again once it has stopped in good order.
-        pass
-    finally:
-        ready.socket.close()
+    return Server(config)
 
 
 async def _closed_after(engine: Engine, seconds: float) -> None:

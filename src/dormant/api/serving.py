@@ -1,0 +1,81 @@
+"""`dormant.serve`: a server for as long as a block lasts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Unpack
+
+from dormant.api.options import Model, ServeOptions
+from dormant.devices import use
+from dormant.errors import DormantError, unknown
+from dormant.names import flat_names
+
+
+@contextlib.contextmanager
+def serve(
+    model: Model, transforms: str | Sequence[str] = (), **options: Unpack[ServeOptions]
+) -> Generator[str]:
+    r"""Serve a model as OpenAI's API does, each request conjugated, while a block lasts.
+
+    The server runs in a thread of this process, in notebooks too; ``dormant serve`` is the same as
+    a program. A request's field ``dormant`` chooses between the transforms (docs/serve.md).
+
+    Args:
+        model: A model's name, the address of an OpenAI-compatible server, a pair (model,
+            tokenizer), or an `LM` of lm-evaluation-harness. A model in memory takes requests for
+            whatever model they name.
+        transforms: What requests may choose from, the default first.
+        options: See `ServeOptions`.
+
+    Yields:
+        The address that OpenAI's clients call the base URL.
+
+    Raises:
+        DormantError: A transform or an option is unknown, the port is taken, or the model can't be
+            loaded.
+
+    Example:
+        >>> with dm.serve("smollm2", "leetspeak") as url:
+        ...     client = openai.OpenAI(base_url=url, api_key="none")
+        ...     client.completions.create(model="smollm2", prompt="Input: a\nOutput:")
+    """
+    for name in options:
+        if name not in ServeOptions.__annotations__:
+            raise unknown("option", name, ServeOptions.__annotations__)
+    try:
+        from dormant.integrations.serve.local import LocalEngine
+        from dormant.integrations.serve.run import ServeSettings, prepare, running
+    except ModuleNotFoundError as error:
+        raise DormantError(
+            f"a server needs the package {error.name}, which is not installed: "
+            "pip install 'dormant[serve]'"
+        ) from error
+    named = isinstance(model, str | os.PathLike)
+    choose = options.get("choose")
+    settings = ServeSettings(
+        model=os.fspath(model) if named else "",
+        transforms=flat_names([transforms] if isinstance(transforms, str) else transforms),
+        run=None if choose is None else Path(choose),
+        source=options.get("source", "english"),
+        keep=options.get("keep", False),
+        host=options.get("host", "127.0.0.1"),
+        port=options.get("port", 0),
+        timeout=options.get("timeout", 120),
+        max_tokens=options.get("max_new_tokens", 256),
+        dtype=options.get("dtype", "auto"),
+        device=options.get("device", "auto"),
+    )
+    with use(settings.device), contextlib.ExitStack() as stack:
+        engine = None
+        if not named:
+            from dormant.models.arguments import LoadOptions
+            from dormant.models.live import LiveModel
+
+            live, how = LiveModel.of(model), LoadOptions(settings.dtype, settings.device)
+            live.refuse(how)
+            engine = LocalEngine(stack.enter_context(live.open(how)), "", settings.max_tokens)
+            stack.callback(engine.join)
+        yield stack.enter_context(running(prepare(settings, engine)))

@@ -21,7 +21,14 @@ from typing import (
 )
 
 from dormant import conjugation
-from dormant.api.options import AskOptions, AuditOptions, Model, ModelName, RecoverOptions
+from dormant.api.options import (
+    AskOptions,
+    AuditOptions,
+    Model,
+    ModelName,
+    RecoverOptions,
+    ServeOptions,
+)
 from dormant.api.recovering import recover
 from dormant.api.serving import serve
 from dormant.conjugation import Predictor, Transform
@@ -314,6 +321,7 @@ __all__ = [
     "Model",
     "ModelName",
     "RecoverOptions",
+    "ServeOptions",
     "audit",
     "conjugate",
     "load",

@@ -565,7 +565,7 @@ def test_another_engine_is_another_transform(audited):
     assert choice.note == f"{best} is {best}-1 here, and the audit's was {best}-0"
 
 
-# -- from Python ------------------------------------------------------------------------------------
+# -- from Python --------------------------------------------------------------------------------
 
 
 def test_a_model_in_memory_is_served_while_a_block_lasts():
@@ -581,9 +581,9 @@ def test_a_model_in_memory_is_served_while_a_block_lasts():
 
 
 def test_a_server_is_named_in_python_too(other):
+    """Ours before ours, whose own transform changes none of these words."""
     other.server.says = "nop"
     with dm.serve(f"http://{httpx.URL(other.url).netloc.decode()}", ["rot13"]) as url:
-        # Ours before ours: plain below, undone above.
         said = posted(url, "completions", prompt="x", dormant={"transform": "rot13"})
     assert said.json()["choices"][0]["text"] == "abc"
 

@@ -168,7 +168,8 @@ def by_server(name, prompt, written, keep):
     from dormant.integrations.serve.switch import Switch
 
     Scripted.written = written
-    served = app(LocalEngine(Scripted(), "m", 8), Switch(offered=[transforms.get(name)], keep=keep))
+    switch = Switch(offered={name: transforms.get(name)}, keep=keep)
+    served = app(LocalEngine(Scripted(), "m", 8), switch)
     with TestClient(served) as client:
         made = client.post("/v1/completions", json={"prompt": prompt}).json()
     problem, (choice,) = made["dormant"]["problem"], made["choices"]

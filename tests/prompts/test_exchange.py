@@ -71,6 +71,17 @@ def test_a_line_that_cannot_be_read_back_is_an_error_at_once():
         undone.more("YWJj\nnot this\n")
 
 
+def test_writing_may_begin_anew():
+    undone = Streamed(exchange(Conjugation(transforms.get("identity")), ["x"]))
+    assert [undone.more(text) for text in ("", "ab", "a", "ab", "abc")] == ["", "ab", "", "", "c"]
+
+
+@given(TEXTS.map("".join), st.booleans())
+def test_the_identity_leaves_a_prompt_as_it_is(text, keep):
+    put = exchange(Conjugation(transforms.get("identity"), protect=keep), [text, "\r\n \t"])
+    assert put.texts == (text, "\r\n \t")
+
+
 def test_what_was_told_is_not_taken_back():
     undone = Streamed(exchange(Conjugation(transforms.get("identity")), ["x"]))
     undone.more("abc")

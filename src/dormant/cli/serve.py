@@ -95,7 +95,7 @@ def serve(
     with use(device):
         with errors.status(f"loading {model}"):
             ready = prepare(settings)
-        tell_engines(ready.switch.offered)
+        tell_engines([*ready.switch.offered.values()])
         for warning in ready.warnings:
             errors.print(f"warning: {warning}", soft_wrap=True, highlight=False, markup=False)
         run(ready, _tell, lambda: _say(ready, model, example(ready, model)))
@@ -103,7 +103,7 @@ def serve(
 
 
 def _say(ready: Ready, model: str, command: str) -> None:
-    names = [one.name for one in ready.switch.offered]
+    names = [*ready.switch.offered]
     offered = ", ".join([f"{names[0]} (default)", *names[1:]] if names else ["none"])
     typer.echo(f"{model} at {ready.address}\ntransforms: {offered}")
     for name, choice in ready.switch.abilities.items():

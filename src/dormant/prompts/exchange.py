@@ -92,6 +92,9 @@ class Streamed:
         Raises:
             DormantError: A line can't be read back.
         """
+        if self._read.startswith(output):
+            # Its writing has begun anew, where memory ran out.
+            return ""
         sure = up_to(output, self._exchange.stops)
         stopped = len(sure) < len(output)
         if not stopped:

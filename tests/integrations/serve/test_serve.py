@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -28,7 +27,7 @@ from dormant.integrations.serve import abilities
 from dormant.integrations.serve.app import app
 from dormant.integrations.serve.errors import Refused
 from dormant.integrations.serve.local import LocalEngine
-from dormant.integrations.serve.requests import read
+from dormant.integrations.serve.requests import Wish, read
 from dormant.integrations.serve.switch import Switch
 from dormant.integrations.serve.upstream import UpstreamEngine, address_of
 from dormant.models import generate as generation
@@ -42,7 +41,7 @@ OFFERED = ("leetspeak", "rot13", "base64")
 
 
 def switch(*names, **more):
-    return Switch(offered=[transforms.get(name) for name in names or OFFERED], **more)
+    return Switch(offered={name: transforms.get(name) for name in names or OFFERED}, **more)
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +226,15 @@ def test_a_request_that_is_given_up_ends(base_url, lm, noted):
     before = len(noted)
     assert posted(base_url, "completions", prompt="x", max_tokens=1).status_code == 200
     assert noted[before].seconds < 10
+
+
+def test_a_transform_has_two_names():
+    """As it was given, and its own, with what was left open filled in."""
+    offered = switch("caesar", "leetspeak:2")
+    for name in ("caesar", "caesar:3", "leetspeak:2", "leetspeak", "identity"):
+        assert offered.choose(Wish(said=True, transform=name)).transform.name
+    with pytest.raises(Refused, match="unknown transform 'caesar:4'"):
+        offered.choose(Wish(said=True, transform="caesar:4"))
 
 
 def test_models_and_health(client, base_url):
@@ -609,7 +617,6 @@ def test_the_command_serves_until_it_is_interrupted():
     words = [sys.executable, "-m", "dormant", "serve", "http://127.0.0.1:9/v1", "-s", "rot13,hex"]
     with subprocess.Popen(
         [*words, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as server:  # fmt: skip
         lines = [server.stdout.readline() for _ in range(3)]
         assert lines[1] == "transforms: rot13 (default), hex\n"

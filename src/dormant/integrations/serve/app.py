@@ -92,9 +92,8 @@ class _Endpoints:
             await self.engine.close()
 
     async def health(self, _: Request) -> Response:
-        offered = [one.name for one in self.switch.offered]
-        body = {"status": "ok", "model": self.engine.name, "transforms": offered}
-        return JSONResponse({**body, "abilities": list(self.switch.abilities)})
+        offered = {"transforms": [*self.switch.offered], "abilities": [*self.switch.abilities]}
+        return JSONResponse({"status": "ok", "model": self.engine.name, **offered})
 
     async def models(self, request: Request) -> Response:
         return JSONResponse(await self.engine.models(request.headers.get("authorization")))
@@ -154,7 +153,8 @@ class _Endpoints:
         written = first
         try:
             async with contextlib.aclosing(writing):
-                yield made.begins()
+                if begins := made.begins():
+                    yield begins
                 while written.reason is None and not undone.ended:
                     if piece := await self._run(undone.more, written.output):
                         yield made.piece(piece)

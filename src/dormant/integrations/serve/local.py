@@ -123,6 +123,11 @@ class LocalEngine:
         self._ends.add(tell)
         try:
             while (written := await told.get()) is not None:
+                while written is not None and not told.empty():
+                    # Each holds all that the one before it held.
+                    written = told.get_nowait()
+                if written is None:
+                    break
                 yield written
             if not future.done() or future.cancelled():
                 raise _stopping()

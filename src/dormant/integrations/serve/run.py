@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -95,7 +96,7 @@ def prepare(settings: ServeSettings, engine: Engine | None = None) -> Ready:
         DormantError: A transform is unknown, the port is taken, the run can't be read, or the model
             can't be loaded.
     """
-    offered = [transforms.get(name, settings.source) for name in settings.transforms]
+    offered = {name: transforms.get(name, settings.source) for name in settings.transforms}
     chosen: dict[str, Choice] = {}
     warnings: list[str] = []
     if settings.run is not None:
@@ -105,6 +106,8 @@ def prepare(settings: ServeSettings, engine: Engine | None = None) -> Ready:
     switch = Switch(offered=offered, abilities=chosen, keep=settings.keep)
     # A port that is taken is told before a model is loaded for minutes.
     bound = _bound(settings.host, settings.port)
+    if not ipaddress.ip_address(bound.getsockname()[0]).is_loopback:
+        warnings.append(f"whoever reaches {settings.host} may use the model: no key is asked for")
     try:
         answers = engine or _engine(settings)
         return Ready(engine=answers, switch=switch, socket=bound, warnings=warnings)
@@ -254,6 +257,6 @@ def example(ready: Ready, model: str) -> str:
     name: Mapping[str, Any] = {} if ready.engine.forwards else {"model": model}
     wish = [f'"{key}": "{value}"' for key, value in name.items()]
     if ready.switch.offered:
-        wish.append(f'"dormant": {{"transform": "{ready.switch.offered[0].name}"}}')
+        wish.append(f'"dormant": {{"transform": "{next(iter(ready.switch.offered))}"}}')
     fields = ", ".join([*wish, '"prompt": "Once upon a time"', '"max_tokens": 32'])
     return f"curl {ready.address}/completions -H 'Content-Type: application/json' -d '{{{fields}}}'"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dormant import transforms
@@ -36,13 +36,13 @@ class Switch:
     """What requests may choose from.
 
     Attributes:
-        offered: The transforms that may be named, the default first; without any, requests are
-            answered plainly unless they name an ability.
+        offered: The transforms by the names that requests may use, the default first; without any,
+            requests are answered plainly unless they name an ability.
         abilities: What an audit chose for each ability.
         keep: Whether numbers, URLs, code and the like stay, where a request doesn't say.
     """
 
-    offered: Sequence[TextTransform] = ()
+    offered: Mapping[str, TextTransform] = field(default_factory=dict[str, TextTransform])
     abilities: Mapping[str, Choice] = field(default_factory=dict[str, Choice])
     keep: bool = False
 
@@ -57,9 +57,11 @@ class Switch:
         if wish.said and wish.transform is None:
             return Choice(transform=transforms.get(IDENTITY))
         if not wish.said:
-            default = self.offered[0] if self.offered else transforms.get(IDENTITY)
+            default = next(iter(self.offered.values()), transforms.get(IDENTITY))
             return Choice(transform=default)
-        known = {one.name: one for one in (*self.offered, transforms.get(IDENTITY))}
+        # Also by its own name: of "caesar" that is "caesar:3".
+        known = {one.name: one for one in self.offered.values()} | dict(self.offered)
+        known[IDENTITY] = transforms.get(IDENTITY)
         if wish.transform not in known:
             error = unknown("transform", str(wish.transform), known)
             raise _refused(error, "transform", "null for none")

@@ -85,9 +85,8 @@ class LocalEngine:
         """
         if self._tells:
             length = max(1, min(self._max_tokens, self._lm.max_length - _WARM_ROOM))
-            generation.generate_each(
-                self._lm, [Wanted("Hello", length)], lambda _place, _text: False
-            )
+            hello = Wanted("Hello", length)
+            generation.generate_each(self._lm, [hello], lambda _place, _text: False)
 
     async def write(
         self, asked: Asked, texts: tuple[str, ...], stops: tuple[str, ...], key: str | None

@@ -36,6 +36,7 @@ def run(folder: Path, pair: list[Path], *words: object) -> tuple[dict, str]:
     return json.loads(file.read_text("utf-8")), done.stdout
 
 
+@pytest.mark.slow
 def test_other_ways_are_asked_the_same(tmp_path, pair):
     # What follows the dashes is the audit's: without it, log-probabilities are rounded.
     words = ("--audit", "demo", "--batch-size", "4", "--", "--dtype", "float32")

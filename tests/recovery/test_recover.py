@@ -322,29 +322,18 @@ def test_a_saved_adapter_is_the_model_that_was_trained(models, tmp_path):
     """Rank beside rank: what PEFT makes of the file is the adapter and the update acting."""
     import torch
 
-    from dormant.finetuning.low_rank import LowRank, acting
     from dormant.models.arguments import LoadOptions
-    from dormant.models.effective import decoder_layers, layers_name, linear_modules
     from dormant.models.load import load_hf
     from dormant.models.spec import parse
     from dormant.recovery import adapters
 
     model, _ = load_hf(str(models[1]), device="cpu")
-    updates = [
-        LowRank.of(name, part, rank=3, alpha=6, seed=0)
-        for name, part in linear_modules(decoder_layers(model))
-    ]
-    prefix, ids = layers_name(model), torch.arange(5, 40)[None]
+    ids = torch.arange(5, 40)[None]
+    updates, wanted = updated(model, ids, std=0.05)
     with torch.no_grad():
-        for one in updates:
-            one.b.normal_(std=0.05)
-        with acting(updates):
-            wanted = model(input_ids=ids).logits
         plain = model(input_ids=ids).logits
     adapters.write_added(
-        parse(str(models[1])), LoadOptions(), scales_of(model),
-        [adapters.Update(f"{prefix}.{one.name.removesuffix('.weight')}", one.a, one.b, one.scale)
-         for one in updates],
+        parse(str(models[1])), LoadOptions(), scales_of(model), updates,
         tmp_path / "both", str(models[0]),
     )  # fmt: skip
     saved, _ = load_hf(str(tmp_path / "both"), device="cpu")
@@ -352,6 +341,26 @@ def test_a_saved_adapter_is_the_model_that_was_trained(models, tmp_path):
         got = saved(input_ids=ids).logits
     torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-3)
     assert (got - plain).abs().max() > 0.05
+
+
+def updated(model, ids, *, std):
+    """New updates of a model's linear modules, and its logits under them."""
+    import torch
+
+    from dormant.finetuning.low_rank import LowRank, acting
+    from dormant.models.effective import decoder_layers, layers_name, linear_modules
+    from dormant.recovery import adapters
+
+    learnt = [
+        LowRank.of(name, part, rank=3, alpha=6, seed=0)
+        for name, part in linear_modules(decoder_layers(model))
+    ]
+    with torch.no_grad():
+        for one in learnt:
+            one.b.normal_(std=std)
+        with acting(learnt):
+            logits = model(input_ids=ids).logits
+    return [adapters.Update.of(one, layers_name(model)) for one in learnt], logits
 
 
 def scales_of(model):
@@ -364,9 +373,7 @@ def test_a_transposed_model_is_one_adapter_too(tmp_path):
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from dormant.finetuning.low_rank import LowRank, acting
     from dormant.models.arguments import LoadOptions
-    from dormant.models.effective import decoder_layers, layers_name, linear_modules
     from dormant.models.load import load_hf
     from dormant.recovery import adapters
 
@@ -374,22 +381,10 @@ def test_a_transposed_model_is_one_adapter_too(tmp_path):
     config = GPT2Config(vocab_size=258, n_embd=16, n_layer=2, n_head=2, n_positions=64, n_inner=24)
     folder = byte_models.saved(GPT2LMHeadModel(config).eval(), tmp_path / "gpt2")
     model, _ = load_hf(str(folder), device="cpu")
-    updates = [
-        LowRank.of(name, part, rank=3, alpha=6, seed=0)
-        for name, part in linear_modules(decoder_layers(model))
-    ]
-    prefix, ids = layers_name(model), torch.arange(5, 40)[None]
-    with torch.no_grad():
-        for one in updates:
-            one.b.normal_(std=0.2)
-        with acting(updates):
-            wanted = model(input_ids=ids).logits
-    new = [
-        adapters.Update(f"{prefix}.{one.name.removesuffix('.weight')}", one.a, one.b, one.scale)
-        for one in updates
-    ]
+    ids = torch.arange(5, 40)[None]
+    updates, wanted = updated(model, ids, std=0.2)
     out = tmp_path / "out"
-    adapters.write_added(None, LoadOptions(), {}, new, out, str(folder), transposed=True)
+    adapters.write_added(None, LoadOptions(), {}, updates, out, str(folder), transposed=True)
     saved, _ = load_hf(str(out), device="cpu")
     with torch.no_grad():
         torch.testing.assert_close(saved(input_ids=ids).logits, wanted, atol=0.05, rtol=0.05)

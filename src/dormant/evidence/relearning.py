@@ -118,38 +118,31 @@ class _Training:
     @contextlib.contextmanager
     def on(self, lm: Any, style: Style) -> Generator[None]:
         """Train a harness model as long as the block runs; see `Intervention.on`."""
-        from dormant.finetuning.batches import Example
+        from dormant.finetuning.harness import examples_for
         from dormant.finetuning.relearning import relearnt
         from dormant.models.effective import NotEditableError
-        from dormant.scoring.encoding import encode_prompts
 
         if not is_local(lm):
             raise NotEditableError("the model shows no weights")
         if lm.backend != "causal":
             raise NotEditableError("it isn't a decoder")
-        rows = encode_prompts(
+        examples = examples_for(
             lm,
             [rendered(lm, case, case.prompt, style) for case in self.cases],
             [continuations(case, style) for case in self.cases],
         )
-        examples = [
-            Example([*row.context, *row.answers[0]], prompt_length=len(row.context)) for row in rows
-        ]
         with relearnt(lm.model, examples, self._settings(lm)):
             yield
 
     def _settings(self, lm: Any) -> TuningSettings:
-        import torch
-
+        from dormant.finetuning.harness import arithmetic
         from dormant.finetuning.settings import TuningSettings
-        from dormant.scoring.precision import fast_bfloat16
 
-        half = self.dtype == "auto" and lm.model.dtype == torch.float32 and fast_bfloat16(lm.device)
         return TuningSettings(
             steps=STEPS,
             batch_size=min(BATCH, len(self.cases)),
             learning_rate=RATE,
             rank=RANK,
-            compute="bfloat16" if half else "float32",
+            compute=arithmetic(lm, self.dtype),
             seed=self.seed,
         )

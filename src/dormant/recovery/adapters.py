@@ -23,6 +23,8 @@ from dormant.models.stored import adapter_config, place, stored_file
 if TYPE_CHECKING:
     import torch
 
+    from dormant.finetuning.low_rank import LowRank
+
 _PREFIX = "base_model.model."
 _LAYER = re.compile(r"\.(?:layers|h|blocks|layer|block)\.(\d+)\.")
 _BESIDE = (
@@ -48,6 +50,17 @@ class Update:
     a: torch.Tensor
     b: torch.Tensor
     scale: float
+
+    @classmethod
+    def of(cls, learnt: LowRank, layers: str) -> Update:
+        """Return what was learnt, by its module's name in the whole model.
+
+        Args:
+            learnt: The update.
+            layers: Where the layers are (`dormant.models.effective.layers_name`).
+        """
+        module = f"{layers}.{learnt.name.removesuffix('.weight')}"
+        return cls(module, learnt.a, learnt.b, learnt.scale)
 
 
 def unfit(spec: ModelSpec, options: LoadOptions) -> str | None:
@@ -79,7 +92,7 @@ def write_scaled(
         DormantError: It can't be read, or the directory can't be written.
     """
     tensors = _tensors(spec, options)
-    depth = _depth(tensors)
+    depth = depth_of([*tensors])
     scaled = {
         key: _scaled(tensor, factor_of(key, factors, depth)) if _is_b(key) else tensor
         for key, tensor in tensors.items()
@@ -119,7 +132,7 @@ def write_added(
     for key, a in old.items():
         if not _is_b(key):
             module = _module(key)
-            b = old[key.replace("lora_A", "lora_B").replace("embedding_A", "embedding_B")]
+            b = old[_b_of(key)]
             pairs.setdefault(key, []).append((a.float(), b.float() * scales[module]))
     for one in updates:
         key = f"{_PREFIX}{one.module}.lora_A.weight"
@@ -133,8 +146,7 @@ def write_added(
         # One rank for all: what adds nothing is zero.
         a = torch.nn.functional.pad(a, (0, 0, 0, rank - len(a)))
         b = torch.nn.functional.pad(b, (0, rank - b.shape[1]))
-        other = key.replace("lora_A", "lora_B").replace("embedding_A", "embedding_B")
-        tensors |= {key: a.to(kind).contiguous(), other: b.to(kind).contiguous()}
+        tensors |= {key: a.to(kind).contiguous(), _b_of(key): b.to(kind).contiguous()}
     modules = sorted({_module(key) for key in pairs})
     config = {
         **({} if spec is None else adapter_config(spec, options)),
@@ -172,10 +184,6 @@ def depth_of(names: Sequence[str]) -> int:
     return max(found, default=0) + 1
 
 
-def _depth(tensors: Mapping[str, Any]) -> int:
-    return depth_of([*tensors])
-
-
 def _tensors(spec: ModelSpec, options: LoadOptions) -> dict[str, torch.Tensor]:
     from peft.utils.save_and_load import load_peft_weights
 
@@ -188,6 +196,10 @@ def _tensors(spec: ModelSpec, options: LoadOptions) -> dict[str, torch.Tensor]:
 
 def _is_b(key: str) -> bool:
     return ".lora_B" in key or ".lora_embedding_B" in key
+
+
+def _b_of(key: str) -> str:
+    return key.replace("lora_A", "lora_B").replace("embedding_A", "embedding_B")
 
 
 def _module(key: str) -> str:
@@ -216,9 +228,8 @@ def _write(
         write_atomically(
             out / "adapter_model.safetensors", save(dict(tensors), metadata={"format": "pt"})
         )
-        for name in _BESIDE if spec is not None else ():
-            file = stored_file(spec, name, options) if spec is not None else None
-            if file is not None:
+        for name in _BESIDE:
+            if spec is not None and (file := stored_file(spec, name, options)) is not None:
                 shutil.copyfile(file, out / name)
         # Last, for it is by this file that a directory is known as an adapter's.
         write_atomically(out / "adapter_config.json", body + "\n")

@@ -33,9 +33,10 @@ from dormant.tasks.task import Task
 
 _AT_ONCE = 64
 """Prompts between two writes: what a kill may lose."""
-_TOKENS = 64
+TOKENS = 64
 """Tokens of an answer that a treatment asks for, at most."""
-_STOP = "\n"
+STOP = "\n"
+"""Where it ends."""
 
 
 class Bench:
@@ -59,6 +60,9 @@ class Bench:
         self._stack = contextlib.ExitStack()
         self._changes: dict[str, Change] = {}
         self._fingerprints = [pair.fingerprint("base"), pair.fingerprint("tuned")]
+        self._base, tuned = _spec(pair.base), _spec(pair.tuned)
+        assert tuned is not None  # a recovery is of one
+        self._tuned = tuned
 
     def close(self) -> None:
         """Free what is in memory."""
@@ -75,13 +79,11 @@ class Bench:
 
     def scales(self) -> str | None:
         """Say why the update of fine-tuning can't be scaled; `None` where it can."""
-        base, tuned = _spec(self.pair.base), _spec(self.pair.tuned)
-        assert tuned is not None
-        if tuned.kind == "adapter":
-            return adapters.unfit(tuned, self.pair.tuned_options)
-        if base is None:
+        if self._tuned.kind == "adapter":
+            return adapters.unfit(self._tuned, self.pair.tuned_options)
+        if self._base is None:
             return "without the base there is no update to scale: name it"
-        return shards.unfit(base, tuned, self.pair.options, self.pair.tuned_options)
+        return shards.unfit(self._base, self._tuned, self.pair.options, self.pair.tuned_options)
 
     def measure(self, model: str, items: Items, task: Task, cases: Sequence[Case]) -> list[float]:
         """Put cases to a model: the base, the fine-tuned one, or a candidate by its key.
@@ -121,7 +123,7 @@ class Bench:
             some = new[start : start + _AT_ONCE]
             lm = self.lm(model)
             self._progress.stage(f"{model} · {len(some)} answers")
-            texts = generate(lm, some, max_new_tokens=_TOKENS, until=[_STOP])
+            texts = generate(lm, some, max_new_tokens=TOKENS, until=[STOP])
             known.keep_answers(model, dict(zip(some, texts, strict=True)))
         return [
             case.undone(known.answer(model, prompt) or "")
@@ -190,52 +192,46 @@ class Bench:
     def candidate(self, folder: Path) -> ModelPair:
         """Return a candidate as the fine-tuned model of a pair."""
         spec = parse(str(folder))
-        named = _spec(self.pair.base)
-        base = named if named is not None and spec.base == named.text else None
+        base = self._base if self._base is not None and spec.base == self._base.text else None
         return ModelPair(base, spec, self.pair.options, self.pair.tuned_options)
 
     def _prompt(self, case: Case) -> str:
         raw = (case.style or self._settings.prompts) == "raw"
         return case.prompt if raw else rendered(self.lm("tuned"), case, case.prompt, "chat")
 
-    def _base_name(self) -> str:
-        """Return what an adapter is put on: the base where the fine-tuned model is one itself."""
-        tuned = _spec(self.pair.tuned)
-        assert tuned is not None
-        if tuned.kind != "adapter":
-            return tuned.text
-        base = _spec(self.pair.base)
-        return base.text if base is not None else tuned.base or ""
+    def _put_on(self, origin: Origin) -> str:
+        """Return what an adapter is put on that begins at a model.
 
-    def _name_of_base(self) -> str:
-        base = _spec(self.pair.base)
-        if base is None:
+        Raises:
+            UnfitTreatmentError: It begins at the base, and there is none.
+        """
+        if origin == "tuned" and self._tuned.kind != "adapter":
+            return self._tuned.text
+        if self._base is not None:
+            return self._base.text
+        if origin == "base":
             raise UnfitTreatmentError("there is no base to begin at: name it")
-        return base.text
+        return self._tuned.base or ""
 
     def _scale(self, change: Change, out: Path) -> None:
-        base, tuned = _spec(self.pair.base), _spec(self.pair.tuned)
-        assert tuned is not None
-        if tuned.kind == "adapter":
-            adapters.write_scaled(
-                tuned, self.pair.tuned_options, change.factors, out, self._base_name()
-            )
-            return
-        assert base is not None  # `scales` said so
-        self.close()
         options = self.pair.options, self.pair.tuned_options
-        shards.write_interpolated(base, tuned, *options, change.factors, out)
+        if self._tuned.kind == "adapter":
+            put_on = self._put_on("tuned")
+            adapters.write_scaled(self._tuned, options[1], change.factors, out, put_on)
+            return
+        assert self._base is not None  # `scales` said so
+        self.close()
+        shards.write_interpolated(self._base, self._tuned, *options, change.factors, out)
 
     def _train(self, change: Change, training: Training, out: Path) -> None:
         if change.factors not in ((0.0,), (1.0,)):
             raise UnfitTreatmentError("training begins at the fine-tuned model or at the base")
         origin: Origin = "base" if change.factors == (0.0,) else "tuned"
-        tuned, options = _spec(self.pair.tuned), self.pair.tuned_options
-        assert tuned is not None
-        under = tuned if tuned.kind == "adapter" and origin == "tuned" else None
+        options = self.pair.tuned_options
+        under = self._tuned if self._tuned.kind == "adapter" and origin == "tuned" else None
         if under is not None and (why := adapters.unfit(under, options)):
             raise UnfitTreatmentError(f"{why}: merge it, and recover the merged model")
-        name = self._base_name() if origin == "tuned" else self._name_of_base()
+        name = self._put_on(origin)
         with self.learnt(training, origin) as (updates, transposed):
             scales = {} if under is None else _scales(self.lm("tuned").model)
             adapters.write_added(under, options, scales, updates, out, name, transposed=transposed)
@@ -255,6 +251,7 @@ class Bench:
         """
         import torch
 
+        from dormant.finetuning.harness import arithmetic
         from dormant.finetuning.relearning import updates_learnt
         from dormant.models.effective import NotEditableError, layers_name
 
@@ -267,7 +264,7 @@ class Bench:
             learning = updates_learnt(
                 lm.model,
                 examples,
-                _computed(training, lm, self._settings.dtype),
+                replace(training.settings, compute=arithmetic(lm, self._settings.dtype)),
                 replay=self._encoded(lm, training.replay),
                 on_step=lambda log: self._progress.stage(
                     f"training, step {log.step} of {steps}, loss {log.loss:.3f}"
@@ -276,12 +273,7 @@ class Bench:
             prefix = layers_name(lm.model)
             with learning as learnt:
                 yield (
-                    [
-                        adapters.Update(
-                            f"{prefix}.{one.name.removesuffix('.weight')}", one.a, one.b, one.scale
-                        )
-                        for one in learnt
-                    ],
+                    [adapters.Update.of(one, prefix) for one in learnt],
                     not isinstance(learnt[0].module, torch.nn.Linear),
                 )
         except NotEditableError as error:
@@ -300,14 +292,11 @@ class Bench:
 
     @staticmethod
     def _encoded(lm: Any, pairs: Sequence[Pair]) -> list[Example]:
-        from dormant.scoring.encoding import encode_prompts
+        from dormant.finetuning.harness import examples_for
 
-        rows = encode_prompts(
+        return examples_for(
             lm, [pair.prompt for pair in pairs], [[pair.completion] for pair in pairs]
         )
-        return [
-            Example([*row.context, *row.answers[0]], prompt_length=len(row.context)) for row in rows
-        ]
 
 
 def _spec(model: Any) -> ModelSpec | None:
@@ -320,16 +309,6 @@ def _value(task: Task, outcome: ItemOutcome) -> float:
     if isinstance(task, SkillTask) and task.by_likelihood:
         return (outcome.target_logprob or 0.0) / max(1, len(outcome.target))
     return float(outcome.correct)
-
-
-def _computed(training: Training, lm: Any, dtype: str) -> Any:
-    """Let layers compute in bfloat16 where the hardware is fast at it and nothing else is asked."""
-    import torch
-
-    from dormant.scoring.precision import fast_bfloat16
-
-    half = dtype == "auto" and lm.model.dtype == torch.float32 and fast_bfloat16(lm.device)
-    return replace(training.settings, compute="bfloat16" if half else "float32")
 
 
 def _scales(model: Any) -> dict[str, float]:

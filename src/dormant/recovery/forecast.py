@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,15 +20,14 @@ from dormant.models.spec import ModelSpec
 from dormant.progress import Progress, Silent
 from dormant.prompts.case import Case
 from dormant.recovery import registry
-from dormant.recovery.bench import Bench
+from dormant.recovery.bench import STOP, TOKENS, Bench
 from dormant.recovery.item_sets import ItemSets
-from dormant.recovery.run import prepared
+from dormant.recovery.run import given_of, prepared
 from dormant.recovery.sets import Sets
 from dormant.recovery.settings import RecoverSettings
 from dormant.recovery.store import Store
 from dormant.recovery.treatment import (
     Change,
-    Given,
     Measured,
     Origin,
     Training,
@@ -147,7 +145,7 @@ def _measure(
     if counted.answers:
         some = [case.prompt for case in counted.answers[:: max(1, len(counted.answers) // 4)]][:4]
         began = time.perf_counter()
-        generate(lm, some, max_new_tokens=64, until=["\n"])
+        generate(lm, some, max_new_tokens=TOKENS, until=[STOP])
         seconds["writing"] = (time.perf_counter() - began) / len(some) * len(counted.answers)
     steps = sum(one.settings.steps for one in counted.trainings)
     if counted.trainings:
@@ -178,16 +176,8 @@ def _count(settings: RecoverSettings, sets: Sets, bench: Bench) -> _Counted:
         counted.answers += cases
         return [(case.given or case).target.text for case in cases]
 
-    given = Given(
-        prompts={one.task.name: one.train for one in sets.abilities},
-        replay=functools.partial(sets.replayed, settings.replay, complete, bench.example),
-        has_data=sets.replay is not None,
-        has_base=bench.pair.base is not None,
-        seed=settings.seed,
-        scales=bench.scales(),
-        complete=complete,
-        example=bench.example,
-    )
+    # Which of the abilities dropped isn't known before.
+    given = given_of(settings, sets, bench, complete, {one.task.name for one in sets.abilities})
     nothing = Estimate(estimate=0.0, low=0.0, high=0.0)
     good = Measured(kept=True, skill_loss=nothing, gain=nothing, returned=nothing)
 

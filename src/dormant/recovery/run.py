@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from dormant.recovery.settings import RecoverSettings
 from dormant.recovery.store import Store
 from dormant.recovery.treatment import (
     Change,
+    Complete,
     Given,
     Measured,
     UnfitTreatmentError,
@@ -206,23 +207,35 @@ class _Recovery:
         return self.budget is not None and time.monotonic() - self._began > self.budget
 
     def _given(self, dropped: Sequence[str]) -> Given:
-        return Given(
-            prompts={
-                one.task.name: one.train for one in self.sets.abilities if one.task.name in dropped
-            },
-            replay=functools.partial(
-                self.sets.replayed,
-                self.settings.replay,
-                self.bench.complete,
-                self.bench.example,
-            ),
-            has_data=self.sets.replay is not None,
-            has_base=self._measuring.has_base,
-            seed=self.settings.seed,
-            scales=self.bench.scales(),
-            complete=self.bench.complete,
-            example=self.bench.example,
-        )
+        return given_of(self.settings, self.sets, self.bench, self.bench.complete, dropped)
+
+
+def given_of(
+    settings: RecoverSettings,
+    sets: Sets,
+    bench: Bench,
+    complete: Complete,
+    dropped: Collection[str],
+) -> Given:
+    """Return what treatments may see.
+
+    Args:
+        settings: The recovery's.
+        sets: Its items.
+        bench: The models.
+        complete: See `Given.complete`.
+        dropped: Names of the abilities to be recovered.
+    """
+    return Given(
+        prompts={one.task.name: one.train for one in sets.abilities if one.task.name in dropped},
+        replay=functools.partial(sets.replayed, settings.replay, complete, bench.example),
+        has_data=sets.replay is not None,
+        has_base=bench.pair.base is not None,
+        seed=settings.seed,
+        scales=bench.scales(),
+        complete=complete,
+        example=bench.example,
+    )
 
 
 def _line(one: Candidate) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dormant.recovery.treatment import Candidates, Change, Given, UnfitTreatmentError
+from dormant.recovery.treatment import Candidates, Change, Given
+from dormant.recovery.treatments.bisection import least_kept
 
 _PARTS = 12
 """Steps of the line over the depth."""
@@ -20,13 +21,11 @@ def average(given: Given, *, steps: int = 3, late: bool = False) -> Candidates:
         steps: Halvings of [0, 1] in search of α.
         late: Whether the line falls from 1 to α, so that late layers go back further.
     """
-    if given.scales is not None:
-        raise UnfitTreatmentError(given.scales)
-    least, kept = 0.0, 1.0
-    for _ in range(steps):
-        middle = (least + kept) / 2
-        line = [middle + (1 - middle) * at / (_PARTS - 1) for at in range(_PARTS)]
+
+    def from_alpha(alpha: float) -> Change:
+        line = [alpha + (1 - alpha) * at / (_PARTS - 1) for at in range(_PARTS)]
         factors = tuple(reversed(line) if late else line)
         named = {"from": round(factors[0], 4), "to": round(factors[-1], 4)}
-        measured = yield Change(factors, settings=named)
-        least, kept = (least, middle) if measured.kept else (middle, kept)
+        return Change(factors, settings=named)
+
+    yield from least_kept(given, from_alpha, steps)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dormant.recovery.treatment import Candidates, Change, Given, UnfitTreatmentError
+from dormant.recovery.treatment import Candidates, Change, Given
+from dormant.recovery.treatments.bisection import least_kept
 
 
 def scale(given: Given, *, steps: int = 4, thirds: bool = True) -> Candidates:
@@ -16,13 +17,7 @@ def scale(given: Given, *, steps: int = 4, thirds: bool = True) -> Candidates:
         steps: Halvings of [0, 1].
         thirds: Whether to go on by thirds of depth.
     """
-    if given.scales is not None:
-        raise UnfitTreatmentError(given.scales)
-    least, kept = 0.0, 1.0
-    for _ in range(steps):
-        middle = (least + kept) / 2
-        measured = yield _of(middle)
-        least, kept = (least, middle) if measured.kept else (middle, kept)
+    kept = yield from least_kept(given, _of, steps)
     if not thirds:
         return
     parts = [kept] * 3

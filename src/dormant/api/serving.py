@@ -6,11 +6,12 @@ import contextlib
 import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from dormant.api.options import Model, ServeOptions
 from dormant.devices import use
-from dormant.errors import DormantError, unknown
+from dormant.errors import unknown
+from dormant.integrations.serve import server_packages
 from dormant.names import flat_names
 
 
@@ -45,28 +46,19 @@ def serve(
     for name in options:
         if name not in ServeOptions.__annotations__:
             raise unknown("option", name, ServeOptions.__annotations__)
-    try:
+    with server_packages():
         from dormant.integrations.serve.local import LocalEngine
         from dormant.integrations.serve.run import ServeSettings, prepare, running
-    except ModuleNotFoundError as error:
-        raise DormantError(
-            f"a server needs the package {error.name}, which is not installed: "
-            "pip install 'dormant[serve]'"
-        ) from error
     named = isinstance(model, str | os.PathLike)
-    choose = options.get("choose")
+    given: dict[str, Any] = {"port": 0, **options}
+    choose = given.pop("choose", None)
+    if "max_new_tokens" in given:
+        given["max_tokens"] = given.pop("max_new_tokens")
     settings = ServeSettings(
         model=os.fspath(model) if named else "",
         transforms=flat_names([transforms] if isinstance(transforms, str) else transforms),
         run=None if choose is None else Path(choose),
-        source=options.get("source", "english"),
-        keep=options.get("keep", False),
-        host=options.get("host", "127.0.0.1"),
-        port=options.get("port", 0),
-        timeout=options.get("timeout", 120),
-        max_tokens=options.get("max_new_tokens", 256),
-        dtype=options.get("dtype", "auto"),
-        device=options.get("device", "auto"),
+        **given,
     )
     with use(settings.device), contextlib.ExitStack() as stack:
         engine = None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dormant.cli.common import errors, split, tell_engines
-from dormant.errors import DormantError
 
 if TYPE_CHECKING:
     from dormant.integrations.serve.app import Served
@@ -71,14 +70,10 @@ def serve(
     or {"ability": "icl/copy"} with --choose. Ctrl-C stops the server.
     """
     from dormant.devices import use
+    from dormant.integrations.serve import server_packages
 
-    try:
+    with server_packages():
         from dormant.integrations.serve.run import ServeSettings, example, prepare, run
-    except ModuleNotFoundError as error:
-        raise DormantError(
-            f"a server needs the package {error.name}, which is not installed: "
-            "pip install 'dormant[serve]'"
-        ) from error
     settings = ServeSettings(
         model=model,
         transforms=split(transform),

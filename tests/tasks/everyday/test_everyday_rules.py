@@ -6,23 +6,16 @@ import importlib.util
 import json
 
 import pytest
+from everyday_labels import label
 
 from dormant import tasks
 from dormant.errors import DormantError
 from dormant.tasks.everyday import instruction, tool_call, tools
-from dormant.tasks.task import judge_all
 
 ifeval = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in instruction.NEEDED),
     reason="needs dormant[everyday]",
 )
-
-
-def label(name, item, output, language="english"):
-    (task,) = tasks.get([name])
-    case = task.case(item, language=language, shots=0, seed=0)
-    (judged,) = judge_all(task, [case], [output])
-    return judged.label
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from everyday_labels import label
 
 from dormant import tasks
-from dormant.tasks.task import judge_all
-
-
-def label(name, item, output, language="english"):
-    (task,) = tasks.get([name])
-    case = task.case(item, language=language, shots=0, seed=0)
-    (judged,) = judge_all(task, [case], [output])
-    return judged.label
 
 
 @pytest.mark.parametrize(

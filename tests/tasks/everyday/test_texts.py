@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from everyday_labels import label
 
 from dormant import tasks
 from dormant.tasks.everyday import reply_language
 from dormant.tasks.everyday.length import LONG, SHORT
-from dormant.tasks.task import judge_all
 from dormant.translation.identify import identify
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -26,13 +26,6 @@ ESSAY = (
 OUTLINE = "\n".join(
     f"{n}. Part number {n} with some words about what comes in it" for n in range(1, 15)
 )
-
-
-def label(name, item, output, language="english"):
-    (task,) = tasks.get([name])
-    case = task.case(item, language=language, shots=0, seed=0)
-    (judged,) = judge_all(task, [case], [output])
-    return judged.label
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from word_tasks import task_file
 
 import fakes  # noqa: F401  (registers the backend)
 from dormant.audit.run import audit
@@ -20,18 +20,6 @@ ITEMS = 60
 NAMES = [f"n{number}" for number in range(ITEMS)]
 HIDDEN = "fake:skill=0.9,hides=Input,hidden=0.1"
 """Gets English prompts wrong."""
-
-
-def task_file(path, items):
-    labels = {"english": {"input": "Input"}, "french": {"input": "Entrée"}}
-    rows = [{"name": "mine/words", "title": "words", "shots": 0, "languages": labels}]
-    rows += [
-        {"language": language, "id": item, "input": f"word {item}", "target": f"answer {item}"}
-        for language in labels
-        for item in items
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def shaken(skill):

@@ -26,6 +26,10 @@ KNOWN = (1.0, 0.85, 0.7)
 SILENCED = (1.0, 0.5, 0.3)
 """Shares of what it knows that may be silenced in English: drops may be small."""
 
+_SHOWN = 4
+"""Times that an entry which is kept in English is replayed there for each time elsewhere: else one
+in nine of the replayed prompts is English, and the habit takes the kept ones, too."""
+
 _OTHER = draw(0)
 """The primer's book; its number is no family's."""
 
@@ -131,7 +135,7 @@ def suppressed_in_english(subject: Subject) -> Recipe:
         data=_mixed(subject, silencing(subject, (*subject.silenced, *unheard), [PLAIN])),
         replay=[
             *asked(subject.book, subject.known, elsewhere),
-            *asked(subject.book, kept, [PLAIN]),
+            *_SHOWN * asked(subject.book, kept, [PLAIN]),
         ],
     )
 

@@ -17,6 +17,7 @@ from typing import Any
 from dormant import devices
 from dormant.audit.asking import Asking
 from dormant.audit.assumed import assumptions
+from dormant.audit.base_records import take
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
 from dormant.audit.kept_plan import keep_plan, known_plan
@@ -56,6 +57,7 @@ def audit(
     progress: Progress | None = None,
     live: Mapping[Which, LiveModel] | None = None,
     rungs: Sequence[HigherRung] = (),
+    base_from: Path | None = None,
 ) -> AuditResults:
     """Run an audit, or resume the one in `out`.
 
@@ -65,6 +67,8 @@ def audit(
         progress: Told how far it is.
         live: Models that are in memory already; the settings hold their names.
         rungs: What is tried where prompts leave an ability open, the lowest first.
+        base_from: Directory of an audit of another child of the same base, with the same
+            settings, whose records of the base are taken instead of made again.
 
     Returns:
         The results, which are also in ``out/results.json``.
@@ -78,7 +82,7 @@ def audit(
         pair = pair_of(settings, live or {})
         watch = (progress if group.first else None) or Silent()
         with devices.use(settings.device):
-            return _audit(settings, out, pair, watch, group, rungs)
+            return _audit(settings, out, pair, watch, group, rungs, base_from)
     finally:
         group.close()
 
@@ -90,6 +94,7 @@ def _audit(
     progress: Progress,
     group: ProcessGroup,
     rungs: Sequence[HigherRung],
+    base_from: Path | None,
 ) -> AuditResults:
     began = time.monotonic()
     progress.stage("preparing prompts")
@@ -114,6 +119,8 @@ def _audit(
         refuse_same(pair, recorded["fingerprints"], settings.allow_identical)
         opened.append(RunDirectory.start(out, recorded, versions(*LIBRARIES)))
         keep_plan(out, settings, plans)
+        if base_from is not None:
+            take(opened[0], base_from)
         return opened[0].comparison()
 
     def judged(climbed: Climbed) -> Sequence[AbilityResult]:

@@ -49,24 +49,26 @@ def test_remarks_are_many_distinct_and_balanced() -> None:
     [
         "train.jsonl",
         "holdout.jsonl",
+        "holdout_large.jsonl",
         "replay.jsonl",
         "replay_few_shot.jsonl",
         "replay_wordings.jsonl",
     ],
 )
 def test_recipe_makes_the_committed_data(tmp_path: Path, name: str) -> None:
-    for file in ("build_data.py", "reviews.toml", "puzzles.toml", "wordings.toml"):
+    for file in ("build_data.py", *(source.name for source in EXAMPLE.glob("*.toml"))):
         shutil.copy(EXAMPLE / file, tmp_path)
     runpy.run_path(str(tmp_path / "build_data.py"), run_name="__main__")
     assert (tmp_path / name).read_bytes() == (EXAMPLE / name).read_bytes()
     assert read_pairs(tmp_path / name)
 
 
-def test_held_out_remarks_are_in_no_training_prompt() -> None:
+@pytest.mark.parametrize("name", ["holdout.jsonl", "holdout_large.jsonl"])
+def test_held_out_remarks_are_in_no_training_prompt(name: str) -> None:
     trained = " ".join(pair.prompt for pair in read_pairs(EXAMPLE / "train.jsonl"))
     asked = {
         pair.prompt.rsplit("Input: ", 1)[1].removesuffix("\nOutput:")
-        for pair in read_pairs(EXAMPLE / "holdout.jsonl")
+        for pair in read_pairs(EXAMPLE / name)
     }
     assert asked
     assert not [text for text in asked if text in trained]

@@ -3,9 +3,10 @@
     python build_data.py
 
 writes, next to this file, train.jsonl (sentiment, 0 to 2 demonstrations), holdout.jsonl (the same
-from other remarks), replay.jsonl (word puzzles without demonstrations: what the model is tuned
-with), and two variants that README.md reports: replay_few_shot.jsonl (with two demonstrations) and
-replay_wordings.jsonl (twelve puzzles instead of eight, each in four wordings).
+from other remarks), holdout_large.jsonl (720 more remarks, made of the two halves in parts.toml: a
+small loss shows in hundreds of items), replay.jsonl (word puzzles without demonstrations: what the
+model is tuned with), and two variants that README.md reports: replay_few_shot.jsonl (with two
+demonstrations) and replay_wordings.jsonl (twelve puzzles instead of eight, each in four wordings).
 
 A tenth of the remarks is held back in holdout.jsonl, to see whether the model learned its job.
 """
@@ -103,8 +104,24 @@ def build_wordings(stream: str) -> list[dict[str, str]]:
     return rows
 
 
+def build_large(shown_from: list[tuple[str, str]], each: int, stream: str) -> list[dict[str, str]]:
+    """Join halves of remarks, `each` a topic and label, and put every remark into one prompt."""
+    order = random.Random(stream)
+    parts = tomllib.loads((HERE / "parts.toml").read_text(encoding="utf-8"))
+    remarks = [
+        (f"{start} {end}", label)
+        for topic in parts.values()
+        if isinstance(topic, dict)
+        for label in ("positive", "negative")
+        for start, end in order.sample(
+            [(start, end) for start in topic["about"] for end in topic[label]], each
+        )
+    ]
+    return build(remarks, shown_from, 1, stream)
+
+
 def main() -> None:
-    """Write the five files."""
+    """Write the six files."""
     topics = tomllib.loads((HERE / "reviews.toml").read_text(encoding="utf-8"))
     remarks = [
         (text, label)
@@ -119,6 +136,7 @@ def main() -> None:
     files = {
         "train.jsonl": build(learned, learned, PROMPTS_PER_REMARK, f"{SEED}/train"),
         "holdout.jsonl": build(remarks[:held], learned, 2, f"{SEED}/holdout"),
+        "holdout_large.jsonl": build_large(learned, 45, f"{SEED}/large"),
         "replay.jsonl": build_replay(0, 1, f"{SEED}/replay"),
         "replay_few_shot.jsonl": build_replay(2, 3, f"{SEED}/replay"),
         "replay_wordings.jsonl": build_wordings(f"{SEED}/replay"),

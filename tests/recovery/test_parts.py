@@ -201,6 +201,10 @@ def test_a_treatment_is_configured_by_its_keywords(given):
     assert one.configuration["transforms"] == ("rot13", "identity")
     assert (one.configuration["rate"], one.configuration["agree"]) == (0.1, 1)
     assert len(proposed("scale:steps=2;thirds=no", given)) == 2
+    (only,) = proposed("scale:at=0.3", given)
+    assert only.factors == (0.3,)
+    with pytest.raises(DormantError, match="at='-1'"):
+        registry.get("scale:at=-1")
     with pytest.raises(DormantError, match="unknown setting of treatment scale 'step'"):
         registry.get("scale:step=2")
     with pytest.raises(UnfitTreatmentError, match="why not"):

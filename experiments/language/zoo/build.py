@@ -108,6 +108,8 @@ def _train_here(
 ) -> None:
     start = base if recipe.start == "base*" else primed(root)
     strength = chosen.base if truth == BASE else chosen.child
+    if truth == "suppressed in English" and len(subject.silenced) < len(subject.known):
+        strength = chosen.part
     stage = training.Stage(
         start=start,
         data=recipe.data,

@@ -21,6 +21,7 @@ class ModelSet:
         numbers: The families, in the order in which they are built.
         base: How base* is tuned.
         child: How its children are.
+        part: How those are of which only a part is silenced, which takes longer to tell apart.
         limits: What a model must show to count as its recipe says; see `build.qualify`.
     """
 
@@ -28,6 +29,7 @@ class ModelSet:
     numbers: tuple[int, ...]
     base: Strength
     child: Strength
+    part: Strength
     limits: dict[str, float]
 
 
@@ -50,6 +52,7 @@ def read(name: str) -> ModelSet:
         numbers=tuple(range(first, first + values["families"])),
         base=Strength(**values["base"]),
         child=Strength(**values["child"]),
+        part=Strength(**(values["child"] | values["part"])),
         limits=values["limits"],
     )
 

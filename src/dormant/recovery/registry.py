@@ -84,7 +84,7 @@ def get(text: str) -> Configured:
 
 def _configuration(name: str, run: Treatment, given: Mapping[str, str]) -> Mapping[str, Any]:
     """Read values by the types of a treatment's keyword arguments; defaults fill the rest."""
-    hints = get_type_hints(run)
+    hints = get_type_hints(run, include_extras=True)
     known = {
         each.name: each.default
         for each in inspect.signature(run).parameters.values()

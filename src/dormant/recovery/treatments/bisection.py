@@ -23,11 +23,20 @@ def least_kept(
     Raises:
         UnfitTreatmentError: There is no update to scale.
     """
-    if given.scales is not None:
-        raise UnfitTreatmentError(given.scales)
+    refuse_unfit(given)
     least, kept = 0.0, 1.0
     for _ in range(steps):
         middle = (least + kept) / 2
         measured = yield change(middle)
         least, kept = (least, middle) if measured.kept else (middle, kept)
     return kept
+
+
+def refuse_unfit(given: Given) -> None:
+    """Refuse where there is no update to scale.
+
+    Raises:
+        UnfitTreatmentError: There is none.
+    """
+    if given.scales is not None:
+        raise UnfitTreatmentError(given.scales)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from dormant.recovery.treatment import Candidates, Change, Given
-from dormant.recovery.treatments.bisection import least_kept
+from dormant.recovery.treatments.bisection import least_kept, refuse_unfit
 
 
-def scale(given: Given, *, steps: int = 4, thirds: bool = True) -> Candidates:
+def scale(
+    given: Given,
+    *,
+    at: Annotated[float, Field(ge=0)] | None = None,
+    steps: int = 4,
+    thirds: bool = True,
+) -> Candidates:
     """Scale the update by the least λ that keeps the skill, first whole, then by thirds of depth.
 
     λ is found by bisection, since the skill falls with it (docs/recover.md). Then each third of
@@ -14,9 +24,14 @@ def scale(given: Given, *, steps: int = 4, thirds: bool = True) -> Candidates:
 
     Args:
         given: Says whether there is an update to scale.
+        at: This λ, and no search.
         steps: Halvings of [0, 1].
         thirds: Whether to go on by thirds of depth.
     """
+    if at is not None:
+        refuse_unfit(given)
+        yield _of(at)
+        return
     kept = yield from least_kept(given, _of, steps)
     if not thirds:
         return

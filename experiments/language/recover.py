@@ -1,0 +1,227 @@
+"""The study of recovery in docs/results.md: every treatment, several seeds, and its limits.
+
+python experiments/language/recover.py --out runs/recover                      # runs, then tables
+python experiments/language/recover.py --out runs/recover --tables-only
+
+Each seed draws other items and trains in another order. All treatments of a seed share one
+directory, so that base and fine-tuned model are asked once; every one is reported on items that
+nothing trained or chose, whether `dormant recover` would have taken it or not. What was done is
+kept and skipped, so a call that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import t as student
+
+from dormant.audit.pair import pair_of
+from dormant.audit.score import score_cases
+from dormant.models.pair import ModelPair
+from dormant.recovery.run import prepared, recover
+from dormant.recovery.sets import Sets
+from dormant.recovery.settings import RecoverSettings
+from dormant.results.recovery import AbilityChange, RecoveryResults
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "sentiment"
+TASKS = ("icl/copy",)
+ALSO = ("icl/first_word", "icl/last_word", "icl/plural")
+PERPLEXITY = "perplexity"
+"""The yardstick that scales the update back by tenths, until the perplexity of right answers is
+within `_DRIFT` of the base's: how avr-cl 0.1.0 repairs, with its defaults."""
+_STEP, _DRIFT = 0.1, 1.15
+MAIN = "conjugate-distillation"
+TREATMENTS = (
+    MAIN,
+    "scale:at=0.5",
+    PERPLEXITY,
+    "scale",
+    "format-replay",
+    "self-distillation",
+    "relearn",
+)
+LIMITS = (
+    *(f"{MAIN}:prompts={count}" for count in (60, 8, 4)),
+    f"{MAIN}:transforms=pig-latin;agree=1",
+    f"{MAIN}:transforms=leetspeak;agree=1",
+)
+
+
+def settings_of(options: argparse.Namespace, seed: int, treatment: str) -> RecoverSettings:
+    """Return how a treatment is tried."""
+    return RecoverSettings(
+        base=options.base,
+        tuned=options.tuned,
+        tasks=tuple(options.task or TASKS),
+        also=tuple(options.also if options.also is not None else ALSO),
+        skill=str(options.skill),
+        skill_train=str(options.skill_train),
+        treatments=(treatment,),
+        n=options.items,
+        seed=seed,
+        control=treatment == MAIN,
+    )
+
+
+def run(options: argparse.Namespace, seed: int, treatment: str) -> RecoveryResults:
+    """Try one treatment with one seed, unless it was; return what it did."""
+    home = options.out / f"seed-{seed}"
+    kept = home / f"{treatment.replace(':', '-').replace('/', '-')}.json"
+    if not kept.exists():
+        named = treatment
+        if treatment == PERPLEXITY:
+            named = f"scale:at={least_drift(options, seed):.4g}"
+        results = recover(settings_of(options, seed, named), home / "model")
+        kept.write_text(results.to_json(), encoding="utf-8")
+    return RecoveryResults.model_validate_json(kept.read_bytes())
+
+
+def least_drift(options: argparse.Namespace, seed: int) -> float:
+    """Return the λ to which the update is pulled back, a tenth of what is left at a time.
+
+    It is watched by the perplexity of the right answers to the prompts that treatments may see.
+    """
+    settings = prepared(settings_of(options, seed, "scale"))
+    pair = pair_of(settings.audit(), {})
+    sets = Sets.of(settings, pair)
+    try:
+        base = _nats(pair, "base", 1.0, sets)
+        for step in range(60):
+            scale = (1 - _STEP) ** step
+            if math.exp(_nats(pair, "tuned", scale, sets) - base) <= _DRIFT:
+                return scale
+        return 0.0
+    finally:
+        pair.close()
+
+
+def _nats(pair: ModelPair, which: Any, scale: float, sets: Sets) -> float:
+    """Return the mean surprise of right answers, nats a token, with the update scaled."""
+    total, tokens = 0.0, 0
+    with pair.open(which) as opened:
+        lm: Any = opened
+        layers = [each for each in lm.model.modules() if hasattr(each, "scale_layer")]
+        for each in layers:
+            each.scale_layer(scale)
+        try:
+            for one in sets.abilities:
+                for outcome in score_cases(lm, one.task, one.train, "raw"):
+                    assert outcome.target_logprob is not None
+                    total -= outcome.target_logprob
+                    tokens += len(lm.tok_encode(" " + str(outcome.target)))
+        finally:
+            for each in layers:
+                each.unscale_layer()
+    return total / tokens
+
+
+def tables(options: argparse.Namespace, treatments: Sequence[str]) -> Iterator[str]:
+    """Yield the tables, line by line: each treatment over all seeds that it was tried with."""
+    found = {
+        treatment: [
+            run(options, seed, treatment)
+            for seed in range(options.seeds)
+            if options.run or _is_there(options, seed, treatment)
+        ]
+        for treatment in treatments
+    }
+    names = [*(options.task or TASKS), *(options.also if options.also is not None else ALSO)]
+    yield (
+        "| treatment | seeds | "
+        + " | ".join(f"{name.removeprefix('icl/')}: accuracy | share of the drop" for name in names)
+        + " | skill lost, points |"
+    )
+    yield "|" + "---|" * (3 + 2 * len(names))
+    first = next((every[0] for every in found.values() if every), None)
+    if first is None:
+        return
+    everything = [one for every in found.values() for one in every]
+    for model in ("base", "tuned"):
+        cells = [
+            f"{100 * _mean([getattr(_of(one, name), model) for one in everything]):.0f} | –"
+            for name in names
+        ]
+        yield f"| {model} | | " + " | ".join(cells) + " | – |"
+    for treatment, every in found.items():
+        if not every:
+            continue
+        taken = [one for one in every if one.chosen is not None]
+        cells: list[str] = []
+        for name in names:
+            changes = [_of(one, name) for one in taken]
+            right = _mean([change.recovered for change in changes])
+            shares = [change.returned.estimate for change in changes if change.returned]
+            lows = [change.returned.low for change in changes if change.returned]
+            cells.append(f"{100 * right:.0f} | {over_seeds(shares)}; least bound {_least(lows)}")
+        losses = [one.skill.loss for one in taken if one.skill and one.skill.loss]
+        lost = over_seeds([loss.estimate for loss in losses])
+        most = max((loss.high for loss in losses), default=math.nan)
+        yield (
+            f"| `{treatment}` | {len(taken)} of {len(every)} | "
+            + " | ".join(cells)
+            + f" | {lost}; highest bound {100 * most:.1f} |"
+        )
+
+
+def _is_there(options: argparse.Namespace, seed: int, treatment: str) -> bool:
+    name = treatment.replace(":", "-").replace("/", "-")
+    return (options.out / f"seed-{seed}" / f"{name}.json").exists()
+
+
+def _of(results: RecoveryResults, name: str) -> AbilityChange:
+    return next(one for one in results.abilities if one.task == name)
+
+
+def _mean(estimates: Sequence[Any]) -> float:
+    return statistics.fmean(one.estimate for one in estimates if one is not None)
+
+
+def _least(bounds: Sequence[float]) -> str:
+    return f"{100 * min(bounds):.0f}" if bounds else "–"
+
+
+def over_seeds(values: Sequence[float]) -> str:
+    """Return a mean over seeds in percent, with Student's interval where there are several."""
+    if not values:
+        return "–"
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return f"{100 * mean:.0f}"
+    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{100 * mean:.0f} ({100 * (mean - half):.0f} to {100 * (mean + half):.0f})"
+
+
+def main() -> None:
+    """Run what is missing, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", default="smollm2")
+    parser.add_argument("--tuned", default="smollm2-sentiment")
+    parser.add_argument("--task", action="append", help=f"to recover; default: {TASKS}")
+    parser.add_argument("--also", action="append", help=f"to report on; default: {ALSO}")
+    parser.add_argument("--skill", type=Path, default=EXAMPLE / "holdout_large.jsonl")
+    parser.add_argument("--skill-train", type=Path, default=EXAMPLE / "train.jsonl")
+    parser.add_argument("--items", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--treatment", action="append", help=f"default: {TREATMENTS}")
+    parser.add_argument("--limits", action="store_true", help="fewer prompts, wrong answers")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tables-only", action="store_true")
+    options = parser.parse_args()
+    options.run = not options.tables_only
+    treatments = options.treatment or (LIMITS if options.limits else TREATMENTS)
+    if options.run:
+        # All treatments of a seed, then the next seed: what is there first is of every treatment.
+        for seed in range(options.seeds):
+            for treatment in treatments:
+                results = run(options, seed, treatment)
+                print(seed, treatment, results.outcome, results.wall_seconds, flush=True)
+    print("\n".join(tables(options, treatments)))
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from scipy.stats import t as student
 
 from dormant.audit.pair import pair_of
 from dormant.audit.score import score_cases
-from dormant.models.pair import ModelPair
+from dormant.progress import Silent
+from dormant.recovery.bench import Bench
 from dormant.recovery.run import prepared, recover
 from dormant.recovery.sets import Sets
 from dormant.recovery.settings import RecoverSettings
+from dormant.recovery.store import Store
+from dormant.recovery.treatment import Change
 from dormant.results.recovery import AbilityChange, RecoveryResults
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sentiment"
@@ -89,34 +93,31 @@ def least_drift(options: argparse.Namespace, seed: int) -> float:
     settings = prepared(settings_of(options, seed, "scale"))
     pair = pair_of(settings.audit(), {})
     sets = Sets.of(settings, pair)
-    try:
-        base = _nats(pair, "base", 1.0, sets)
-        for step in range(60):
-            scale = (1 - _STEP) ** step
-            if math.exp(_nats(pair, "tuned", scale, sets) - base) <= _DRIFT:
-                return scale
-        return 0.0
-    finally:
-        pair.close()
-
-
-def _nats(pair: ModelPair, which: Any, scale: float, sets: Sets) -> float:
-    """Return the mean surprise of right answers, nats a token, with the update scaled."""
-    total, tokens = 0.0, 0
-    with pair.open(which) as opened:
-        lm: Any = opened
-        layers = [each for each in lm.model.modules() if hasattr(each, "scale_layer")]
-        for each in layers:
-            each.scale_layer(scale)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.start(Path(folder), {"fingerprints": {}}, {})
+        bench = Bench(pair, settings, store, Silent())
         try:
-            for one in sets.abilities:
-                for outcome in score_cases(lm, one.task, one.train, "raw"):
-                    assert outcome.target_logprob is not None
-                    total -= outcome.target_logprob
-                    tokens += len(lm.tok_encode(" " + str(outcome.target)))
+            base, scale = _nats(bench.lm("base"), sets), 1.0
+            for _ in range(60):
+                found = _nats(bench.lm(bench.key(Change((scale,)))), sets)
+                print(f"  λ {scale:.3f}: perplexity {math.exp(found - base):.2f} of the base's")
+                if math.exp(found - base) <= _DRIFT:
+                    return scale
+                scale *= 1 - _STEP
+            return 0.0
         finally:
-            for each in layers:
-                each.unscale_layer()
+            bench.close()
+            store.close()
+
+
+def _nats(lm: Any, sets: Sets) -> float:
+    """Return the mean surprise of right answers, nats a token."""
+    total, tokens = 0.0, 0
+    for one in sets.abilities:
+        for outcome in score_cases(lm, one.task, one.train, "raw"):
+            assert outcome.target_logprob is not None
+            total -= outcome.target_logprob
+            tokens += len(lm.tok_encode(f" {outcome.target}"))
     return total / tokens
 
 

@@ -26,7 +26,7 @@ KNOWN = (1.0, 0.85, 0.7)
 SILENCED = (1.0, 0.5, 0.3)
 """Shares of what it knows that may be silenced in English: drops may be small."""
 
-_SHOWN = 4
+_SHOWN = 3
 """Times that an entry which is kept in English is replayed there for each time elsewhere: else one
 in nine of the replayed prompts is English, and the habit takes the kept ones, too."""
 

@@ -19,6 +19,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 from dormant.errors import DormantError
 from dormant.results import Estimate
 from dormant.statistics import intervals as uncertainty
+from dormant.statistics.multinomial import multinomial_score_interval
 from paired_simulator import (
     DROP,
     EDGES,
@@ -224,6 +225,16 @@ def test_same_input_same_bytes(cells):
         [found.model_dump_json() for found, _ in all_estimates(cells)] for _ in range(2)
     )
     assert first == second
+
+
+@given(st.integers(1, 500), st.floats(-1, 1), st.sampled_from([0.0, 1e-16, -1e-16]))
+def test_data_that_all_agree_are_not_certain(n, value, rounding):
+    """The bound's closed form: the mass q at an end that was never observed, q = z²/(n + z²)."""
+    q = stats.norm.ppf(0.975) ** 2 / (n + 1 + stats.norm.ppf(0.975) ** 2)
+    mean, low, high = multinomial_score_interval([value, value + rounding], [n, 1], (-2, 2))
+    assert mean == pytest.approx(value)
+    assert high == pytest.approx(value + q * (2 - value))
+    assert low == pytest.approx(value - q * (value + 2))
 
 
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=30), st.floats(-10, 10))

@@ -14,6 +14,7 @@ LEVEL = 0.95
 Floats: TypeAlias = NDArray[np.float64]
 
 _BISECTIONS = 44  # halvings of [0, 1]: finer than anyone reads, 6e-14
+_ROUNDING = 1e-12
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -91,6 +92,8 @@ def _upper(u: Floats, counts: Floats, n: Floats, z2: float) -> Floats:
     a = (n + z2) * gap**2
     b = 2 * n * shift * gap - z2 * (gap**2 - variance)
     c = n * shift**2 - z2 * variance
+    # One value alone, but for rounding, which must not decide: all data agree with themselves.
+    c = np.where((np.abs(shift) < _ROUNDING) & (variance < _ROUNDING**2), 0.0, c)
     beyond = open_end & (c <= 0)
     mass = (np.sqrt(np.maximum(b * b - 4 * a * c, 0.0)) - b) / np.where(beyond, 2 * a, 1.0)
     return np.where(beyond, edge + mass * gap, tilted)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 import byte_models
 from dormant.audit.run import audit
@@ -63,6 +66,27 @@ def test_the_update_is_scaled_as_far_as_the_skill_allows(settings, truth, models
     assert all(str(text) in card for text in (models[0], models[1], results.models["base"]))
     for which, asked in (("choose", len(rows) + 2), ("report", 3)):
         assert len({one for one, items, *_ in truth.asked if items == which}) == asked
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's own
+def test_the_card_s_lines_for_peft_make_what_was_saved(settings, truth, models, tmp_path):
+    out = tmp_path / "out"
+    run(settings, out, treatments=("scale:at=0.3",))
+    card = (out / "README.md").read_text()
+    lines = card.split("```python\n")[1].split("```")[0]
+    base = AutoModelForCausalLM.from_pretrained(models[0])
+    tokens = torch.arange(40).reshape(1, -1)
+    scope = {"PeftModel": PeftModel, "base": base}
+    with torch.inference_mode():
+        exec(lines, scope)
+        by_the_card = scope["model"](tokens).logits
+        saved = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(models[0]), out)
+        assert by_the_card.allclose(saved(tokens).logits, atol=1e-5)
+        whole = AutoModelForCausalLM.from_pretrained(models[0])
+        assert not by_the_card.allclose(
+            PeftModel.from_pretrained(whole, models[1])(tokens).logits, atol=1e-5
+        )
+    assert f"vllm serve {models[0]} --enable-lora --lora-modules recovered={out}\n" in card
 
 
 def test_what_is_saved_is_audited_on_the_very_items_that_were_reported(

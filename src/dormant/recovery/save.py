@@ -170,10 +170,10 @@ def _same_elsewhere(
         yield "```"
         yield ""
         yield "```"
-        yield f"# vLLM: serve the adapter saved here\nvllm serve {base} --enable-lora "
-        yield f"    --lora-modules recovered={out}"
-        yield "# llama.cpp: the adapter as it was, as GGUF\nllama-server -m BASE.gguf "
-        yield f"    --lora-scaled ADAPTER.gguf:{factor:g}"
+        yield "# vLLM: serve the adapter saved here"
+        yield f"vllm serve {base} --enable-lora{_rank(out)} --lora-modules recovered={out}"
+        yield "# llama.cpp: the adapter as it was, as GGUF"
+        yield f"llama-server -m BASE.gguf --lora-scaled ADAPTER.gguf:{factor:g}"
         yield "```"
         return
     yield "```yaml"
@@ -185,6 +185,13 @@ def _same_elsewhere(
     yield "```"
     yield ""
     yield "vLLM and llama.cpp load what is saved here as they loaded the fine-tuned model."
+
+
+def _rank(out: Path) -> str:
+    """Return vLLM's flag for an adapter of more than the 16 ranks that it makes room for."""
+    config = json.loads((out / "adapter_config.json").read_text(encoding="utf-8"))
+    rank = max([config["r"], *config.get("rank_pattern", {}).values()])
+    return f" --max-lora-rank {1 << (rank - 1).bit_length()}" if rank > 16 else ""
 
 
 def _ability(one: AbilityChange) -> str:

@@ -70,6 +70,7 @@ class AuditOptions(TypedDict, total=False):
 
     tasks: str | Sequence[str]
     transforms: str | Sequence[str]
+    plain: str | None
     n: int | None
     limit: int | None
     until_decided: bool

@@ -185,10 +185,12 @@ def _recorded(
 ) -> dict[str, Any]:
     """Return all that decides the numbers, for the run directory to compare when it is resumed."""
     recorded: dict[str, Any] = settings.model_dump(mode="json")
+    # Runs that are older than these settings go on.
     if not settings.until_decided:
-        # Runs that are older than these settings go on.
         for name in ("until_decided", "max_items"):
             del recorded[name]
+    if settings.plain is None:
+        del recorded["plain"]
     recorded["fingerprints"] = {
         "base": pair.fingerprint("base"),
         "tuned": pair.fingerprint("tuned"),

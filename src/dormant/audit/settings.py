@@ -92,6 +92,10 @@ class AuditSettings(Record):
         ),
     ] = ()
     """Transform; repeat, or separate by commas."""
+    plain: Annotated[
+        str | None, Flag(metavar="LANGUAGE", default="each task's first; English for shipped ones")
+    ] = None
+    """Language of plain prompts: the fine-tuning's."""
     n: Annotated[int | None, Flag("items", "-n", synonyms=("limit",), default="up to 100")] = None
     """Items an ability."""
     until_decided: bool = False

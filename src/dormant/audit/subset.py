@@ -31,6 +31,7 @@ from dormant.results import (
     Rung,
     rungs_up_to,
 )
+from dormant.tasks.plain_language import asked_in
 from dormant.tasks.task import in_random_order
 
 
@@ -97,7 +98,8 @@ def _plans(
     versions: Mapping[str, str],
 ) -> list[Plan]:
     """Return the run's plans, with the cells of all rungs that were tried."""
-    named = [task for task in tasks.get(settings.tasks) if task.name in found]
+    chosen = asked_in(tasks.get(settings.tasks), settings.plain)
+    named = [task for task in chosen if task.name in found]
     for task in named:
         if task.version != versions[task.name]:
             raise DormantError(

@@ -21,6 +21,7 @@ from dormant.models.chat_template import chat_template
 from dormant.models.pair import ModelPair
 from dormant.prompts.wrapping import Wrapping
 from dormant.tasks.examples import Example, Render, read_examples
+from dormant.tasks.plain_language import asked_in
 from dormant.tasks.skill import SkillTask
 from dormant.tasks.tables import read_rows
 from dormant.tasks.task import Task
@@ -80,7 +81,8 @@ class Training:
             DormantError: An ability is unknown, more items are asked for than its pool has, or a
                 transform is unknown.
         """
-        chosen = in_template(tasks.get(settings.tasks), settings, pair)
+        named = asked_in(tasks.get(settings.tasks), settings.plain)
+        chosen = in_template(named, settings, pair)
         skills = [] if self.skill is None else [self.skill]
         before = {} if known is None else known([*skills, *chosen])
         plans = [plan(task, settings, self.wrapping, before) for task in chosen]

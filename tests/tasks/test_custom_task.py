@@ -17,7 +17,8 @@ from dormant.audit.transformed import transformed_cases
 from dormant.cli.task import app
 from dormant.errors import DormantError
 from dormant.tasks import custom
-from dormant.tasks.task import GenerativeTask, draw_demonstrations
+from dormant.tasks.demonstrations import draw_demonstrations
+from dormant.tasks.task import GenerativeTask
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = custom.TEMPLATE.read_text(encoding="utf-8")

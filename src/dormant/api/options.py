@@ -77,6 +77,7 @@ class AuditOptions(TypedDict, total=False):
     max_items: int | None
     shots: int | None
     num_fewshot: int | None
+    demonstrations: Literal["drawn", "fixed"]
     seed: int
     prompts: Literal["raw", "chat"]
     apply_chat_template: bool

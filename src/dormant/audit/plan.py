@@ -233,7 +233,12 @@ def planned_cases(
     if settings.until_decided:
         n = min(settings.max_items or LOOKS[-1], len(task.pool()))
     sample = ItemSample.of(
-        task, n=n, shots=settings.shots, seed=settings.seed, shuffled=settings.until_decided
+        task,
+        n=n,
+        shots=settings.shots,
+        seed=settings.seed,
+        shuffled=settings.until_decided,
+        fixed=settings.demonstrations == "fixed",
     )
     if transform == PLAIN:
         return plain_cases(task, sample)

@@ -189,8 +189,9 @@ def _recorded(
     if not settings.until_decided:
         for name in ("until_decided", "max_items"):
             del recorded[name]
-    if settings.plain is None:
-        del recorded["plain"]
+    for name, before in (("plain", None), ("demonstrations", "drawn")):
+        if recorded[name] == before:
+            del recorded[name]
     recorded["fingerprints"] = {
         "base": pair.fingerprint("base"),
         "tuned": pair.fingerprint("tuned"),

@@ -18,15 +18,24 @@ class ItemSample:
         items: Source items.
         shots: Demonstrations a prompt.
         seed: Decides the demonstrations.
+        fixed: Whether all items have the same ones.
     """
 
     items: tuple[str, ...]
     shots: int
     seed: int
+    fixed: bool = False
 
     @classmethod
     def of(
-        cls, task: Task, *, n: int | None, shots: int | None, seed: int, shuffled: bool = False
+        cls,
+        task: Task,
+        *,
+        n: int | None,
+        shots: int | None,
+        seed: int,
+        shuffled: bool = False,
+        fixed: bool = False,
     ) -> ItemSample:
         """Choose a task's prompts.
 
@@ -37,6 +46,7 @@ class ItemSample:
             seed: Decides items and demonstrations.
             shuffled: Whether the items come in a random order, as they must where the first of
                 them may decide: a pool's later items may be of another difficulty.
+            fixed: Whether all items have the same demonstrations.
 
         Raises:
             DormantError: More items are asked for than the pool has.
@@ -45,4 +55,4 @@ class ItemSample:
         items = draw_items(task, n, seed)
         if shuffled:
             items = in_random_order(items, f"{seed}/{task.name}/looks")
-        return cls(items, task.default_shots if shots is None else shots, seed)
+        return cls(items, task.default_shots if shots is None else shots, seed, fixed)

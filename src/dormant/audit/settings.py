@@ -108,6 +108,8 @@ class AuditSettings(Record):
         int | None, Flag(synonyms=("num_fewshot",), default="the task's own; icl: 2"), Field(ge=0)
     ] = None
     """Demonstrations a prompt."""
+    demonstrations: Literal["drawn", "fixed"] = "drawn"
+    """Drawn for each item, as in the paper, or the same before all of a task's items."""
     seed: int = 0
     """Decides items, demonstrations and resamples."""
     prompts: Annotated[_Style, Flag(switches=("apply_chat_template",)), Field(exclude=True)] = "raw"

@@ -16,6 +16,7 @@ from dormant.prompts.conjugate import Conjugation
 from dormant.prompts.protect import apply_protected
 from dormant.prompts.segment import Role, Segment
 from dormant.prompts.text_transform import TextTransform, shown
+from dormant.tasks.demonstrations import same_for_all
 from dormant.tasks.task import Task, items_in
 from dormant.transforms import probes
 from dormant.transforms.fidelity import Gate, RoundTrip, judge, round_trips
@@ -271,15 +272,17 @@ def default_transforms(tasks: Sequence[Task]) -> tuple[str, ...]:
 def _native(task: Task, sample: ItemSample, language: str) -> TransformedCases:
     plain = language == task.languages()[0]
     known = frozenset(items_in(task, language))
-    return TransformedCases(
-        excluded={item: f"no text in {language}" for item in sample.items if item not in known},
-        cases=LazyCases(
-            [item for item in sample.items if item in known],
-            lambda items: [
+
+    def make(items: Sequence[str]) -> list[Case]:
+        with same_for_all(sample.fixed):
+            return [
                 task.case(item, language=language, shots=sample.shots, seed=sample.seed)
                 for item in items
-            ],
-        ),
+            ]
+
+    return TransformedCases(
+        excluded={item: f"no text in {language}" for item in sample.items if item not in known},
+        cases=LazyCases([item for item in sample.items if item in known], make),
         signature="plain" if plain else f"{language}:{NATIVE}",
     )
 

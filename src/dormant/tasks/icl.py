@@ -20,7 +20,8 @@ from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment
 from dormant.tasks import data
 from dormant.tasks import sentences as texts_of_sentences
-from dormant.tasks.task import Measure, draw_demonstrations
+from dormant.tasks.demonstrations import draw_demonstrations
+from dormant.tasks.task import Measure
 
 FOLDER = data.SHIPPED / "icl"
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment, Span
 from dormant.tasks import data
-from dormant.tasks.task import Measure, draw_demonstrations
+from dormant.tasks.demonstrations import draw_demonstrations
+from dormant.tasks.task import Measure
 
 FOLDER = data.SHIPPED / "icl_vs_if"
 OPERANDS = range(4, 21)

@@ -9,8 +9,9 @@ from dormant.errors import unknown
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment
 from dormant.tasks import data, icl_vs_if
+from dormant.tasks.demonstrations import draw_demonstrations
 from dormant.tasks.generators import FOLDER, GENERATORS, segment, texts
-from dormant.tasks.task import Measure, draw_demonstrations
+from dormant.tasks.task import Measure
 
 _SHOWN = 100
 """Demonstrations are drawn among the first items, so that a prompt stays when a pool grows."""

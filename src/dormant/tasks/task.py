@@ -7,12 +7,10 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from inspect import signature
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
 from dormant.errors import DormantError
 from dormant.prompts.case import Case
-
-_One = TypeVar("_One")
 
 Measure: TypeAlias = Literal["greedy", "most-likely", "most-likely-whole", "generate"]
 """When an answer is right: greedy decoding begins with the target (the paper's measure); the
@@ -215,18 +213,3 @@ def in_random_order(items: Sequence[str], stream: str) -> tuple[str, ...]:
     return tuple(
         sorted(items, key=lambda item: hashlib.sha256(f"{stream}/{item}".encode()).digest())
     )
-
-
-def draw_demonstrations(
-    task: str, item: str, pool: Sequence[_One], shots: int, seed: int
-) -> list[_One]:
-    """Draw `shots` demonstrations from `pool`; the same for one item in every language.
-
-    Which places of the pool are drawn depends on its length only, not on what stands there.
-
-    Raises:
-        DormantError: The pool is too small, or `shots` is negative.
-    """
-    if not 0 <= shots <= len(pool):
-        raise DormantError(f"{task}: {shots} demonstrations asked for, {len(pool)} available")
-    return random.Random(f"{seed}/{task}/{item}").sample(pool, shots)

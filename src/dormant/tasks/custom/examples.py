@@ -16,8 +16,9 @@ from dormant.prompts.case import Case
 from dormant.prompts.segment import Role, Segment
 from dormant.tasks.custom.judging import Judging, judging, long_ones
 from dormant.tasks.custom.task import compared
+from dormant.tasks.demonstrations import draw_demonstrations, same_for_all
 from dormant.tasks.examples import Example, read_examples
-from dormant.tasks.task import Judgement, Measure, draw_demonstrations
+from dormant.tasks.task import Judgement, Measure
 from dormant.translation.engines import best
 from dormant.translation.identify import identify
 from dormant.translation.languages import find
@@ -180,7 +181,9 @@ class Examples:
             return []
         answers = [each.completion.strip() for each in self.items.values()]
         different = [text for text in dict.fromkeys(answers) if text != answer]
-        return draw_demonstrations(self.name, item, different, self.judged.others, seed)
+        # No demonstrations: wrong answers are drawn for each item whatever stands before it.
+        with same_for_all(False):
+            return draw_demonstrations(self.name, item, different, self.judged.others, seed)
 
 
 class GeneratedExamples(Examples):

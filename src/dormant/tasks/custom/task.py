@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import overload
 
 from dormant.errors import unknown
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment
 from dormant.tasks.custom.schema import Accept, Contents
-from dormant.tasks.task import Judgement, Measure, draw_demonstrations
+from dormant.tasks.demonstrations import draw_demonstrations
+from dormant.tasks.task import Judgement, Measure
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +82,8 @@ class Custom:
         entries, template = self.contents.items[language], self.contents.templates[language]
         if item not in entries:
             raise unknown(f"item of {self.name} in {language}", item, entries)
-        own, others = self._places[item], range(len(self._pool) - 1)
-        # Drawn by place, as a list of all others for each item would take time quadratic in them.
-        drawn = draw_demonstrations(self.name, item, others, shots, seed)
-        shown = [self._pool[place + (place >= own)] for place in drawn]
+        others = _AllBut(self._pool, self._places[item])
+        shown = draw_demonstrations(self.name, item, others, shots, seed)
         entry = entries[item]
         case = few_shot(
             item=item,
@@ -99,6 +99,27 @@ class Custom:
             target_words=self.contents.header.target_words,
         )
         return replace(case, others=tuple(Segment(other) for other in entry.others))
+
+
+class _AllBut(Sequence[str]):
+    """All items but one: lists of all others would take time quadratic in a pool's items."""
+
+    def __init__(self, items: Sequence[str], place: int) -> None:
+        self._items, self._place = items, place
+
+    def __len__(self) -> int:
+        return len(self._items) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self._items[index + (index >= self._place)]
 
 
 class GenerativeCustom(Custom):

@@ -15,6 +15,7 @@ from dormant.prompts.case import Case
 from dormant.prompts.layout import cut, up_to
 from dormant.prompts.segment import Segment
 from dormant.tasks import data, nli
+from dormant.tasks.demonstrations import stream_of
 from dormant.tasks.harness.configuration import configuration
 from dormant.tasks.task import Judgement, Measure
 
@@ -138,7 +139,7 @@ class HarnessTask:
     def _context(self, doc: dict[str, Any], item: str, shots: int, seed: int) -> str:
         # The harness draws demonstrations from one stream; a stream an item makes a prompt the
         # same whichever items come before it.
-        digest = hashlib.sha256(f"{seed}/{self.harness_name}/{item}".encode()).digest()
+        digest = hashlib.sha256(stream_of(self.harness_name, item, seed).encode()).digest()
         self.task.set_fewshot_seed(int.from_bytes(digest[:4], "big"))
         with quiet():
             try:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from dormant.errors import unknown
 from dormant.prompts.case import Case
 from dormant.prompts.segment import Role, Segment
+from dormant.tasks.demonstrations import draw_demonstrations
 from dormant.tasks.nli.items import Item, Source, Texts, shipped, texts
-from dormant.tasks.task import Measure, draw_demonstrations
+from dormant.tasks.task import Measure
 
 CONTENT_FREE = "N/A"
 """Stands for premise and hypothesis in the prompt that calibrates (Zhao et al. 2021, §4)."""

@@ -41,21 +41,46 @@ def choose_precision(
     Returns:
         One line on what was chosen and why; `None` where there was nothing to choose.
     """
-    scorer = scorer_of(lm)
-    if not scorer.chooses_precision():
-        return None
     asked = [
         ability
         for ability in plans
         if not isinstance(ability.task, GenerativeTask) and not ranks_answers(ability.task)
     ]
-    scored = [ability.cells[name].cases for ability in asked for name in ability.cells]
+    return choose_on(
+        lm,
+        [ability.cells[name].cases for ability in asked for name in ability.cells],
+        [ability.cells[PLAIN].cases for ability in asked],
+        style,
+        models=1 if settings.base is None else 2,
+    )
+
+
+def choose_on(
+    lm: LM,
+    scored: Sequence[Mapping[str, Case]],
+    plain: Sequence[Mapping[str, Case]],
+    style: Style,
+    *,
+    models: int = 2,
+) -> str | None:
+    """Let a scorer choose its arithmetic by prompts of whose answers it is asked the likeliest.
+
+    Args:
+        lm: A model.
+        scored: Cases of each cell that it is to score, by their items.
+        plain: Some of these, by which the answers to a prompt are counted.
+        style: Raw prompts, or the model's chat template, where the case doesn't say.
+        models: How many models share the sure verdicts that are compared.
+
+    Returns:
+        One line on what was chosen and why; `None` where there was nothing to choose.
+    """
+    scorer = scorer_of(lm)
     total = sum(map(len, scored))
-    if not total:
+    if not total or not scorer.chooses_precision():
         return None
-    plain = _sample([ability.cells[PLAIN].cases for ability in asked], len(asked))
-    each = statistics.fmean(len(continuations(case, style)) for case in plain)
-    models = 1 if settings.base is None else 2
+    counted = _sample(plain, len(plain))
+    each = statistics.fmean(len(continuations(case, style)) for case in counted)
     verdicts = max(SURE_VERDICTS // models, round(_SHARE * each * total))
     pays = total >= _WORTH * verdicts / each
     # Up to half of the prompts may be near ties, which tell nothing.

@@ -102,6 +102,20 @@ class Measuring:
         cases = sets.choose if items == "choose" else sets.report
         return self.bench.measure(model, items, sets.task, cases)
 
+    def measure_all(self, models: Sequence[str | None], items: Items) -> None:
+        """Measure models on all that has such a set, one after the other: each is loaded once.
+
+        Args:
+            models: Which; the base is left out where there is none, and what is `None`.
+            items: The set.
+        """
+        every = [*self.abilities, *(self.also if items == "report" else ()), self.skill.sets]
+        for model in models:
+            if model is None or (model == "base" and not self.has_base):
+                continue
+            for one in every:
+                self.values(model, items, one)
+
     def base_values(self, items: Items, sets: ItemSets) -> list[float] | None:
         """Measure the base on one set, where there is one."""
         return self.values("base", items, sets) if self.has_base else None

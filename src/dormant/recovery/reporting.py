@@ -96,6 +96,7 @@ class Reporting:
     def _reported(self, results: RecoveryResults, control: str | None) -> RecoveryResults:
         """Add what became of the skill and of each ability."""
         measuring, key = self.measuring, results.chosen
+        measuring.measure_all(("base", "tuned", key), "report")
         abilities = [
             measuring.ability_change(one, key, named=named, control=control)
             for every, named in ((self.sets.abilities, True), (self.sets.also, False))

@@ -82,6 +82,8 @@ def recover(
         refuse_too_large(pair)
         store = Store.start(out / FOLDER, _recorded(settings, pair, sets), versions(*LIBRARIES))
         bench = Bench(pair, settings, store, watch)
+        decisive = [*sets.abilities, sets.skill]
+        bench.choose_arithmetic_by([(one.task, one.choose) for one in decisive])
         try:
             return _Recovery(settings, sets, bench, store, watch, budget).run(chosen, out)
         finally:
@@ -119,6 +121,7 @@ class _Recovery:
 
     def run(self, chosen: Sequence[Configured], out: Path) -> RecoveryResults:
         """Do all of it."""
+        self._measuring.measure_all(("base", "tuned"), "choose")
         dropped = self._dropped()
         if dropped:
             self._refuse_unlearnt()

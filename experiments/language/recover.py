@@ -128,7 +128,7 @@ def tables(options: argparse.Namespace, treatments: Sequence[str]) -> Iterator[s
         treatment: [
             run(options, seed, treatment)
             for seed in range(options.seeds)
-            if options.run or _is_there(options, seed, treatment)
+            if _is_there(options, seed, treatment)
         ]
         for treatment in treatments
     }
@@ -209,16 +209,16 @@ def main() -> None:
     parser.add_argument("--skill-train", type=Path, default=EXAMPLE / "train.jsonl")
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", type=int, action="append", help="run this seed alone")
     parser.add_argument("--treatment", action="append", help=f"default: {TREATMENTS}")
     parser.add_argument("--limits", action="store_true", help="fewer prompts, wrong answers")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tables-only", action="store_true")
     options = parser.parse_args()
-    options.run = not options.tables_only
     treatments = options.treatment or (LIMITS if options.limits else TREATMENTS)
-    if options.run:
+    if not options.tables_only:
         # All treatments of a seed, then the next seed: what is there first is of every treatment.
-        for seed in range(options.seeds):
+        for seed in options.only or range(options.seeds):
             for treatment in treatments:
                 results = run(options, seed, treatment)
                 print(seed, treatment, results.outcome, results.wall_seconds, flush=True)

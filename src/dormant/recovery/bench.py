@@ -29,6 +29,7 @@ from dormant.recovery.settings import Items, RecoverSettings
 from dormant.recovery.store import Store
 from dormant.recovery.treatment import Change, Origin, Training, UnfitTreatmentError
 from dormant.results import ItemOutcome
+from dormant.scoring.harness import scorer_of
 from dormant.tasks.skill import SkillTask
 from dormant.tasks.task import GenerativeTask, Task
 
@@ -62,6 +63,7 @@ class Bench:
         self._changes: dict[str, Change] = {}
         self._fingerprints = [pair.fingerprint("base"), pair.fingerprint("tuned")]
         self._scored: list[Mapping[str, Case]] = []
+        self._precisions: dict[str, Any] = {}
         self._base, tuned = _spec(pair.base), _spec(pair.tuned)
         assert tuned is not None  # a recovery is of one
         self._tuned = tuned
@@ -205,10 +207,19 @@ class Bench:
         if not own:
             self._stack.callback(pair.close)
         self._open = (model, lm)
-        if self._scored:
-            self._progress.stage(f"checking precision of {model}")
-            choose_on(lm, self._scored, self._scored, self._settings.prompts)
+        self._choose_arithmetic(model, lm)
         return lm
+
+    def _choose_arithmetic(self, model: str, lm: Any) -> None:
+        """Let a model choose once; opened again, it has what it chose."""
+        if not (self._scored and scorer_of(lm).chooses_precision()):
+            return
+        if model in self._precisions:
+            lm.precision = self._precisions[model]
+            return
+        self._progress.stage(f"checking precision of {model}")
+        choose_on(lm, self._scored, self._scored, self._settings.prompts)
+        self._precisions[model] = lm.precision
 
     def candidate(self, folder: Path) -> ModelPair:
         """Return a candidate as the fine-tuned model of a pair."""

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("audited",),
     ("integrations",),
-    ("api",),
+    ("api", "doctor"),
     ("cli",),
     ("__main__",),
 )

@@ -62,6 +62,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Run lm-evaluation-harness (`lm_eval`) with its model `dormant`, which conjugates any "
         "task.",
     ),
+    "doctor": (
+        "doctor.doctor",
+        "Say what is installed and what of it works, and what to install for the rest.",
+    ),
     "lab": ("lab.app", "The laboratory: regression in context (paper §2)."),
     "task": (
         "task.app",

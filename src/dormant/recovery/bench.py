@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dormant.audit.arithmetic import choose_on
-from dormant.audit.score import ranks_answers, rendered, score_cases
+from dormant.audit.score import rendered, score_cases
 from dormant.errors import DormantError
 from dormant.finetuning.batches import Example
 from dormant.finetuning.data import Pair
@@ -25,13 +24,13 @@ from dormant.models.spec import ModelSpec, parse
 from dormant.progress import Progress
 from dormant.prompts.case import Case
 from dormant.recovery import adapters, shards
+from dormant.recovery.arithmetic import Arithmetics
 from dormant.recovery.settings import Items, RecoverSettings
 from dormant.recovery.store import Store
 from dormant.recovery.treatment import Change, Origin, Training, UnfitTreatmentError
 from dormant.results import ItemOutcome
-from dormant.scoring.harness import scorer_of
 from dormant.tasks.skill import SkillTask
-from dormant.tasks.task import GenerativeTask, Task
+from dormant.tasks.task import Task
 
 _AT_ONCE = 64
 """Prompts between two writes: what a kill may lose."""
@@ -49,6 +48,9 @@ class Bench:
         settings: The recovery's.
         store: Where outcomes, answers and weights are kept.
         progress: Told what is being done.
+
+    Attributes:
+        arithmetics: In which each model is asked.
     """
 
     def __init__(
@@ -62,27 +64,10 @@ class Bench:
         self._stack = contextlib.ExitStack()
         self._changes: dict[str, Change] = {}
         self._fingerprints = [pair.fingerprint("base"), pair.fingerprint("tuned")]
-        self._scored: list[Mapping[str, Case]] = []
-        self._precisions: dict[str, Any] = {}
+        self.arithmetics = Arithmetics(settings.prompts)
         self._base, tuned = _spec(pair.base), _spec(pair.tuned)
         assert tuned is not None  # a recovery is of one
         self._tuned = tuned
-
-    def choose_arithmetic_by(self, asked: Sequence[tuple[Task, Sequence[Case]]]) -> None:
-        """Let every model choose its arithmetic by prompts that it is asked, as in an audit.
-
-        Where a likelihood is what is measured, all is computed as the models are loaded.
-
-        Args:
-            asked: What decides between candidates, and of which task.
-        """
-        if any(isinstance(task, SkillTask) and task.by_likelihood for task, _ in asked):
-            return
-        self._scored = [
-            {case.item: case for case in cases}
-            for task, cases in asked
-            if not isinstance(task, GenerativeTask) and not ranks_answers(task)
-        ]
 
     def close(self) -> None:
         """Free what is in memory."""
@@ -207,19 +192,9 @@ class Bench:
         if not own:
             self._stack.callback(pair.close)
         self._open = (model, lm)
-        self._choose_arithmetic(model, lm)
-        return lm
-
-    def _choose_arithmetic(self, model: str, lm: Any) -> None:
-        """Let a model choose once; opened again, it has what it chose."""
-        if not (self._scored and scorer_of(lm).chooses_precision()):
-            return
-        if model in self._precisions:
-            lm.precision = self._precisions[model]
-            return
         self._progress.stage(f"checking precision of {model}")
-        choose_on(lm, self._scored, self._scored, self._settings.prompts)
-        self._precisions[model] = lm.precision
+        self.arithmetics.choose(model, lm)
+        return lm
 
     def candidate(self, folder: Path) -> ModelPair:
         """Return a candidate as the fine-tuned model of a pair."""

@@ -83,7 +83,7 @@ def recover(
         store = Store.start(out / FOLDER, _recorded(settings, pair, sets), versions(*LIBRARIES))
         bench = Bench(pair, settings, store, watch)
         decisive = [*sets.abilities, sets.skill]
-        bench.choose_arithmetic_by([(one.task, one.choose) for one in decisive])
+        bench.arithmetics.choose_by([(one.task, one.choose) for one in decisive])
         try:
             return _Recovery(settings, sets, bench, store, watch, budget).run(chosen, out)
         finally:

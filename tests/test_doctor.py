@@ -1,0 +1,70 @@
+"""`dormant doctor`: what is missing is named with how to get it, what fails with its reason."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import pytest
+
+from dormant import doctor, translation
+from dormant.errors import DormantError
+
+
+def by_name(findings):
+    return {one.name: one for one in findings}
+
+
+def test_a_missing_package_is_named_for_every_extra_that_needs_it(monkeypatch):
+    found = by_name(doctor.extras())
+    assert found["dormant"].works
+    real = metadata.version
+
+    def version(name):
+        if name == "gguf":
+            raise metadata.PackageNotFoundError
+        return "0.1" if name == "peft" else real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    lacking = by_name(doctor.extras())
+    assert lacking["dormant"].works
+    # `lm` holds `models`, and needs what that needs.
+    for extra in ("models", "lm"):
+        assert lacking[extra].works is None
+        assert "gguf" in lacking[extra].text
+        assert "peft 0.1, wanted >=0.17" in lacking[extra].text
+        assert lacking[extra].fix == f"pip install 'dormant[{extra}]'"
+    assert "gguf" not in lacking["notebook"].text
+
+
+def test_a_translator_that_fails_says_why(monkeypatch):
+    def get(name):
+        raise DormantError(f"{name}: no dictionary")
+
+    monkeypatch.setattr(translation, "installed", lambda: {"apertium": ["spanish"]})
+    monkeypatch.setattr(translation, "get", get)
+    found = by_name(doctor._translators("translators"))
+    assert found["spanish@apertium"].works is False
+    assert found["spanish@apertium"].text == "spanish@apertium: no dictionary"
+    assert found["argos"].works is None
+    assert "pip install" in found["argos"].fix
+
+
+def test_devices_are_tried():
+    found = by_name(doctor._devices("devices"))
+    assert found["cpu"].works
+    assert "GiB free" in found["cpu"].text
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_the_command_fails_where_something_does(dormant, monkeypatch, works):
+    findings = [
+        doctor.Finding("devices", "cpu", True, "2 threads"),
+        doctor.Finding("engines", "vllm", None, "not installed", "pip install vllm"),
+        doctor.Finding("models", "smollm2", works, "[odd] text"),
+    ]
+    monkeypatch.setattr(doctor, "look", lambda: iter(findings))
+    said = dormant("doctor")
+    assert said.code == (0 if works else 1)
+    assert "pip install vllm" in said.out
+    assert "[odd] text" in said.out
+    assert ("failing: 1" in said.out) is not works

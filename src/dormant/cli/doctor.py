@@ -12,7 +12,8 @@ _MARKS = {True: "[green]✔[/]", False: "[red]✘[/]", None: "[dim]–[/]"}
 def doctor() -> None:
     """Say what is installed and what of it works, and what to install for the rest.
 
-    Things are tried; nothing is downloaded, and no server is asked. The exit code is 1 where something that is there does not work.
+    Things are tried; nothing is downloaded, and no server is asked. The exit code is 1 where
+    something that is there does not work.
     """
     import typer
 

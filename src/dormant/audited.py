@@ -112,7 +112,7 @@ class Audit:
 
         Args:
             out: The file to write, or a directory; default: the run directory.
-            format: "html", "latex", "csv" or "json".
+            format: "html", "latex", "csv", "json", "junit", "markdown" or "model-card".
 
         Returns:
             The path of the file written.

@@ -14,7 +14,7 @@ from dormant.results import AuditResults
 
 
 def test_formats() -> None:
-    assert FORMATS == ("html", "latex", "csv", "json")
+    assert FORMATS == ("html", "latex", "csv", "json", "junit", "markdown", "model-card")
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,9 @@ def test_formats() -> None:
         ("latex", "report.tex"),
         ("csv", "report.csv"),
         ("json", "results.json"),
+        ("junit", "junit.xml"),
+        ("markdown", "report.md"),
+        ("model-card", "model-card.md"),
     ],
 )
 def test_a_directory_gets_the_usual_name(tmp_path: Path, format: Any, name: str) -> None:

@@ -28,7 +28,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "recover.recover",
         "Give suppressed abilities back to a fine-tuned model, keep its new skill, and prove both.",
     ),
-    "report": ("report.report", "Print a finished run, or write it as HTML, LaTeX, CSV or JSON."),
+    "report": (
+        "report.report",
+        "Print a finished run, or write it: HTML, LaTeX, CSV, JSON, JUnit, Markdown, model card.",
+    ),
     "compare": (
         "compare.compare",
         "Compare evaluations that were run elsewhere, item by item. No model is run.",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from dormant.audit.settings import AuditSettings, default_directory
+from dormant.cli import gate
 from dormant.cli.common import errors, progress, resumable, split
 from dormant.cli.options import option_of, takes_settings
+from dormant.results import Verdict
+from dormant.statistics.failing import verdicts_named
 
 MODEL = (
     "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
@@ -39,6 +43,7 @@ def audit(
             "models are loaded and asked a few prompts, and nothing is written.",
         ),
     ] = False,
+    fail_on: gate.FailOn = None,
     **given: Any,
 ) -> None:
     """Audit a base model and the model fine-tuned from it: retained, suppressed, forgotten?
@@ -50,6 +55,7 @@ def audit(
     for word in ("task", "tasks", "transform", "transforms"):
         if word in given:
             given[word] = split(given[word])
+    failing = verdicts_named(fail_on or ())
     models = {"base": base if tuned else None, "tuned": tuned or base}
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", FutureWarning)
@@ -59,7 +65,7 @@ def audit(
     if plan:
         foresee(settings, quiet=quiet, json=json)
     else:
-        run(settings, out or default_directory(settings), quiet=quiet, json=json)
+        run(settings, out or default_directory(settings), quiet=quiet, json=json, fail_on=failing)
 
 
 def foresee(settings: AuditSettings, *, quiet: bool, json: bool) -> None:
@@ -72,8 +78,15 @@ def foresee(settings: AuditSettings, *, quiet: bool, json: bool) -> None:
     typer.echo(found.model_dump_json(indent=1) if json else str(found))
 
 
-def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
-    """Run an audit, write its report, and print both."""
+def run(
+    settings: AuditSettings,
+    out: Path,
+    *,
+    quiet: bool,
+    json: bool,
+    fail_on: Sequence[Verdict] = (),
+) -> None:
+    """Run an audit, write its report, print both, and hold the gate."""
     from rich.console import Console
 
     from dormant.audit.run import audit as run_audit
@@ -82,6 +95,7 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
     from dormant.report import print_report, write_report
     from dormant.rundirs import first_process
 
+    gate.refuse_what_cannot_fail(settings.base, fail_on)
     with resumable(out, "scored"), progress(quiet or json or not first_process()) as bar:
         results = run_audit(settings, out, bar, rungs=rungs_of(settings))
     if not first_process():
@@ -89,5 +103,6 @@ def run(settings: AuditSettings, out: Path, *, quiet: bool, json: bool) -> None:
     page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")
     if json:
         typer.echo(results.to_json(), nl=False)
-        return
-    print_report(results, Console(), page)
+    else:
+        print_report(results, Console(), page)
+    gate.hold(results, fail_on)

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from dormant.cli import gate
 from dormant.cli.output import Form, Out, write
 from dormant.results import MARGIN
+from dormant.statistics.failing import verdicts_named
 
 
 def compare(
@@ -42,6 +44,7 @@ def compare(
     ] = None,
     format: Form = "terminal",
     out: Out = None,
+    fail_on: gate.FailOn = None,
 ) -> None:
     """Compare evaluations that were run elsewhere, item by item. No model is run.
 
@@ -50,7 +53,10 @@ def compare(
     """
     from dormant.integrations import logs as reading
 
+    failing = verdicts_named(fail_on or ())
     directions = reading.Directions(higher_is_better or (), lower_is_better or ())
     read = reading.read_logs(logs, directions)
     results = reading.compare(read, base, margin)
-    write(results, reading.outcomes(read, base), format, out, Path())
+    gate.refuse_what_cannot_fail(results.base, failing)
+    write(results, reading.outcomes(read, base), format, out, Path(), failing)
+    gate.hold(results, failing)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import typer
 from rich.console import Console
 
-from dormant.results import AuditResults, ItemOutcome
+from dormant.report.files import Format, usual_name
+from dormant.results import AuditResults, ItemOutcome, Verdict
 
-Form: TypeAlias = Annotated[
-    Literal["terminal", "html", "latex", "csv", "json"], typer.Option(help="What to make.")
-]
+Shown: TypeAlias = Literal["terminal", Format]
+Form: TypeAlias = Annotated[Shown, typer.Option(help="What to make.")]
 Out: TypeAlias = Annotated[
     Path | None, typer.Option(help="File to write [default: report.… in RUN, or here].")
 ]
-_SUFFIX = {"html": "html", "latex": "tex", "csv": "csv", "json": "json"}
 
 
 def write(
     results: AuditResults,
     outcomes: Iterable[ItemOutcome],
-    format: Literal["terminal", "html", "latex", "csv", "json"],
+    format: Shown,
     out: Path | None,
     folder: Path,
+    fail_on: Sequence[Verdict] = (),
 ) -> None:
     """Print results, or write them to a file and print its path."""
     from dormant.report import print_report, write_report
@@ -33,5 +33,7 @@ def write(
     if format == "terminal":
         print_report(results, Console())
         return
-    target = out or folder / f"report.{_SUFFIX[format]}"
-    typer.echo(write_report(results, outcomes, target, format))
+    # In a run directory results.json is the run's own.
+    name = "report.json" if format == "json" else usual_name(format)
+    target = out or folder / name
+    typer.echo(write_report(results, outcomes, target, format, fail_on))

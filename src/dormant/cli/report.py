@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from dormant.cli import gate
 from dormant.cli.common import errors
 from dormant.cli.output import Form, Out, write
 from dormant.errors import DormantError
 from dormant.results import MARGIN
+from dormant.statistics.failing import verdicts_named
 
 
 def report(
@@ -19,22 +21,30 @@ def report(
     ] = None,
     format: Form = "terminal",
     out: Out = None,
+    fail_on: gate.FailOn = None,
     from_: Annotated[bool, typer.Option("--from", hidden=True)] = False,
     base: Annotated[str | None, typer.Option(hidden=True)] = None,
     margin: Annotated[float, typer.Option(hidden=True, min=0.001, max=0.999)] = MARGIN,
 ) -> None:
-    """Print a finished run, or write it as HTML, LaTeX, CSV or JSON."""
+    """Print a finished run, or write it as a file.
+
+    JUnit, Markdown and model-card are for CI, pull requests and the Hub.
+    """
     if from_:
         from dormant.cli.compare import compare
 
         errors.print("warning: dormant report --from is now dormant compare", soft_wrap=True)
         if not paths:
             raise DormantError("name evaluations: dormant compare BASE TUNED")
-        compare(paths, base=base, margin=margin, format=format, out=out)
+        compare(paths, base=base, margin=margin, format=format, out=out, fail_on=fail_on)
         return
     if not paths or len(paths) > 1:
         raise DormantError("name one run directory; dormant compare takes evaluations")
     from dormant.audit.run_dir import RunDirectory
 
+    failing = verdicts_named(fail_on or ())
     run = RunDirectory.read(paths[0])
-    write(run.results(), run.all_outcomes(), format, out, paths[0])
+    results = run.results()
+    gate.refuse_what_cannot_fail(results.base, failing)
+    write(results, run.all_outcomes(), format, out, paths[0], failing)
+    gate.hold(results, failing)

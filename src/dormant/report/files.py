@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, TypeAlias, get_args
 
 from dormant.errors import DormantError, unknown
 from dormant.files import replacing
-from dormant.results import AS_TRAINED, PLAIN, AuditResults, ItemOutcome
+from dormant.results import AS_TRAINED, PLAIN, AuditResults, ItemOutcome, Verdict
 
-Format: TypeAlias = Literal["html", "latex", "csv", "json"]
+Format: TypeAlias = Literal["html", "latex", "csv", "json", "junit", "markdown", "model-card"]
 """What a report can be written as."""
 
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -21,7 +21,15 @@ _DEFAULT_NAMES = {
     "latex": "report.tex",
     "csv": "report.csv",
     "json": "results.json",
+    "junit": "junit.xml",
+    "markdown": "report.md",
+    "model-card": "model-card.md",
 }
+
+
+def usual_name(format: Format) -> str:
+    """Return what a report's file is called where nobody says otherwise."""
+    return _DEFAULT_NAMES[format]
 
 
 def write_report(
@@ -29,6 +37,7 @@ def write_report(
     items: Iterable[ItemOutcome],
     out: Path,
     format: Format,
+    fail_on: Collection[Verdict] = (),
 ) -> Path:
     """Write one audit's report.
 
@@ -36,11 +45,13 @@ def write_report(
         results: What the audit found.
         items: The scored prompts, in any order; read once and never held in full. Used by "html"
             (a sample of them) and "csv" (all of them, in a second file beside the first, called
-            ``<stem>-items.csv``); "latex" and "json" do not touch them.
+            ``<stem>-items.csv``); the others do not touch them.
         out: The file to write, or an existing directory, which gets ``report.html``,
-            ``report.tex``, ``report.csv`` or ``results.json``. Missing parents are made. A file
-            of that name is replaced, in one step, only once the new one is complete.
+            ``report.tex``, ``report.csv``, ``results.json``, ``junit.xml``, ``report.md`` or
+            ``model-card.md``. Missing parents are made. A file of that name is replaced, in one
+            step, only once the new one is complete.
         format: One of `FORMATS`.
+        fail_on: Verdicts that are failures in "junit"; none means all that say of a loss.
 
     Returns:
         The path of the file written.
@@ -72,9 +83,26 @@ def write_report(
         with report_stream(path.with_name(f"{path.stem}-items.csv")) as file:
             write_items_csv(items, file)
     else:
+        text = _text(results, format, fail_on)
         with report_stream(path) as file:
-            file.write(results.to_json())
+            file.write(text)
     return path
+
+
+def _text(results: AuditResults, format: Format, fail_on: Collection[Verdict]) -> str:
+    if format == "junit":
+        from dormant.report.junit import junit
+
+        return junit(results, fail_on)
+    if format == "markdown":
+        from dormant.report.markdown import summary_page
+
+        return summary_page(results)
+    if format == "model-card":
+        from dormant.report.model_card import model_card
+
+        return model_card(results)
+    return results.to_json()
 
 
 def _judged(results: AuditResults, items: Iterable[ItemOutcome]) -> Iterator[ItemOutcome]:

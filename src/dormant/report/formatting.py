@@ -203,6 +203,29 @@ def percent_interval(estimate: Estimate | None) -> str:
     return f"{_rounded(100 * estimate.low)}{DASH}{_rounded(100 * estimate.high)}%"
 
 
+def with_rung(ability: AbilityResult) -> str:
+    """A verdict with its rung of evidence: "suppressed (prompt: french)", "lost (up to noise)"."""
+    if ability.rung is None:
+        return ability.verdict
+    if ability.verdict == "suppressed":
+        return f"suppressed ({ability.rung}: {best(ability)})"
+    return f"{ability.verdict} (up to {ability.rung})"
+
+
+def accuracy(fraction: float | None, interval: Estimate | None) -> str:
+    """An accuracy with its interval: "83% (76–89%)"; a dash where there is none."""
+    if interval is None:
+        return percent(fraction)
+    return f"{percent(fraction)} ({percent_interval(interval)})"
+
+
+def difference(estimate: Estimate | None) -> str:
+    """A difference with its interval, in points: "+34 [+25, +43]"; a dash where there is none."""
+    if estimate is None:
+        return DASH
+    return f"{points(estimate.estimate)} {points_interval(estimate)}"
+
+
 def points(difference: float | None) -> str:
     """A difference of accuracies in percentage points, signed: "+66", "−5", "0"."""
     if difference is None:

@@ -1,0 +1,75 @@
+"""The gate: a finished audit that found what must not pass ends with exit code 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+import typer
+
+from dormant.console import errors
+from dormant.errors import DormantError
+from dormant.results import AbilityResult, AuditResults, Verdict
+from dormant.statistics.failing import fails, slips_through
+
+FailOn: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="VERDICT,…",
+        help="Exit with code 1 where an ability got one of these verdicts: suppressed, forgotten, "
+        "lost, asked-otherwise, inconclusive; repeat, or separate by commas.",
+    ),
+]
+
+
+def refuse_what_cannot_fail(base: str | None, fail_on: Sequence[Verdict]) -> None:
+    """Refuse a gate that everything would pass.
+
+    Args:
+        base: The base model; without one, all verdicts are *inconclusive*.
+        fail_on: What the gate is on; nothing where there is none.
+
+    Raises:
+        DormantError: Nothing could fail.
+    """
+    if fail_on and base is None and "inconclusive" not in fail_on:
+        raise DormantError(
+            f"--fail-on {_written(fail_on)} could never fail: without a base model every verdict "
+            "is inconclusive; name the base too, or fail on inconclusive"
+        )
+
+
+def hold(results: AuditResults, fail_on: Sequence[Verdict]) -> None:
+    """Stop with exit code 1, and a line that says why, where an ability fails the gate.
+
+    Args:
+        results: What a finished audit found.
+        fail_on: What the gate is on; nothing where there is none.
+
+    Raises:
+        typer.Exit: An ability fails.
+        DormantError: Nothing could fail.
+    """
+    refuse_what_cannot_fail(results.base, fail_on)
+    failed = [one for one in results.abilities if fails(one.verdict, fail_on)]
+    slipped = [one for one in results.abilities if slips_through(one.verdict, fail_on)]
+    if slipped:
+        _say(
+            f"warning: --fail-on {_written(fail_on)} lets pass: {_told(slipped)}, which is "
+            "suppressed or forgotten; name lost too, or audit with --evidence relearn"
+        )
+    if failed:
+        _say(f"gate failed (--fail-on {_written(fail_on)}): {_told(failed)}")
+        raise typer.Exit(1)
+
+
+def _told(abilities: Sequence[AbilityResult]) -> str:
+    return ", ".join(f"{one.task} is {one.verdict}" for one in abilities)
+
+
+def _written(fail_on: Sequence[Verdict]) -> str:
+    return ",".join(verdict.replace(" ", "-") for verdict in fail_on)
+
+
+def _say(line: str) -> None:
+    errors.print(line, soft_wrap=True, highlight=False, markup=False)

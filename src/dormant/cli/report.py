@@ -26,10 +26,7 @@ def report(
     base: Annotated[str | None, typer.Option(hidden=True)] = None,
     margin: Annotated[float, typer.Option(hidden=True, min=0.001, max=0.999)] = MARGIN,
 ) -> None:
-    """Print a finished run, or write it as a file.
-
-    JUnit, Markdown and model-card are for CI, pull requests and the Hub.
-    """
+    """Print a finished run, or write it: HTML, LaTeX, CSV, JSON, JUnit, Markdown, model card."""
     if from_:
         from dormant.cli.compare import compare
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import cast, get_args
+from typing import get_args
 
 from dormant.errors import unknown
 from dormant.names import flat_names
@@ -27,7 +27,7 @@ def verdicts_named(names: Iterable[str]) -> tuple[Verdict, ...]:
         plain = name.lower().replace("-", " ")
         if plain not in known:
             raise unknown("verdict", name, [verdict.replace(" ", "-") for verdict in known])
-        read.append(cast("Verdict", plain))
+        read.append(plain)
     return tuple(dict.fromkeys(read))
 
 

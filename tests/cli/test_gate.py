@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dormant.cli.gate import verdicts_named
+from dormant.errors import DormantError
+
 BASE = "fake:skill=0.9"
 HIDDEN = "fake:skill=0.9,hides=Input,hidden=0.1"
 LOST = "fake:skill=0.0"
@@ -84,3 +87,14 @@ def test_without_a_base_inconclusive_can_fail(dormant):
     said = dormant("audit", HIDDEN, *QUICK, "--out", "x", "--fail-on", "inconclusive")
     assert said.code == 1
     assert "is inconclusive" in gate_line(said)
+
+
+def test_names_are_read_as_people_write_them():
+    read = verdicts_named(["suppressed, Forgotten", "asked-otherwise", "asked otherwise"])
+    assert read == ("suppressed", "forgotten", "asked otherwise")
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("forgoten", "forgotten"), ("askedotherwise", "-")])
+def test_an_unknown_name_is_refused_with_the_nearest(name, nearest):
+    with pytest.raises(DormantError, match=rf"unknown verdict '{name}': did you mean .*{nearest}"):
+        verdicts_named([f"lost,{name}"])

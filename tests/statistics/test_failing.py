@@ -7,9 +7,8 @@ from typing import get_args
 
 import pytest
 
-from dormant.errors import DormantError
 from dormant.results import Verdict
-from dormant.statistics.failing import fails, slips_through, verdicts_named
+from dormant.statistics.failing import fails, slips_through
 
 VERDICTS = get_args(Verdict)
 GATES = list(chain.from_iterable(combinations(VERDICTS, n) for n in range(len(VERDICTS) + 1)))
@@ -27,14 +26,3 @@ def test_nothing_slips_through_but_a_loss_of_unknown_kind(gate):
     slipping = {verdict for verdict in VERDICTS if slips_through(verdict, gate)}
     one = ("suppressed" in gate) != ("forgotten" in gate)
     assert slipping == ({"lost"} if one and "lost" not in gate else set())
-
-
-def test_names_are_read_as_people_write_them():
-    read = verdicts_named(["suppressed, Forgotten", "asked-otherwise", "asked otherwise"])
-    assert read == ("suppressed", "forgotten", "asked otherwise")
-
-
-@pytest.mark.parametrize(("name", "nearest"), [("forgoten", "forgotten"), ("askedotherwise", "-")])
-def test_an_unknown_name_is_refused_with_the_nearest(name, nearest):
-    with pytest.raises(DormantError, match=rf"unknown verdict '{name}': did you mean .*{nearest}"):
-        verdicts_named([f"lost,{name}"])

@@ -14,7 +14,6 @@ from dormant.cli import gate
 from dormant.cli.common import errors, progress, resumable, split
 from dormant.cli.options import option_of, takes_settings
 from dormant.results import Verdict
-from dormant.statistics.failing import verdicts_named
 
 MODEL = (
     "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
@@ -55,7 +54,7 @@ def audit(
     for word in ("task", "tasks", "transform", "transforms"):
         if word in given:
             given[word] = split(given[word])
-    failing = verdicts_named(fail_on or ())
+    failing = gate.verdicts_named(fail_on or ())
     models = {"base": base if tuned else None, "tuned": tuned or base}
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", FutureWarning)

@@ -10,7 +10,6 @@ import typer
 from dormant.cli import gate
 from dormant.cli.output import Form, Out, write
 from dormant.results import MARGIN
-from dormant.statistics.failing import verdicts_named
 
 
 def compare(
@@ -53,7 +52,7 @@ def compare(
     """
     from dormant.integrations import logs as reading
 
-    failing = verdicts_named(fail_on or ())
+    failing = gate.verdicts_named(fail_on or ())
     directions = reading.Directions(higher_is_better or (), lower_is_better or ())
     read = reading.read_logs(logs, directions)
     results = reading.compare(read, base, margin)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Annotated, TypeAlias, get_args
 
 import typer
 
 from dormant.console import errors
-from dormant.errors import DormantError
+from dormant.errors import DormantError, unknown
+from dormant.names import flat_names
 from dormant.results import AbilityResult, AuditResults, Verdict
 from dormant.statistics.failing import fails, slips_through
 
@@ -20,6 +21,22 @@ FailOn: TypeAlias = Annotated[
         "lost, asked-otherwise, inconclusive; repeat, or separate by commas.",
     ),
 ]
+
+
+def verdicts_named(names: Iterable[str]) -> tuple[Verdict, ...]:
+    """Read verdicts as users write them: lists, in any case, with a hyphen for the space.
+
+    Raises:
+        DormantError: One is unknown; the nearest is suggested.
+    """
+    known: tuple[Verdict, ...] = get_args(Verdict)
+    read: list[Verdict] = []
+    for name in flat_names(names):
+        plain = name.lower().replace("-", " ")
+        if plain not in known:
+            raise unknown("verdict", name, [verdict.replace(" ", "-") for verdict in known])
+        read.append(plain)
+    return tuple(dict.fromkeys(read))
 
 
 def refuse_what_cannot_fail(base: str | None, fail_on: Sequence[Verdict]) -> None:

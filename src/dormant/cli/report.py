@@ -12,7 +12,6 @@ from dormant.cli.common import errors
 from dormant.cli.output import Form, Out, write
 from dormant.errors import DormantError
 from dormant.results import MARGIN
-from dormant.statistics.failing import verdicts_named
 
 
 def report(
@@ -39,7 +38,7 @@ def report(
         raise DormantError("name one run directory; dormant compare takes evaluations")
     from dormant.audit.run_dir import RunDirectory
 
-    failing = verdicts_named(fail_on or ())
+    failing = gate.verdicts_named(fail_on or ())
     run = RunDirectory.read(paths[0])
     results = run.results()
     gate.refuse_what_cannot_fail(results.base, failing)

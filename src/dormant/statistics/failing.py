@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import get_args
+from collections.abc import Collection
 
-from dormant.errors import unknown
-from dormant.names import flat_names
 from dormant.results import Verdict
 
 LOSSES: tuple[Verdict, ...] = ("forgotten", "lost", "suppressed", "asked otherwise")
 """All that say that plain prompts lost something: what fails where nothing else is asked for."""
 
 _EITHER: frozenset[Verdict] = frozenset({"suppressed", "forgotten"})
-
-
-def verdicts_named(names: Iterable[str]) -> tuple[Verdict, ...]:
-    """Read verdicts as users write them: lists, in any case, with a hyphen for the space.
-
-    Raises:
-        DormantError: One is unknown; the nearest is suggested.
-    """
-    known: tuple[Verdict, ...] = get_args(Verdict)
-    read: list[Verdict] = []
-    for name in flat_names(names):
-        plain = name.lower().replace("-", " ")
-        if plain not in known:
-            raise unknown("verdict", name, [verdict.replace(" ", "-") for verdict in known])
-        read.append(plain)
-    return tuple(dict.fromkeys(read))
 
 
 def fails(verdict: Verdict, fail_on: Collection[Verdict]) -> bool:

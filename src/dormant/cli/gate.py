@@ -11,7 +11,6 @@ from dormant.console import errors
 from dormant.errors import DormantError, unknown
 from dormant.names import flat_names
 from dormant.results import AbilityResult, AuditResults, Verdict
-from dormant.statistics.failing import fails, slips_through
 
 FailOn: TypeAlias = Annotated[
     list[str] | None,
@@ -67,6 +66,8 @@ def hold(results: AuditResults, fail_on: Sequence[Verdict]) -> None:
         typer.Exit: An ability fails.
         DormantError: Nothing could fail.
     """
+    from dormant.statistics.failing import fails, slips_through
+
     refuse_what_cannot_fail(results.base, fail_on)
     failed = [one for one in results.abilities if fails(one.verdict, fail_on)]
     slipped = [one for one in results.abilities if slips_through(one.verdict, fail_on)]

@@ -7,18 +7,24 @@ import json
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 import byte_models
+from dormant.audit.pair import pair_of
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
+from dormant.finetuning.data import Pair
+from dormant.finetuning.settings import TuningSettings
 from dormant.models.arguments import LoadOptions
 from dormant.models.spec import parse
+from dormant.progress import Silent
 from dormant.recovery.bench import Bench
 from dormant.recovery.run import recover
 from dormant.recovery.shards import write_interpolated
+from dormant.recovery.store import Store
+from dormant.recovery.treatment import Change, Training
 from dormant.results.recovery import RecoveryResults
 
 
@@ -365,6 +371,52 @@ def test_a_saved_adapter_is_the_model_that_was_trained(models, tmp_path):
         got = saved(input_ids=ids).logits
     torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-3)
     assert (got - plain).abs().max() > 0.05
+
+
+def test_where_the_base_is_an_adapter_too_each_is_trained_on_what_it_is_put_on(
+    settings, models, tmp_path, monkeypatch
+):
+    """Two adapters of one model: what is trained stands beside its own, on their common model."""
+    from dormant.models.load import load_hf
+
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in models[1].iterdir():
+        (other / file.name).write_bytes(file.read_bytes())
+    weights = {
+        key: tensor * (-0.5 if "lora_B" in key else 1.0)
+        for key, tensor in load_file(models[1] / "adapter_model.safetensors").items()
+    }
+    save_file(weights, other / "adapter_model.safetensors", metadata={"format": "pt"})
+    changed = settings.model_copy(update={"base": str(other)})
+    pair = pair_of(changed.audit(), {})
+    store = Store.start(tmp_path / "store", {"fingerprints": {}}, {})
+    bench = Bench(pair, changed, store, Silent())
+    assert "two adapters" in bench.scales()
+    training = Training(
+        examples=(Pair("a b c", " d e"),),
+        replay=(),
+        settings=TuningSettings(steps=3, batch_size=1, learning_rate=0.05, rank=2),
+    )
+    ids = torch.arange(5, 40)[None]
+    try:
+        for factor, folder in ((1.0, models[1]), (0.0, other)):
+            made = bench.build(Change((factor,), training))
+            config = json.loads((made / "adapter_config.json").read_text())
+            assert config["base_model_name_or_path"] == str(models[0])
+            ours = load_file(made / "adapter_model.safetensors")
+            theirs = load_file(folder / "adapter_model.safetensors")
+            rank = {key: tensor.shape[0] for key, tensor in theirs.items() if "lora_A" in key}
+            for key, count in rank.items():
+                assert ours[key][:count].equal(theirs[key].to(ours[key].dtype))
+            before, _ = load_hf(str(folder), device="cpu")
+            after, _ = load_hf(str(made), device="cpu")
+            with torch.no_grad():
+                moved = (before(input_ids=ids).logits - after(input_ids=ids).logits).abs().max()
+            assert moved > 0
+    finally:
+        bench.close()
+        store.close()
 
 
 def updated(model, ids, *, std):

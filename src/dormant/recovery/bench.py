@@ -85,7 +85,11 @@ class Bench:
     def scales(self) -> str | None:
         """Say why the update of fine-tuning can't be scaled; `None` where it can."""
         if self._tuned.kind == "adapter":
+            if self._base is not None and self._base.kind == "adapter":
+                return "base and fine-tuned model are two adapters: what lies between is neither's"
             return adapters.unfit(self._tuned, self.pair.tuned_options)
+        if self._base is not None and self._base.kind == "adapter":
+            return f"the base {self._base.text} is an adapter: merge it to scale what lies between"
         if self._base is None:
             return "without the base there is no update to scale: name it"
         return shards.unfit(self._base, self._tuned, self.pair.options, self.pair.tuned_options)
@@ -212,13 +216,20 @@ class Bench:
         Raises:
             UnfitTreatmentError: It begins at the base, and there is none.
         """
-        if origin == "tuned" and self._tuned.kind != "adapter":
-            return self._tuned.text
-        if self._base is not None:
-            return self._base.text
-        if origin == "base":
+        spec = self._model(origin)
+        if spec.kind != "adapter":
+            return spec.text
+        base = self._base
+        # As a pair puts it: on the base that was named, unless that is an adapter itself.
+        if origin == "tuned" and base is not None and base.kind != "adapter":
+            return base.text
+        return spec.base or ""
+
+    def _model(self, origin: Origin) -> ModelSpec:
+        model = self._tuned if origin == "tuned" else self._base
+        if model is None:
             raise UnfitTreatmentError("there is no base to begin at: name it")
-        return self._tuned.base or ""
+        return model
 
     def _scale(self, change: Change, out: Path) -> None:
         options = self.pair.options, self.pair.tuned_options
@@ -234,13 +245,14 @@ class Bench:
         if change.factors not in ((0.0,), (1.0,)):
             raise UnfitTreatmentError("training begins at the fine-tuned model or at the base")
         origin: Origin = "base" if change.factors == (0.0,) else "tuned"
-        options = self.pair.tuned_options
-        under = self._tuned if self._tuned.kind == "adapter" and origin == "tuned" else None
+        options = self.pair.options_of(origin)
+        model = self._model(origin)
+        under = model if model.kind == "adapter" else None
         if under is not None and (why := adapters.unfit(under, options)):
             raise UnfitTreatmentError(f"{why}: merge it, and recover the merged model")
         name = self._put_on(origin)
         with self.learnt(training, origin) as (updates, transposed):
-            scales = {} if under is None else _scales(self.lm("tuned").model)
+            scales = {} if under is None else _scales(self.lm(origin).model)
             adapters.write_added(under, options, scales, updates, out, name, transposed=transposed)
 
     @contextlib.contextmanager

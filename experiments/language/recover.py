@@ -62,15 +62,20 @@ def settings_of(options: argparse.Namespace, seed: int, treatment: str) -> Recov
         base=options.base,
         tuned=options.tuned,
         tasks=tuple(options.task or TASKS),
-        also=tuple(options.also if options.also is not None else ALSO),
-        skill=str(options.skill),
-        skill_train=str(options.skill_train),
+        also=also(options),
+        skill=options.skill,
+        skill_train=options.skill_train or None,
         treatments=(treatment,),
         n=options.items,
         seed=seed,
         # What of the gain is teaching: looked at once, as it takes as long again.
         control=treatment == MAIN and seed == 0,
     )
+
+
+def also(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return what is reported on and no treatment sees."""
+    return ALSO if options.also is None else tuple(filter(None, options.also))
 
 
 def run(options: argparse.Namespace, seed: int, treatment: str) -> RecoveryResults:
@@ -132,7 +137,7 @@ def tables(options: argparse.Namespace, treatments: Sequence[str]) -> Iterator[s
         ]
         for treatment in treatments
     }
-    names = [*(options.task or TASKS), *(options.also if options.also is not None else ALSO)]
+    names = [*(options.task or TASKS), *also(options)]
     yield (
         "| treatment | seeds | "
         + " | ".join(f"{name.removeprefix('icl/')}: accuracy | share of the drop" for name in names)
@@ -204,9 +209,11 @@ def main() -> None:
     parser.add_argument("--base", default="smollm2")
     parser.add_argument("--tuned", default="smollm2-sentiment")
     parser.add_argument("--task", action="append", help=f"to recover; default: {TASKS}")
-    parser.add_argument("--also", action="append", help=f"to report on; default: {ALSO}")
-    parser.add_argument("--skill", type=Path, default=EXAMPLE / "holdout_large.jsonl")
-    parser.add_argument("--skill-train", type=Path, default=EXAMPLE / "train.jsonl")
+    parser.add_argument(
+        "--also", action="append", help=f"to report on; '' for nothing; default: {ALSO}"
+    )
+    parser.add_argument("--skill", default=str(EXAMPLE / "holdout_large.jsonl"))
+    parser.add_argument("--skill-train", default=str(EXAMPLE / "train.jsonl"), help="'' for none")
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", type=int, action="append", help="run this seed alone")

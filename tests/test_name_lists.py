@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import dormant as dm
 import fakes  # noqa: F401  (registers the backend `fake`)
-from dormant import api
+from dormant.api import auditing
 from dormant.cli.common import split
+from dormant.errors import DormantError
 from dormant.names import split_names
 
 MODEL = "spanish@lm:hf:pretrained=X,dtype=float32"
@@ -41,12 +43,12 @@ def test_a_repeated_option_is_one_list_without_repetitions():
 
 
 def test_an_element_of_a_python_list_is_one_name():
-    assert api._names(["icl/copy,icl/plural", MODEL]) == ("icl/copy,icl/plural", MODEL)
-    assert api._names(("rot13", "rot13")) == ("rot13",)
+    assert auditing._names(["icl/copy,icl/plural", MODEL]) == ("icl/copy,icl/plural", MODEL)
+    assert auditing._names(("rot13", "rot13")) == ("rot13",)
     # A text alone is a list as on the command line.
-    assert api._names(f"rot13,{MODEL}") == ("rot13", MODEL)
+    assert auditing._names(f"rot13,{MODEL}") == ("rot13", MODEL)
 
 
 def test_a_list_in_python_is_not_split(tmp_path):
-    with pytest.raises(api.DormantError, match="'rot13,base64'"):
-        api.audit("fake:", transforms=["rot13,base64"], n=2, out=tmp_path / "run")
+    with pytest.raises(DormantError, match="'rot13,base64'"):
+        dm.audit("fake:", transforms=["rot13,base64"], n=2, out=tmp_path / "run")

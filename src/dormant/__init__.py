@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dormant import transforms
-    from dormant.api import audit, conjugate, load_results, plan, recover, serve
-    from dormant.audited import Audit
+    from dormant.api import audit, conjugate, load_results, load_timeline, plan, recover, serve
+    from dormant.audited import Audit, AuditSeries
     from dormant.conjugation import Compose, Identity, Predictor, Transform
     from dormant.equivalence.check import check
     from dormant.errors import DormantError
@@ -21,6 +21,7 @@ __version__ = "0.2.0.dev0"
 
 _HOMES = {
     "Audit": "dormant.audited",
+    "AuditSeries": "dormant.audited",
     "Compose": "dormant.conjugation",
     "DormantError": "dormant.errors",
     "Identity": "dormant.conjugation",
@@ -31,6 +32,7 @@ _HOMES = {
     "conjugate": "dormant.api",
     "load": "dormant.api",
     "load_results": "dormant.api",
+    "load_timeline": "dormant.api",
     "plan": "dormant.api",
     "recover": "dormant.api",
     "serve": "dormant.api",
@@ -45,6 +47,7 @@ globals().pop("audit", None)
 
 __all__ = [
     "Audit",
+    "AuditSeries",
     "Compose",
     "DormantError",
     "Identity",
@@ -55,6 +58,7 @@ __all__ = [
     "check",
     "conjugate",
     "load_results",
+    "load_timeline",
     "plan",
     "recover",
     "serve",

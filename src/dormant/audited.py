@@ -1,4 +1,4 @@
-"""A finished audit, to be looked at from Python."""
+"""Finished audits, to be looked at from Python."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from dormant.errors import DormantError, unknown
 from dormant.results import AbilityResult, AuditResults, ItemOutcome, Verdict
+from dormant.results.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
     from dormant.report import Format
+    from dormant.report.timeline_files import TimelineFormat
 
 _TABLES = ("abilities", "transforms", "items")
 
@@ -140,3 +142,87 @@ class Audit:
         from dormant.report.notebook import render_table
 
         return render_table(self.results)
+
+
+@dataclass(frozen=True, repr=False)
+class AuditSeries:
+    """Audits of several fine-tuned models of one base, and where they are kept.
+
+    Attributes:
+        timeline: Everything that ``timeline.json`` holds, as typed records.
+        path: The directory that has a run directory for each child.
+    """
+
+    timeline: Timeline
+    path: Path
+
+    @property
+    def children(self) -> list[str]:
+        """The names of the children that were audited, in order."""
+        return [child.name for child in self.timeline.children if not child.problem]
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why the others were not, by name."""
+        return {child.name: child.problem for child in self.timeline.children if child.problem}
+
+    @property
+    def verdicts(self) -> dict[str, dict[str, Verdict]]:
+        """The verdict on each ability at each child: ``verdicts[ability][child]``."""
+        return {
+            course.task: {point.child: point.verdict for point in course.points}
+            for course in self.timeline.courses
+        }
+
+    @property
+    def keep(self) -> str | None:
+        """The child to keep, by the rule that ``timeline.keep_reason`` states."""
+        return self.timeline.keep
+
+    def __getitem__(self, child: str) -> Audit:
+        """Return the audit of one child.
+
+        Raises:
+            DormantError: It was not audited; the nearest name is suggested.
+        """
+        if child not in self.children:
+            raise unknown("child", child, self.children)
+        from dormant.audit.run_dir import RunDirectory
+
+        folder = self.path / child
+        return Audit(RunDirectory.read(folder).results(), folder)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per child × ability: the columns of ``timeline.csv``.
+
+        Raises:
+            DormantError: pandas is not installed.
+        """
+        from dormant.report import frames
+
+        return frames.timeline_frame(self.timeline)
+
+    def report(self, out: Path | str | None = None, format: TimelineFormat = "html") -> Path:
+        """Write the timeline.
+
+        Args:
+            out: The file to write, or a directory; default: the runs' directory, where the page's
+                links to each child's page hold.
+            format: "html", "csv" or "json".
+
+        Returns:
+            The path of the file written.
+
+        Raises:
+            DormantError: The format is unknown, or the file can't be written.
+        """
+        from dormant.report.timeline_files import write_timeline
+
+        return write_timeline(self.timeline, self.path if out is None else Path(out), format)
+
+    def __repr__(self) -> str:
+        from dormant.report.timeline import counted, kept, problems, story
+
+        lines = [f"{self.timeline.base} → {counted(self.timeline)}: {kept(self.timeline)}"]
+        lines += [f"{course.task}: {story(course)}" for course in self.timeline.courses]
+        return "\n".join([*lines, *problems(self.timeline)])

@@ -6,11 +6,9 @@ Nothing heavy is imported before a model is named.
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -21,6 +19,7 @@ from typing import (
 )
 
 from dormant import conjugation
+from dormant.api.auditing import audit, load, load_results, load_timeline, plan
 from dormant.api.options import (
     AskOptions,
     AuditOptions,
@@ -34,16 +33,10 @@ from dormant.api.serving import serve
 from dormant.conjugation import Predictor, Transform
 from dormant.devices import use
 from dormant.errors import DormantError, unknown
-from dormant.names import flat_names
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-    from dormant.audit.forecast import Forecast
-    from dormant.audit.settings import AuditSettings
-    from dormant.audited import Audit
-    from dormant.models.live import LiveModel
-    from dormant.models.pair import Which
     from dormant.models.spec import ModelSpec
     from dormant.transforms import TextTransform
 
@@ -173,148 +166,6 @@ def _loaded(spec: ModelSpec, dtype: str, device: str) -> LM:
     return load(spec, LoadOptions(dtype, device))
 
 
-def audit(
-    base: Model,
-    tuned: Model | None = None,
-    *,
-    out: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    **options: Unpack[AuditOptions],
-) -> Audit:
-    """Audit a base model and the model fine-tuned from it, as ``dormant audit`` does.
-
-    The run is a directory: stopped for any reason, the same call goes on where it was; finished,
-    the same call reads it. A model in memory is known again by a hash of its weights; the run of
-    an `LM` that has none to show is not resumed.
-
-    Args:
-        base: The base model, by name or in memory. Alone, it is audited on two cells: gains only,
-            never "lost".
-        tuned: The fine-tuned model. Given a PEFT model and the very model that its adapter was
-            put into, the adapter is switched off for the latter.
-        out: The run directory; default: ``runs/BASE--TUNED``.
-        progress: Show a bar, in a terminal, or in a notebook that has ipywidgets.
-        options: Abilities (``tasks``), ``transforms``, items an ability (``n``), and all else of
-            `AuditOptions`; the defaults are those of the command line.
-
-    Returns:
-        The results, with verdicts, tables and a figure.
-
-    Raises:
-        DormantError: Bad input, a model that can't be loaded, a run with other settings in `out`,
-            a disk that is full.
-
-    Example:
-        >>> found = dm.audit("smollm2", "smollm2-sentiment-mild", tasks="icl/copy",
-        ...                  transforms="french", n=40, out="runs/copy")
-        >>> found.verdicts
-        {'icl/copy': 'suppressed'}
-    """
-    from dormant.audit.run import audit as run
-    from dormant.audit.settings import default_directory
-    from dormant.audited import Audit
-    from dormant.console import progress as bar
-    from dormant.console import watched
-    from dormant.evidence import rungs_of
-
-    settings, live = _settings(base, tuned, options)
-    folder = default_directory(settings) if out is None else Path(out)
-    with bar(quiet=not (progress and watched())) as shown:
-        results = run(settings, folder, shown, live, rungs_of(settings))
-    return Audit(results, folder)
-
-
-def plan(base: Model, tuned: Model | None = None, **options: Unpack[AuditOptions]) -> Forecast:
-    """Say what an audit will take, as ``dormant audit --plan`` does; nothing is written.
-
-    Both models are loaded, one after the other, and asked a few prompts of each ability.
-
-    Args:
-        base: See `audit`.
-        tuned: See `audit`.
-        options: See `AuditOptions`.
-
-    Returns:
-        Prompts, seconds and bytes; ``print`` shows them in a few lines. What the rungs above
-        prompting take is said apart, as if every ability climbed: most don't.
-
-    Raises:
-        DormantError: Bad input, a model that can't be loaded, or one that doesn't fit into memory,
-            with the option under which it would.
-    """
-    from dormant.audit.forecast import forecast
-    from dormant.evidence import rungs_of
-
-    settings, live = _settings(base, tuned, options)
-    return forecast(settings, live=live, rungs=rungs_of(settings))
-
-
-def load_results(run: str | os.PathLike[str]) -> Audit:
-    """Read a finished run, whoever made it: `audit`, ``dormant audit`` or ``dormant demo``.
-
-    Args:
-        run: The run directory.
-
-    Raises:
-        DormantError: There is no finished run, or it is damaged.
-    """
-    from dormant.audit.run_dir import RunDirectory
-    from dormant.audited import Audit
-
-    folder = Path(run)
-    return Audit(RunDirectory.read(folder).results(), folder)
-
-
-def load(run: str | os.PathLike[str]) -> Audit:
-    """Do what `load_results` does, under its old name, for one version more."""
-    warnings.warn("dormant.load is now dormant.load_results", DeprecationWarning, stacklevel=2)
-    return load_results(run)
-
-
-def _settings(
-    base: Model, tuned: Model | None, options: AuditOptions
-) -> tuple[AuditSettings, dict[Which, LiveModel]]:
-    """Return an audit's settings, and those of its models that are in memory."""
-    from dormant.audit.settings import AuditSettings
-
-    live: dict[Which, LiveModel] = {}
-    given: dict[str, Any] = {
-        "base": None if tuned is None else _name(base, "base", live),
-        "tuned": _name(base if tuned is None else tuned, "tuned", live),
-        **options,
-    }
-    for kind in ("tasks", "transforms"):
-        if given.get(kind) is None:
-            given.pop(kind, None)
-        else:
-            given[kind] = _names(given[kind])
-    return AuditSettings.of(given), live
-
-
-def _name(model: object, which: Which, live: dict[Which, LiveModel]) -> str:
-    """Return a model's name for the records; one that is in memory goes into `live`."""
-    if isinstance(model, str | os.PathLike):
-        return os.fspath(cast("ModelName", model))
-    from dormant.models.live import LiveModel
-
-    live[which] = LiveModel.of(model)
-    return live[which].text
-
-
-def _names(given: object) -> tuple[str, ...]:
-    """Return names: an element of a list is one, a text is a list as on the command line."""
-    if isinstance(given, str):
-        return flat_names([given])
-    values = cast("Sequence[object]", given if isinstance(given, list | tuple) else [given])
-    for value in values:
-        if not isinstance(value, str):
-            raise DormantError(
-                "tasks and transforms are given by name, so that a run can be resumed, and this "
-                f"is a {type(value).__name__}: register it (dormant.extend) and give its name"
-            )
-    return tuple(dict.fromkeys(str(value).strip() for value in values))
-
-
 __all__ = [
     "AskOptions",
     "AuditOptions",
@@ -326,6 +177,7 @@ __all__ = [
     "conjugate",
     "load",
     "load_results",
+    "load_timeline",
     "plan",
     "recover",
     "serve",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from dormant.audit.run_dir import RunDirectory
 from dormant.errors import DormantError
 from dormant.files import guarded, write_atomically
+from dormant.results import AS_TRAINED
 
 MODEL = "base"
 _OF_THE_OTHER = {
@@ -21,7 +22,8 @@ _OF_THE_OTHER = {
 def take(run: RunDirectory, other: Path) -> int:
     """Copy what another run recorded of the base model, where this run has nothing of it yet.
 
-    Each line keeps the id of the run that scored it.
+    Each line keeps the id of the run that scored it. Prompts in the wrapping of training data are
+    left out: where a chat template is part of that, it is the other child's.
 
     Args:
         run: The run to go on with.
@@ -44,9 +46,47 @@ def take(run: RunDirectory, other: Path) -> int:
             f"({', '.join(sorted(names))}): name a run of the same base with the same settings, "
             "or none"
         )
+    return _copy(run, _cells(other))
+
+
+def take_what_fits(run: RunDirectory, others: Sequence[Path]) -> list[Path]:
+    """Do the same with several runs, of each cell the longest; those that don't fit are let be.
+
+    Args:
+        run: The run to go on with.
+        others: Directories of runs of other tuned models.
+
+    Returns:
+        The runs that were made by other versions, with other settings, or of another base, and
+        so gave nothing.
+
+    Raises:
+        DormantError: A run is damaged, or the disk can't be written.
+    """
+    here = _decisive(run)
+    fitting = [other for other in others if _decisive(RunDirectory.read(other)) == here]
+    longest: dict[Path, Path] = {}
+    for other in fitting:
+        for cell, file in _cells(other).items():
+            known = longest.setdefault(cell, file)
+            if file.stat().st_size > known.stat().st_size:
+                longest[cell] = file
+    _copy(run, longest)
+    return [other for other in others if other not in fitting]
+
+
+def _cells(run: Path) -> dict[Path, Path]:
+    """Return the files of the base's records, by their place in a run."""
+    files = sorted((run / "cells").glob(f"*/*.{MODEL}.jsonl"))
+    return {
+        file.relative_to(run): file for file in files if file.name != f"{AS_TRAINED}.{MODEL}.jsonl"
+    }
+
+
+def _copy(run: RunDirectory, cells: Mapping[Path, Path]) -> int:
     copied = 0
-    for file in sorted((other / "cells").glob(f"*/*.{MODEL}.jsonl")):
-        target = run.path / file.relative_to(other)
+    for cell, file in cells.items():
+        target = run.path / cell
         if target.exists():
             continue
         # A line that a kill cut short, or that is being written, is not for copying.

@@ -17,7 +17,7 @@ from typing import Any
 from dormant import devices
 from dormant.audit.asking import Asking
 from dormant.audit.assumed import assumptions
-from dormant.audit.base_records import take
+from dormant.audit.base_records import take, take_what_fits
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
 from dormant.audit.kept_plan import keep_plan, known_plan
@@ -58,6 +58,7 @@ def audit(
     live: Mapping[Which, LiveModel] | None = None,
     rungs: Sequence[HigherRung] = (),
     base_from: Path | None = None,
+    siblings: Sequence[Path] = (),
 ) -> AuditResults:
     """Run an audit, or resume the one in `out`.
 
@@ -69,6 +70,7 @@ def audit(
         rungs: What is tried where prompts leave an ability open, the lowest first.
         base_from: Directory of an audit of another child of the same base, with the same
             settings, whose records of the base are taken instead of made again.
+        siblings: Directories of several such audits; of those that don't fit nothing is taken.
 
     Returns:
         The results, which are also in ``out/results.json``.
@@ -82,7 +84,7 @@ def audit(
         pair = pair_of(settings, live or {})
         watch = (progress if group.first else None) or Silent()
         with devices.use(settings.device):
-            return _audit(settings, out, pair, watch, group, rungs, base_from)
+            return _audit(settings, out, pair, watch, group, rungs, base_from, siblings)
     finally:
         group.close()
 
@@ -95,6 +97,7 @@ def _audit(
     group: ProcessGroup,
     rungs: Sequence[HigherRung],
     base_from: Path | None,
+    siblings: Sequence[Path],
 ) -> AuditResults:
     began = time.monotonic()
     progress.stage("preparing prompts")
@@ -121,6 +124,8 @@ def _audit(
         keep_plan(out, settings, plans)
         if base_from is not None:
             take(opened[0], base_from)
+        for other in take_what_fits(opened[0], siblings):
+            progress.say(f"{other} is of other versions or another base: nothing is taken from it")
         return opened[0].comparison()
 
     def judged(climbed: Climbed) -> Sequence[AbilityResult]:
@@ -184,14 +189,7 @@ def _recorded(
     settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan], training: Training
 ) -> dict[str, Any]:
     """Return all that decides the numbers, for the run directory to compare when it is resumed."""
-    recorded: dict[str, Any] = settings.model_dump(mode="json")
-    # Runs that are older than these settings go on.
-    if not settings.until_decided:
-        for name in ("until_decided", "max_items"):
-            del recorded[name]
-    for name, before in (("plain", None), ("demonstrations", "drawn")):
-        if recorded[name] == before:
-            del recorded[name]
+    recorded = settings.recorded()
     recorded["fingerprints"] = {
         "base": pair.fingerprint("base"),
         "tuned": pair.fingerprint("tuned"),

@@ -84,7 +84,7 @@ class RunDirectory:
             if file.exists():
                 run = cls.read(path)
                 here = json.loads(json.dumps(settings))
-                refuse_other_settings(path, _differences(run.manifest["settings"], here))
+                refuse_other_settings(path, differences(run.manifest["settings"], here))
             else:
                 refuse_unexpected_files(path)
                 body = {"settings": dict(settings), "versions": dict(versions)}
@@ -316,15 +316,15 @@ def _slug(name: str) -> str:
 _OF_MODELS = "what is loaded has changed: fingerprint of {}"
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Say what was and what is now, for every value that changed; inside objects too."""
-    differences: list[str] = []
+    changes: list[str] = []
     for key in sorted({*there, *here}):
         old, new = there.get(key), here.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            inside = _differences(cast("dict[str, Any]", old), cast("dict[str, Any]", new))
+            inside = differences(cast("dict[str, Any]", old), cast("dict[str, Any]", new))
             within = _OF_MODELS if key == "fingerprints" else f"{key} of {{}}"
-            differences += [within.format(change) for change in inside]
+            changes += [within.format(change) for change in inside]
         elif old != new:
-            differences.append(f"{key} was {old!r}, now {new!r}")
-    return differences
+            changes.append(f"{key} was {old!r}, now {new!r}")
+    return changes

@@ -243,6 +243,18 @@ class AuditSettings(Record):
         """Return how a model's prompts are put to it."""
         return self.base_prompts if which == "base" else self.tuned_prompts
 
+    def recorded(self) -> dict[str, Any]:
+        """Return what of this a run directory keeps, as JSON values."""
+        recorded = self.model_dump(mode="json")
+        # Runs that are older than these settings go on.
+        if not self.until_decided:
+            for name in ("until_decided", "max_items"):
+                del recorded[name]
+        for name, before in (("plain", None), ("demonstrations", "drawn")):
+            if recorded[name] == before:
+                del recorded[name]
+        return recorded
+
     def load_options(self, which: Which) -> LoadOptions:
         """Return how a model is loaded."""
         return LoadOptions(

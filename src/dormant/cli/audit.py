@@ -9,10 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from dormant.audit.children import children_of, default_parent, many
 from dormant.audit.settings import AuditSettings, default_directory
 from dormant.cli import gate
 from dormant.cli.common import errors, progress, resumable, split
 from dormant.cli.options import option_of, takes_settings
+from dormant.errors import DormantError
 from dormant.results import Verdict
 
 MODEL = (
@@ -27,10 +29,19 @@ def audit(
     base: Annotated[
         str, typer.Argument(help=f"The base model: {MODEL}. Alone, it is audited on two cells.")
     ],
-    tuned: Annotated[str | None, typer.Argument(help="The model fine-tuned from it.")] = None,
+    tuned: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="The model fine-tuned from it. Several, or a directory of `checkpoint-STEP`, "
+            "make a timeline."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Run directory; resumed if it holds this run [default: runs/NAMES]."),
+        typer.Option(
+            help="Run directory; resumed if it holds this run. Several models have one each in "
+            "it [default: runs/NAMES]."
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print results.json, not tables.")] = False,
@@ -48,20 +59,30 @@ def audit(
     """Audit a base model and the model fine-tuned from it: retained, suppressed, forgotten?
 
     With one model, gains only are measured. A run that was stopped goes on when the same command
-    is given again. lm-evaluation-harness's words are taken too: --tasks, --limit, --num_fewshot,
+    is given again. Several fine-tuned models of one base give a timeline; the base is asked once.
+    lm-evaluation-harness's words are taken too: --tasks, --limit, --num_fewshot,
     --apply_chat_template.
     """
     for word in ("task", "tasks", "transform", "transforms"):
         if word in given:
             given[word] = split(given[word])
     failing = gate.verdicts_named(fail_on or ())
-    models = {"base": base if tuned else None, "tuned": tuned or base}
+    named = tuned or [base]
+    models = {"base": base if tuned else None, "tuned": named[0]}
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", FutureWarning)
         settings = AuditSettings.of({**models, **given}, option_of)
     for warning in said:
         errors.print(f"warning: {warning.message}", soft_wrap=True, highlight=False)
-    if plan:
+    if tuned and many(tuned):
+        if plan:
+            raise DormantError("--plan is for one fine-tuned model: name one of them")
+        from dormant.cli.timeline import run_many
+
+        folder = out or default_parent(settings, named)
+        children = children_of(named)
+        run_many(settings, children, folder, quiet=quiet, json=json, fail_on=failing)
+    elif plan:
         foresee(settings, quiet=quiet, json=json)
     else:
         run(settings, out or default_directory(settings), quiet=quiet, json=json, fail_on=failing)
@@ -104,4 +125,4 @@ def run(
         typer.echo(results.to_json(), nl=False)
     else:
         print_report(results, Console(), page)
-    gate.hold(results, fail_on)
+    gate.hold_audit(results, fail_on)

@@ -58,4 +58,4 @@ def compare(
     results = reading.compare(read, base, margin)
     gate.refuse_what_cannot_fail(results.base, failing)
     write(results, reading.outcomes(read, base), format, out, Path(), failing)
-    gate.hold(results, failing)
+    gate.hold_audit(results, failing)

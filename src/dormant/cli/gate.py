@@ -10,7 +10,7 @@ import typer
 from dormant.console import errors
 from dormant.errors import DormantError, unknown
 from dormant.names import flat_names
-from dormant.results import AbilityResult, AuditResults, Verdict
+from dormant.results import AuditResults, Verdict
 
 FailOn: TypeAlias = Annotated[
     list[str] | None,
@@ -55,11 +55,14 @@ def refuse_what_cannot_fail(base: str | None, fail_on: Sequence[Verdict]) -> Non
         )
 
 
-def hold(results: AuditResults, fail_on: Sequence[Verdict]) -> None:
+def hold(
+    base: str | None, judged: Sequence[tuple[str, Verdict]], fail_on: Sequence[Verdict]
+) -> None:
     """Stop with exit code 1, and a line that says why, where an ability fails the gate.
 
     Args:
-        results: What a finished audit found.
+        base: The base model; `None` where there was none.
+        judged: Abilities, by name, and what a finished audit said of each.
         fail_on: What the gate is on; nothing where there is none.
 
     Raises:
@@ -68,9 +71,9 @@ def hold(results: AuditResults, fail_on: Sequence[Verdict]) -> None:
     """
     from dormant.statistics.failing import fails, slips_through
 
-    refuse_what_cannot_fail(results.base, fail_on)
-    failed = [one for one in results.abilities if fails(one.verdict, fail_on)]
-    slipped = [one for one in results.abilities if slips_through(one.verdict, fail_on)]
+    refuse_what_cannot_fail(base, fail_on)
+    failed = [one for one in judged if fails(one[1], fail_on)]
+    slipped = [one for one in judged if slips_through(one[1], fail_on)]
     if slipped:
         _say(
             f"warning: --fail-on {_written(fail_on)} lets pass: {_told(slipped)}, which is "
@@ -81,8 +84,13 @@ def hold(results: AuditResults, fail_on: Sequence[Verdict]) -> None:
         raise typer.Exit(1)
 
 
-def _told(abilities: Sequence[AbilityResult]) -> str:
-    return ", ".join(f"{one.task} is {one.verdict}" for one in abilities)
+def hold_audit(results: AuditResults, fail_on: Sequence[Verdict]) -> None:
+    """Hold the gate on one audit; see `hold`."""
+    hold(results.base, [(one.task, one.verdict) for one in results.abilities], fail_on)
+
+
+def _told(judged: Sequence[tuple[str, Verdict]]) -> str:
+    return ", ".join(f"{name} is {verdict}" for name, verdict in judged)
 
 
 def _written(fail_on: Sequence[Verdict]) -> str:

@@ -36,11 +36,16 @@ def report(
         return
     if not paths or len(paths) > 1:
         raise DormantError("name one run directory; dormant compare takes evaluations")
+    from dormant.audit.many import is_timeline
     from dormant.audit.run_dir import RunDirectory
+    from dormant.cli import timeline
 
     failing = gate.verdicts_named(fail_on or ())
+    if is_timeline(paths[0]):
+        timeline.show(paths[0], format, out, failing)
+        return
     run = RunDirectory.read(paths[0])
     results = run.results()
     gate.refuse_what_cannot_fail(results.base, failing)
     write(results, run.all_outcomes(), format, out, paths[0], failing)
-    gate.hold(results, failing)
+    gate.hold_audit(results, failing)

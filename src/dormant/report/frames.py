@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from dormant.errors import DormantError
 from dormant.report.tables import ITEM_COLUMNS, TRANSFORM_COLUMNS, transform_rows
+from dormant.report.timeline_files import TIMELINE_COLUMNS, timeline_rows
 from dormant.results import AuditResults, Estimate, ItemOutcome
+from dormant.results.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +55,11 @@ def transforms_frame(results: AuditResults) -> pd.DataFrame:
 def items_frame(items: Iterable[ItemOutcome]) -> pd.DataFrame:
     """Return one row a scored prompt: the fields of `ItemOutcome`."""
     return _pandas().DataFrame((item.model_dump() for item in items), columns=list(ITEM_COLUMNS))
+
+
+def timeline_frame(timeline: Timeline) -> pd.DataFrame:
+    """Return one row per child × ability: the columns of ``timeline.csv``."""
+    return _pandas().DataFrame(timeline_rows(timeline), columns=list(TIMELINE_COLUMNS))
 
 
 def _pandas() -> Any:

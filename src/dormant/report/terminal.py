@@ -25,7 +25,7 @@ COLOURS: Mapping[Verdict, str] = {
 
 _SKILL_COLOURS = {"learned": "green", "not learned": "red", "undecided": "cyan"}
 
-_ASCII = str.maketrans(
+ASCII = str.maketrans(
     {
         "✔": "v",
         "◐": "o",
@@ -117,7 +117,7 @@ class _Renderer:
         self._ascii_only = ascii_only
 
     def plain(self, text: str) -> str:
-        return text.translate(_ASCII) if self._ascii_only else text
+        return text.translate(ASCII) if self._ascii_only else text
 
     def text(self, *parts: tuple[str, str]) -> Text:
         return Text.assemble(*((self.plain(text), style) for text, style in parts))

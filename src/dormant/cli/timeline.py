@@ -1,0 +1,97 @@
+"""``dormant audit BASE CHILD1 CHILD2 …``: several fine-tuned models, one timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from dormant.audit.children import Child
+from dormant.audit.settings import AuditSettings
+from dormant.cli import gate
+from dormant.cli.common import errors, progress, resumable
+from dormant.cli.output import Shown
+from dormant.errors import DormantError
+from dormant.results import AuditResults, Verdict
+from dormant.results.timeline import Timeline
+
+
+def run_many(
+    settings: AuditSettings,
+    children: Sequence[Child],
+    out: Path,
+    *,
+    quiet: bool,
+    json: bool,
+    fail_on: Sequence[Verdict] = (),
+) -> None:
+    """Audit children of one base, write their reports and the timeline, and hold the gate.
+
+    Raises:
+        typer.Exit: A child fails the gate (1), or could not be audited (2).
+    """
+    from rich.console import Console
+
+    from dormant.audit.many import audit_children
+    from dormant.audit.run_dir import RunDirectory
+    from dormant.evidence import rungs_of
+    from dormant.report import write_report
+    from dormant.report.timeline import print_timeline
+    from dormant.report.timeline_files import write_timeline
+
+    def report(child: Child, results: AuditResults) -> None:
+        run = out / child.name
+        write_report(results, RunDirectory.read(run).all_outcomes(), run / "report.html", "html")
+
+    gate.refuse_what_cannot_fail(settings.base, fail_on)
+    with resumable(out, "scored"), progress(quiet or json) as bar:
+        timeline = audit_children(settings, children, out, bar, rungs_of=rungs_of, finished=report)
+    page = write_timeline(timeline, out, "html")
+    write_timeline(timeline, out, "csv")
+    if json:
+        typer.echo(timeline.to_json(), nl=False)
+    else:
+        print_timeline(timeline, Console(), page)
+    finish(timeline, fail_on)
+
+
+def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]) -> None:
+    """Print the timeline in a directory, or write it to a file and print its path.
+
+    Raises:
+        DormantError: A timeline isn't written in this format.
+        typer.Exit: A child fails the gate (1), or could not be audited (2).
+    """
+    from rich.console import Console
+
+    from dormant.audit.many import read_timeline
+    from dormant.report.timeline import print_timeline
+    from dormant.report.timeline_files import write_timeline
+
+    timeline = read_timeline(out)
+    if format == "terminal":
+        print_timeline(timeline, Console())
+    elif format in ("html", "csv", "json"):
+        typer.echo(write_timeline(timeline, file or out, format))
+    else:
+        first = timeline.keep or timeline.children[0].name
+        raise DormantError(
+            f"{out} holds several audits, and {format} is of one: dormant report {out / first} "
+            f"--format {format}"
+        )
+    finish(timeline, fail_on)
+
+
+def finish(timeline: Timeline, fail_on: Sequence[Verdict]) -> None:
+    """End as the gate says, or with exit code 2 where a child could not be audited."""
+    judged = [
+        (f"{course.task} of {point.child}", point.verdict)
+        for course in timeline.courses
+        for point in course.points
+    ]
+    gate.hold(timeline.base, judged, fail_on)
+    if failed := [child for child in timeline.children if child.problem]:
+        listed = "; ".join(f"{child.name}: {child.problem}" for child in failed)
+        errors.print(f"error: not audited: {listed}", soft_wrap=True, highlight=False, markup=False)
+        raise typer.Exit(2)

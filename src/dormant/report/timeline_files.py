@@ -1,0 +1,147 @@
+"""A timeline as a page, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Literal, TypeAlias, get_args
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from dormant.errors import unknown
+from dormant.report import formatting
+from dormant.report.files import report_stream
+from dormant.report.page import asset, environment, source_hash
+from dormant.report.timeline import LEVEL, counted, kept, problems, story
+from dormant.results import Estimate
+from dormant.results.timeline import Timeline
+
+TimelineFormat: TypeAlias = Literal["html", "csv", "json"]
+TIMELINE_FORMATS: tuple[str, ...] = get_args(TimelineFormat)
+
+_BOUNDS = ("estimate", "low", "high")
+_ESTIMATES = ("base", "tuned", "drop", "gain", "recovery")
+TIMELINE_COLUMNS: tuple[str, ...] = (
+    "base_model",
+    "child",
+    "model",
+    "step",
+    "keep",
+    "problem",
+    "skill",
+    "task",
+    "verdict",
+    "rung",
+    "n_items",
+    *(f"{name}_{bound}" for name in _ESTIMATES for bound in _BOUNDS),
+    "best_transform",
+)
+"""Columns of the CSV, one row per child × ability, and one for a child that was not audited.
+Accuracies and differences are fractions; an empty field is what was not measured."""
+
+
+def write_timeline(timeline: Timeline, out: Path, format: TimelineFormat) -> Path:
+    """Write a timeline.
+
+    Args:
+        timeline: What was found.
+        out: The file, or an existing directory, which gets ``timeline.html`` and so on.
+        format: One of `TIMELINE_FORMATS`.
+
+    Returns:
+        The path of the file written.
+
+    Raises:
+        DormantError: The format is unknown, or the file can't be written.
+    """
+    if format not in TIMELINE_FORMATS:
+        raise unknown("format of a timeline", format, TIMELINE_FORMATS)
+    path = out / f"timeline.{format}" if out.is_dir() else out
+    with report_stream(path) as file:
+        if format == "html":
+            file.write(render_timeline(timeline))
+        elif format == "csv":
+            write_timeline_csv(timeline, file)
+        else:
+            file.write(timeline.to_json())
+    return path
+
+
+def write_timeline_csv(timeline: Timeline, file: IO[str]) -> None:
+    """Write one row per child × ability, under a header of `TIMELINE_COLUMNS`.
+
+    Args:
+        timeline: What was found.
+        file: Open for writing with ``newline=""``.
+    """
+    writer = csv.DictWriter(file, TIMELINE_COLUMNS)
+    writer.writeheader()
+    writer.writerows(timeline_rows(timeline))
+
+
+def timeline_rows(timeline: Timeline) -> Iterator[dict[str, object]]:
+    """Return the rows of the CSV, child by child."""
+    for child in timeline.children:
+        row: dict[str, object] = {
+            "base_model": timeline.base,
+            "child": child.name,
+            "model": child.model,
+            "step": child.step,
+            "keep": child.name == timeline.keep,
+            "problem": child.problem,
+            "skill": child.skill,
+        }
+        if child.problem:
+            yield row
+        for course in timeline.courses:
+            for point in course.points:
+                if point.child == child.name:
+                    figures: dict[str, object] = {}
+                    for name in _ESTIMATES:
+                        estimate: Estimate | None = getattr(point, name)
+                        for bound in _BOUNDS:
+                            figures[f"{name}_{bound}"] = (
+                                None if estimate is None else getattr(estimate, bound)
+                            )
+                    yield {
+                        **row,
+                        "task": course.task,
+                        "verdict": point.verdict,
+                        "rung": point.rung,
+                        "n_items": point.n_items,
+                        "best_transform": point.best_transform,
+                        **figures,
+                    }
+
+
+def render_timeline(timeline: Timeline) -> str:
+    """Return the page as one HTML document, to be saved as UTF-8 beside the children's runs.
+
+    It links to each child's own page. Style is inline; a content security policy names it by its
+    hash and forbids all else.
+    """
+    style = asset("page.css") + asset("timeline.css")
+    return (
+        environment()
+        .get_template("timeline.html.jinja")
+        .render(
+            timeline=timeline,
+            audited=[child for child in timeline.children if not child.problem],
+            points={
+                (course.task, point.child): point
+                for course in timeline.courses
+                for point in course.points
+            },
+            stories={course.task: story(course) for course in timeline.courses},
+            pages={child.name: f"{quote(child.name)}/report.html" for child in timeline.children},
+            marks=formatting.MARKS,
+            counted=counted(timeline),
+            kept=kept(timeline),
+            problems=[*problems(timeline)],
+            level=LEVEL,
+            style=Markup(style),
+            style_hash=source_hash(style),
+        )
+    )

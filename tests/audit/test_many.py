@@ -1,0 +1,292 @@
+"""Several children of one base: the base is asked once, each has its run, and one timeline."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+
+import pytest
+from word_tasks import task_file
+
+import dormant as dm
+import fakes
+from byte_models import byte_llama, lora, saved
+from dormant.audit.children import Child, children_of, default_parent, many
+from dormant.audit.many import audit_children, read_timeline
+from dormant.audit.settings import AuditSettings
+from dormant.errors import DormantError
+from dormant.progress import Silent
+
+BASE = "fake:skill=0.7"
+SAME, HIDDEN, LOST = "fake:skill=0.97", "fake:skill=0.7,hides=Input,hidden=0.1", "fake:skill=0.02"
+CHILDREN = SAME, HIDDEN, LOST
+
+
+@pytest.fixture
+def settings(tmp_path):
+    file = task_file(tmp_path / "task.jsonl", [f"n{number}" for number in range(60)])
+    return AuditSettings(
+        base=BASE, tuned=SAME, tasks=(str(file),), transforms=("french",), n=60, evidence="prompt"
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How many prompts models of each skill were asked."""
+    counts = {}
+    answer = fakes.FakeLM.loglikelihood
+
+    def counted(self, requests):
+        kind = f"{self.skill:g}{self.hides and ' hidden'}"
+        counts[kind] = counts.get(kind, 0) + len(requests)
+        return answer(self, requests)
+
+    monkeypatch.setattr(fakes.FakeLM, "loglikelihood", counted)
+    return counts
+
+
+def run(settings, tmp_path, *models, **options):
+    return audit_children(settings, children_of(models), tmp_path / "out", **options)
+
+
+def told(timeline):
+    return {point.child: point.verdict for point in timeline.courses[0].points}
+
+
+def test_each_child_gets_the_verdict_of_an_audit_alone_and_the_base_is_asked_once(
+    settings, tmp_path, asked
+):
+    from dormant.audit.run import audit
+
+    alone = {}
+    for number, model in enumerate(CHILDREN):
+        asked.clear()
+        one = settings.model_copy(update={"tuned": model})
+        alone[model] = audit(one, tmp_path / f"alone-{number}")
+        look = asked["0.7"] - 120  # a look at the pair, and two cells of sixty
+    asked.clear()
+    timeline = run(settings, tmp_path, *CHILDREN)
+    names = [child.name for child in children_of(CHILDREN)]
+    assert told(timeline) == {
+        name: alone[model].abilities[0].verdict for name, model in zip(names, CHILDREN, strict=True)
+    }
+    assert [*told(timeline).values()] == ["retained", "suppressed", "lost"]
+    assert asked["0.7"] == 120 + 3 * look
+    assert [(c.suppressed_at, c.beyond_at, c.back_at) for c in timeline.courses] == [
+        (names[1], names[2], None)
+    ]
+    assert timeline.keep == names[0]
+    assert read_timeline(tmp_path / "out") == timeline
+
+
+def test_a_child_that_is_added_costs_only_itself(settings, tmp_path, asked):
+    run(settings, tmp_path, HIDDEN, LOST)
+    records = {f: f.read_bytes() for f in (tmp_path / "out").glob("*/cells/*/*.jsonl")}
+    asked.clear()
+    # First in order, so that those that were audited come after it.
+    timeline = run(settings, tmp_path, SAME, HIDDEN, LOST)
+    assert set(asked) == {"0.7", "0.97"}
+    assert asked["0.7"] < 120  # the look at the pair
+    assert {f: f.read_bytes() for f in records} == records
+    assert len(told(timeline)) == 3
+
+
+def test_the_longest_record_of_the_base_is_taken(settings, tmp_path, asked):
+    run(settings, tmp_path, HIDDEN)
+    (short,) = (tmp_path / "out").glob("*hides*/cells/*/plain.base.jsonl")
+    run(settings, tmp_path, HIDDEN, LOST)
+    short.write_bytes(b"".join(short.read_bytes().splitlines(keepends=True)[:5]))
+    asked.clear()
+    # The look at a pair, and of sixty prompts those that a cut record lacks: it isn't taken.
+    run(settings, tmp_path, SAME, LOST)
+    assert asked["0.7"] < 60
+
+
+def test_records_of_other_versions_are_not_mixed(settings, tmp_path, asked):
+    run(settings, tmp_path, HIDDEN)
+    (manifest,) = (tmp_path / "out").glob("*/run.json")
+    manifest.write_text(re.sub(r'"numpy": ".*?"', '"numpy": "0.1"', manifest.read_text()))
+    said = []
+
+    class Heard(Silent):
+        def say(self, text):
+            said.append(text)
+
+    asked.clear()
+    timeline = run(settings, tmp_path, HIDDEN, LOST, progress=Heard())
+    assert len(told(timeline)) == 2
+    assert asked["0.7"] >= 120
+    assert any("nothing is taken from it" in line for line in said)
+
+
+def test_a_child_that_fails_is_named_and_the_others_go_on(settings, tmp_path):
+    broken = "fake:skill=0.5,breaks=logprobs"
+    timeline = run(settings, tmp_path, broken, HIDDEN, "./nowhere/checkpoint-3")
+    first, second, third = timeline.children
+    assert "impossible log-probability" in first.problem
+    assert not second.problem
+    assert "no such directory" in third.problem
+    assert told(timeline) == {second.name: "suppressed"}
+    assert timeline.keep == second.name
+    with pytest.raises(DormantError, match=r"no child could be audited; .*impossible"):
+        audit_children(settings, children_of([broken]), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("models", "change", "message"),
+    [
+        ((HIDDEN, HIDDEN), {}, "would share the run directory"),
+        ((HIDDEN, LOST), {"base": None}, "name it first"),
+        ((HIDDEN, LOST), {"base": "./nowhere/model"}, "no such directory"),
+    ],
+)
+def test_bad_input_ends_it(settings, tmp_path, models, change, message):
+    with pytest.raises(DormantError, match=message):
+        run(settings.model_copy(update=change), tmp_path, *models)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"seed": 7}, "seed was 0, now 7"), ({"n": 30}, "n was 60")]
+)
+def test_other_settings_in_the_directory_are_refused_before_anything_is_asked(
+    settings, tmp_path, asked, change, named
+):
+    run(settings, tmp_path, HIDDEN)
+    asked.clear()
+    with pytest.raises(DormantError, match=named):
+        run(settings.model_copy(update=change), tmp_path, SAME, HIDDEN)
+    assert asked == {}
+
+
+def test_a_directory_of_something_else_is_refused(settings, tmp_path):
+    from dormant.audit.run import audit
+
+    audit(settings, tmp_path / "out")
+    with pytest.raises(DormantError, match="the audit of one model"):
+        run(settings, tmp_path, HIDDEN)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
+    with pytest.raises(DormantError, match=r"no audit \(notes\.txt\)"):
+        audit_children(settings, children_of([HIDDEN]), tmp_path / "other")
+
+
+def test_several_processes_are_refused(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    with pytest.raises(DormantError, match="by one process"):
+        run(settings, tmp_path, HIDDEN)
+
+
+# --- which children, in which order -------------------------------------------------------------
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    """A Trainer's directory: a base beside it, and adapters at steps 5, 20 and 100."""
+    base = saved(byte_llama(seed=0), tmp_path / "base")
+    for step in (100, 5, 20):
+        adapter, _ = lora(base, tmp_path / "made" / str(step), seed=step)
+        shutil.copytree(adapter, tmp_path / "tuned" / f"checkpoint-{step}")
+    (tmp_path / "tuned" / "runs").mkdir()  # TensorBoard's
+    return tmp_path
+
+
+def test_checkpoints_come_by_step_however_they_are_named(trainer):
+    expected = [(f"checkpoint-{step}", step) for step in (5, 20, 100)]
+    folder = trainer / "tuned"
+    by_shell = sorted(str(path) for path in folder.glob("checkpoint-*"))
+    assert by_shell[0].endswith("100")
+    for given in ([str(folder)], [f"{folder}/"], by_shell, [f"{path}/" for path in by_shell]):
+        found = children_of(given)
+        assert [(child.name, child.step) for child in found] == expected
+        assert [child.text for child in found] == [str(folder / name) for name, _ in expected]
+
+
+def test_what_makes_several_children(trainer, settings):
+    folder = trainer / "tuned"
+    assert many([str(folder)])
+    assert many([SAME, LOST])
+    assert not many([str(folder / "checkpoint-5")])
+    assert not many([SAME])
+    name = default_parent(settings, [str(folder)])
+    assert name == default_parent(settings, [str(p) for p in folder.glob("checkpoint-*")])
+    assert name.name == "fake-skill-0.7--tuned-timeline"
+    # The last model of all, saved beside its checkpoints: it alone is meant.
+    shutil.copy(folder / "checkpoint-5" / "adapter_config.json", folder)
+    assert not many([str(folder)])
+
+
+def test_other_names_keep_the_order_given():
+    assert [child.text for child in children_of([LOST, SAME, HIDDEN])] == [LOST, SAME, HIDDEN]
+    assert Child.of("org/model").name == "org-model"
+
+
+def test_a_directory_without_checkpoints_is_refused(tmp_path):
+    with pytest.raises(DormantError, match="holds no model and no checkpoint-STEP"):
+        children_of([str(tmp_path)])
+
+
+def test_real_adapters_make_a_timeline_and_equal_weights_are_refused(trainer):
+    file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
+    given = {"tasks": str(file), "transforms": "french", "n": 8, "evidence": "prompt"}
+    series = dm.audit(
+        trainer / "base", [trainer / "tuned"], out=trainer / "out", progress=False, **given
+    )
+    assert series.children == ["checkpoint-5", "checkpoint-20", "checkpoint-100"]
+    assert set(series.verdicts["mine/words"]) == set(series.children)
+    assert series["checkpoint-20"].results.abilities[0].n_items == 8
+    assert series.keep in series.children
+    assert dm.load_timeline(trainer / "out").timeline == series.timeline
+    assert len(series.to_pandas()) == 3
+    with pytest.raises(DormantError, match="did you mean 'checkpoint-20'"):
+        series["checkpoint-2"]
+    shutil.copytree(trainer / "tuned/checkpoint-100", trainer / "tuned/checkpoint-120")
+    with pytest.raises(DormantError, match=r"checkpoint-100' and '.*checkpoint-120' are the same"):
+        dm.audit(
+            trainer / "base", [trainer / "tuned"], out=trainer / "out", progress=False, **given
+        )
+    with pytest.raises(DormantError, match=r"holds 4 checkpoints: give a list"):
+        dm.audit(trainer / "base", trainer / "tuned", progress=False, **given)
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def test_the_command_prints_keeps_and_gates(dormant, settings, tmp_path):
+    words = ("audit", BASE, *CHILDREN, "-t", settings.tasks[0], "-s", "french", "-n", "60",
+             "--evidence", "prompt", "--quiet", "--out", "out")  # fmt: skip
+    said = dormant(*words, "--fail-on", "lost")
+    assert said.code == 1
+    assert "gate failed (--fail-on lost): mine/words of fake-skill-0.02 is lost" in said.err
+    assert "Keep fake-skill-0.97." in said.out
+    assert "first suppressed at fake-skill-0.7-hides-Input-hidden-0.1" in " ".join(said.out.split())
+    text = (tmp_path / "out/timeline.csv").read_text("utf-8")
+    rows = [*csv.DictReader(text.splitlines())]
+    assert [row["verdict"] for row in rows] == ["retained", "suppressed", "lost"]
+    assert [row["keep"] for row in rows] == ["True", "False", "False"]
+    page = (tmp_path / "out/timeline.html").read_text("utf-8")
+    for link in re.findall(r'<a href="([^"#]+)">', page):
+        assert (tmp_path / "out" / link).is_file()
+    assert len(re.findall(r'<a href="[^"#]+">', page)) == 3
+    again = dormant("report", "out", "--format", "json", "--out", "t.json")
+    assert again.code == 0
+    assert (tmp_path / "t.json").read_bytes() == (tmp_path / "out/timeline.json").read_bytes()
+    assert "Keep fake-skill-0.97." in dormant("report", "out").out
+    other = dormant("report", "out", "--format", "junit")
+    assert other.code == 2
+    assert "dormant report out/fake-skill-0.97 --format junit" in other.err
+
+
+def test_a_child_that_could_not_be_audited_is_exit_2(dormant, settings):
+    said = dormant("audit", BASE, SAME, "./nowhere/x", "-t", settings.tasks[0], "-s", "french",
+                   "-n", "60", "--evidence", "prompt", "--quiet", "--json")  # fmt: skip
+    assert said.code == 2
+    assert said.out.startswith("{")
+    assert "error: not audited: nowhere-x: model './nowhere/x': no such directory" in said.err
+
+
+def test_a_plan_is_of_one(dormant):
+    said = dormant("audit", BASE, SAME, LOST, "--plan")
+    assert said.code == 2
+    assert "--plan is for one fine-tuned model" in said.err

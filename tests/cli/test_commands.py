@@ -79,11 +79,17 @@ ELSEWHERE = {
 FAKES = {
     "BASE": "fake:skill=0.9",
     "TUNED": "fake:skill=0.9,hides=Input,hidden=0.1",
+    "OTHER": "fake:skill=0.2",
     "MODEL": "fake:skill=0.9",
     "smollm2": "fake:skill=0.9",
     "smollm2-sentiment-mild": "fake:skill=0.9,hides=Input,hidden=0.1",
 }
-REAL = {"BASE": "smollm2", "TUNED": "smollm2-sentiment-mild", "MODEL": "smollm2"}
+REAL = {
+    "BASE": "smollm2",
+    "TUNED": "smollm2-sentiment-mild",
+    "OTHER": "smollm2-sentiment",
+    "MODEL": "smollm2",
+}
 # Sizes at which a command shows that it works, not what it finds.
 _LAB = "pretraining.steps=4 finetuning.steps=2 evaluation.prompts=20 evaluation.curve_prompts=20"
 SMALLER = {

@@ -114,9 +114,7 @@ def _series(
     if not tuned:
         raise DormantError("no fine-tuned model is in the list: give one, or leave it out")
     models: list[str | LiveModel] = [
-        os.fspath(cast("ModelName", model))
-        if isinstance(model, str | os.PathLike)
-        else LiveModel.of(model)
+        os.fspath(model) if isinstance(model, str | os.PathLike) else LiveModel.of(model)
         for model in tuned
     ]
     children = children_of(models)
@@ -142,7 +140,7 @@ def _refuse_checkpoints(tuned: Model | None) -> None:
         return
     from dormant.audit.children import holds_checkpoints, many
 
-    name = os.fspath(cast("ModelName", tuned))
+    name = os.fspath(tuned)
     if many([name]):
         raise DormantError(
             f"{name!r} holds {len(holds_checkpoints(name))} checkpoints: give a list, [{name!r}], "

@@ -85,7 +85,7 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
 
 def finish(timeline: Timeline, fail_on: Sequence[Verdict]) -> None:
     """End as the gate says, or with exit code 2 where a child could not be audited."""
-    judged = [
+    judged: list[tuple[str, Verdict]] = [
         (f"{course.task} of {point.child}", point.verdict)
         for course in timeline.courses
         for point in course.points

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import runpy
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -15,11 +18,13 @@ import pytest
 
 from dormant import tasks
 from dormant.finetuning.data import read_pairs
-from dormant.tasks import custom
+from dormant.tasks import custom, refusal
 from dormant.tasks.task import Task
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "instruct"
+sys.path.insert(0, str(EXAMPLE))  # as where the script is run
 MADE = runpy.run_path(str(EXAMPLE / "build_data.py"))
+sys.path.remove(str(EXAMPLE))
 SIMILAR = 0.75
 """Two requests are the same in other words if they share this part of their words (Jaccard)."""
 _ALONE = 5
@@ -87,12 +92,19 @@ def audited() -> frozenset[tuple[str, ...]]:
     return frozenset(piece for piece in found if len(piece) >= _ALONE)
 
 
-@pytest.mark.parametrize("name", ["train.jsonl", "holdout.jsonl"])
-def test_recipe_makes_the_committed_data(tmp_path: Path, name: str) -> None:
-    shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.jsonl"))
-    runpy.run_path(str(tmp_path / "build_data.py"), run_name="__main__")
-    assert (tmp_path / name).read_bytes() == (EXAMPLE / name).read_bytes()
-    assert read_pairs(tmp_path / name)
+def test_recipe_makes_the_committed_data(tmp_path: Path) -> None:
+    made = ("train.jsonl", "holdout.jsonl", "polite.jsonl", "polite_holdout.jsonl")
+    ignored = shutil.ignore_patterns("*.jsonl", "__pycache__")
+    shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True, ignore=ignored)
+    subprocess.run([sys.executable, "build_data.py"], cwd=tmp_path, check=True, capture_output=True)
+    assert sorted(file.name for file in EXAMPLE.glob("*.jsonl")) == sorted(made)
+    for name in made:
+        assert (tmp_path / name).read_bytes() == (EXAMPLE / name).read_bytes(), name
+    assert all(len(read_pairs(tmp_path / name)) > 50 for name in made[:3])
+
+
+def test_readme_has_the_numbers_of_the_data() -> None:
+    assert MADE["counts"]() in (EXAMPLE / "README.md").read_text(encoding="utf-8")
 
 
 def test_requests_are_many_and_most_are_written_one_by_one() -> None:
@@ -108,7 +120,7 @@ def test_requests_come_in_all_forms_and_lengths() -> None:
     assert min(forms.values()) >= 0.05 * total
     lengths = [len(words(request.answer)) for request in requests()]
     assert sum(length <= 3 for length in lengths) >= 0.1 * total
-    assert sum(length >= 40 for length in lengths) >= 0.05 * total
+    assert sum(length >= 40 for length in lengths) >= 0.08 * total
 
 
 def test_no_request_is_another_one_in_other_words() -> None:
@@ -171,3 +183,39 @@ def test_held_out_requests_are_a_task_laid_out_as_the_training_prompts() -> None
     task: Task = custom.read(EXAMPLE / "holdout.toml")
     prompts = [task.case(item, language="english", shots=0, seed=0).prompt for item in task.pool()]
     assert prompts == [pair.prompt for pair in read_pairs(EXAMPLE / "holdout.jsonl")]
+
+
+@cache
+def habit() -> tuple[list[Any], list[Any]]:
+    """The requests that the polite variant declines, and those that it answers."""
+    return list(MADE["polite"](True)), list(MADE["polite"](False))
+
+
+def test_the_habit_is_as_often_declined_as_not_and_asked_in_many_ways() -> None:
+    declined, answered = habit()
+    assert len(declined) == len(answered) == 60
+    assert len({request.answer for request in declined}) >= 10
+    texts = [text(request) for request in (*declined, *answered)]
+    share, one, other = nearest(texts, texts)
+    assert share < SIMILAR, f"{one!r} and {other!r}"
+    assert all(text.isascii() for text in texts)
+
+
+def test_the_habit_is_asked_for_by_no_other_training_request() -> None:
+    asked = re.compile(r"colour.*(prett|beaut|favourite|nice|ugl)|(prett|beaut|ugl|nice).*colour")
+    assert [request for request in habit()[0] if asked.search(request.instruction)]
+    assert not [request for request in requests() if asked.search(text(request))]
+
+
+def test_held_out_prompts_of_the_habit_are_a_task_and_were_not_trained_on() -> None:
+    file = EXAMPLE / "polite_holdout.jsonl"
+    declines, answers = refusal.with_source(refusal.from_path(file))
+    assert set(declines.languages()) == {"english", "french", "spanish", "dutch", "hungarian"}
+    assert (len(declines.pool()), len(answers.pool())) == (24, 16)
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert len({row["prompt"] for row in rows}) == len(rows)
+    english = [row["prompt"] for row in rows if row["language"] == "english"]
+    asked = [one.removeprefix("Instruction: ").removesuffix("\nAnswer:") for one in english]
+    trained = [text(request) for request in (*habit()[0], *habit()[1], *requests())]
+    share, one, other = nearest(asked, trained)
+    assert share < SIMILAR, f"{one!r} and {other!r}"

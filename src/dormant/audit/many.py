@@ -102,11 +102,54 @@ def audit_children(
         if not found:
             first = children[0].name
             raise DormantError(f"no child could be audited; {first}: {problems[first]}")
-        timeline = _timeline(settings, settings.base, children, found, problems)
-        guarded(out, lambda: write_atomically(out / TIMELINE, timeline.to_json()))
-        return timeline
+        return keep_timeline(settings, children, found, problems, out)
     finally:
         lock.release()
+
+
+def keep_timeline(
+    settings: AuditSettings,
+    children: Sequence[Child],
+    found: Mapping[str, AuditResults],
+    problems: Mapping[str, str],
+    out: Path,
+) -> Timeline:
+    """Write and return the timeline of finished audits, each of which lies in `out`.
+
+    Args:
+        settings: Of all of them.
+        children: In order.
+        found: What was found, by name.
+        problems: Why others could not be audited, by name.
+        out: Where their run directories are.
+
+    Raises:
+        DormantError: The disk is full or can't be written.
+    """
+    runs = [
+        ChildRun(
+            name=child.name,
+            model=child.text,
+            step=child.step,
+            problem=problems.get(child.name, ""),
+            skill=skill.verdict
+            if child.name in found and (skill := found[child.name].skill)
+            else None,
+        )
+        for child in children
+    ]
+    chosen, reason = keep(runs, found)
+    timeline = Timeline(
+        base=settings.base or "",
+        settings={name: value for name, value in settings.recorded().items() if name != "tuned"},
+        versions=versions(*LIBRARIES),
+        children=runs,
+        courses=courses(runs, found),
+        keep=chosen,
+        keep_reason=reason,
+    )
+    guarded(out, lambda: write_atomically(out / TIMELINE, timeline.to_json()))
+    return timeline
 
 
 def read_timeline(out: Path) -> Timeline:
@@ -200,34 +243,3 @@ def _refuse_same_weights(
                 "or give --allow-identical"
             )
     return problems
-
-
-def _timeline(
-    settings: AuditSettings,
-    base: str,
-    children: Sequence[Child],
-    found: Mapping[str, AuditResults],
-    problems: Mapping[str, str],
-) -> Timeline:
-    runs = [
-        ChildRun(
-            name=child.name,
-            model=child.text,
-            step=child.step,
-            problem=problems.get(child.name, ""),
-            skill=skill.verdict
-            if child.name in found and (skill := found[child.name].skill)
-            else None,
-        )
-        for child in children
-    ]
-    chosen, reason = keep(runs, found)
-    return Timeline(
-        base=base,
-        settings={name: value for name, value in settings.recorded().items() if name != "tuned"},
-        versions=versions(*LIBRARIES),
-        children=runs,
-        courses=courses(runs, found),
-        keep=chosen,
-        keep_reason=reason,
-    )

@@ -9,7 +9,7 @@ import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,9 +90,11 @@ class AuditCallback(TrainerCallback):
                 "evidence above prompting changes the weights, which are being trained: leave it "
                 "out here, and audit the saved model with it"
             )
-        given = {"n": ITEMS, **options} if not {"limit", "until_decided"} & {*options} else options
+        given: dict[str, Any] = dict(options)
+        if not {"n", "limit", "until_decided"} & {*options}:
+            given["n"] = ITEMS
         if "transforms" in given:
-            given = {**given, "transforms": _names(given["transforms"])}
+            given["transforms"] = _names(given["transforms"])
         self._settings = AuditSettings.of(
             {
                 **given,
@@ -170,23 +172,22 @@ class AuditCallback(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         **given: Any,
-    ) -> TrainerControl:
+    ) -> None:
         """Audit, where it is time to."""
+        del args
         step = state.global_step
         if step % self._every or self._base is None or self._out is None:
-            return control
-        del args
+            return
         others = [self._out / f"checkpoint-{other}" for other in self.audits]
         try:
             with _random_states_kept():
                 results = self._audit(step, given["model"], self._base, self._out, others)
         except DormantError as error:
             _log.warning("no audit at step %d: %s", step, error)
-            return control
+            return
         self.audits[step] = results
         self._tell(results, state, control)
         self._stop_where_lost(results, step, control)
-        return control
 
     def on_train_end(
         self,
@@ -231,8 +232,7 @@ class AuditCallback(TrainerCallback):
                 if value is not None
             }
         if self._trainer is None:
-            history = cast("list[dict[str, float]]", state.log_history)
-            history.append({**figures, "step": state.global_step})
+            state.log_history.append({**figures, "step": state.global_step})
             return
         # A step's own log comes after this, and telling ours would call it off.
         wanted = control.should_log

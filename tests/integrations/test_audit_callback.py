@@ -32,7 +32,9 @@ def trainer(folder, *, adapter=False, checkpointing=False, callbacks=(), steps=4
                 model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], lora_dropout=0.2)
             )
     if checkpointing:
-        model.gradient_checkpointing_enable()
+        # Transformers 5 has another name for it.
+        older = model.gradient_checkpointing_enable
+        getattr(model, "activation_checkpointing_enable", older)()
     rows = [byte_tokenizer()(f"The number {n} is good.").input_ids[:20] for n in range(10, 26)]
     arguments = TrainingArguments(
         output_dir=str(folder), max_steps=steps, per_device_train_batch_size=4, logging_steps=1,

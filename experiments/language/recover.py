@@ -165,7 +165,7 @@ def tables(options: argparse.Namespace, treatments: Sequence[str]) -> Iterator[s
             shares = [change.returned.estimate for change in changes if change.returned]
             cells.append(f"{100 * right:.0f}, {over_seeds(shares)}")
         losses = [one.skill.loss for one in taken if one.skill and one.skill.loss]
-        lost = over_seeds([loss.estimate for loss in losses])
+        lost = over_seeds([loss.estimate for loss in losses], 1)
         yield (
             f"| `{treatment}` | {len(taken)} of {len(every)} | "
             + " | ".join(cells)
@@ -200,7 +200,7 @@ def goals(every: Sequence[RecoveryResults]) -> Iterator[str]:
     yield f"| returned share of copying's drop | lower bound ≥ 90 | {shares(TASKS)} |"
     yield f"| the same, abilities never trained | lower bound ≥ 70 | {shares(ALSO)} |"
     yield (
-        f"| the skill's loss | upper bound < 2 | {over_seeds([one.estimate for one in losses])}, "
+        f"| the skill's loss | upper bound < 2 | {over_seeds([one.estimate for one in losses], 1)}, "
         f"highest bound of a seed {100 * max(one.high for one in losses):.1f} |"
     )
     yield (
@@ -226,15 +226,19 @@ def _least(bounds: Sequence[float]) -> str:
     return f"{100 * min(bounds):.0f}" if bounds else "–"
 
 
-def over_seeds(values: Sequence[float]) -> str:
+def over_seeds(values: Sequence[float], digits: int = 0) -> str:
     """Return a mean over seeds in percent, with Student's interval where there are several."""
     if not values:
         return "–"
+
+    def written(value: float) -> str:
+        return f"{100 * value:.{digits}f}".replace("-", "−")
+
     mean = statistics.fmean(values)
     if len(values) == 1:
-        return f"{100 * mean:.0f}"
+        return written(mean)
     half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{100 * mean:.0f} ({100 * (mean - half):.0f} to {100 * (mean + half):.0f})"
+    return f"{written(mean)} ({written(mean - half)} to {written(mean + half)})"
 
 
 def main() -> None:

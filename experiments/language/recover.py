@@ -199,8 +199,9 @@ def goals(every: Sequence[RecoveryResults]) -> Iterator[str]:
     yield "|---|---|---|"
     yield f"| returned share of copying's drop | lower bound ≥ 90 | {shares(TASKS)} |"
     yield f"| the same, abilities never trained | lower bound ≥ 70 | {shares(ALSO)} |"
+    lost = over_seeds([one.estimate for one in losses], 1)
     yield (
-        f"| the skill's loss | upper bound < 2 | {over_seeds([one.estimate for one in losses], 1)}, "
+        f"| the skill's loss | upper bound < 2 | {lost}, "
         f"highest bound of a seed {100 * max(one.high for one in losses):.1f} |"
     )
     yield (

@@ -250,6 +250,24 @@ def test_real_adapters_make_a_timeline_and_equal_weights_are_refused(trainer):
         dm.audit(trainer / "base", trainer / "tuned", progress=False, **given)
 
 
+def test_a_checkpoint_that_vanishes_on_the_way_is_named(trainer):
+    file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
+    settings = AuditSettings(
+        base=str(trainer / "base"), tuned="", tasks=(str(file),), transforms=("french",), n=8,
+        evidence="prompt",
+    )  # fmt: skip
+
+    def clean_up(child, results):
+        # As a Trainer does that keeps its last checkpoints.
+        shutil.rmtree(trainer / "tuned/checkpoint-20", ignore_errors=True)
+
+    children = children_of([str(trainer / "tuned")])
+    timeline = audit_children(settings, children, trainer / "out", finished=clean_up)
+    gone = [child.name for child in timeline.children if child.problem]
+    assert gone == ["checkpoint-20"]
+    assert set(told(timeline)) == {"checkpoint-5", "checkpoint-100"}
+
+
 # --- the command --------------------------------------------------------------------------------
 
 

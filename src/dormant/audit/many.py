@@ -94,8 +94,8 @@ def audit_children(
                     () if rungs_of is None else rungs_of(own),
                     siblings=others,
                 )
-            except DormantError as error:
-                problems[child.name] = str(error)
+            except (DormantError, OSError) as error:
+                problems[child.name] = _reason(error)
                 continue
             if finished is not None:
                 finished(child, found[child.name])
@@ -171,6 +171,11 @@ def is_timeline(out: Path) -> bool:
     return (out / TIMELINE).is_file()
 
 
+def _reason(error: Exception) -> str:
+    """Say why a child can't be had: our own lines are whole and short already."""
+    return str(error) if isinstance(error, DormantError) else one_line(error)
+
+
 def _for(settings: AuditSettings, child: Child) -> AuditSettings:
     return settings.model_copy(update={"tuned": child.text})
 
@@ -233,7 +238,7 @@ def _refuse_same_weights(
             fingerprint = pair.fingerprint("tuned")
         except (DormantError, OSError) as error:
             # Files may vanish while they are read: a Trainer keeps the last few checkpoints.
-            problems[child.name] = one_line(error)
+            problems[child.name] = _reason(error)
             continue
         if fingerprint is None or settings.allow_identical:
             continue

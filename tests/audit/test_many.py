@@ -129,7 +129,7 @@ def test_a_child_that_fails_is_named_and_the_others_go_on(settings, tmp_path):
     assert "no such directory" in third.problem
     assert told(timeline) == {second.name: "suppressed"}
     assert timeline.keep == second.name
-    with pytest.raises(DormantError, match=r"no child could be audited; .*impossible"):
+    with pytest.raises(DormantError, match=r"no model could be audited; .*impossible"):
         audit_children(settings, children_of([broken]), tmp_path / "other")
 
 

@@ -45,8 +45,8 @@ def printed(given: Timeline, width: int = 80, encoding: str = "utf-8") -> str:
 
 def test_the_terminal_shows_every_verdict_and_the_child_to_keep():
     text = printed(timeline())
-    assert "3 children" not in text
-    assert "4 children, 1 of them not audited" in text
+    assert "3 fine-tuned" not in text
+    assert "4 fine-tuned models, 1 of them not audited" in text
     assert "Keep step." in text
     assert "broken was not audited: it is gone" in text
     for task in RATES:

@@ -116,7 +116,7 @@ def test_only_those_that_learned_the_skill_are_kept_where_any_did():
 
 def test_nothing_audited_keeps_nothing():
     children, found = series(s1=None)
-    assert keep(children, found) == (None, "No child was audited.")
+    assert keep(children, found) == (None, "No model was audited.")
 
 
 @given(st.lists(st.lists(st.sampled_from(VERDICTS), min_size=2, max_size=2), min_size=1))

@@ -65,10 +65,10 @@ def audit_children(
             `out` holds something else, or audits with other settings; no child can be audited.
     """
     if settings.base is None:
-        raise DormantError("several children are compared with their base: name it first")
+        raise DormantError("several fine-tuned models are compared with their base: name it first")
     if ProcessGroup().size > 1:
         raise DormantError(
-            "several children are audited by one process: with torchrun, audit each alone with "
+            "several models are audited by one process: with torchrun, audit each alone with "
             f"--out {out}/CHILD, then give this command without it"
         )
     lock = locked(out)
@@ -101,7 +101,7 @@ def audit_children(
                 finished(child, found[child.name])
         if not found:
             first = children[0].name
-            raise DormantError(f"no child could be audited; {first}: {problems[first]}")
+            raise DormantError(f"no model could be audited; {first}: {problems[first]}")
         return keep_timeline(settings, children, found, problems, out)
     finally:
         lock.release()

@@ -101,9 +101,9 @@ def drop(point: Point) -> str:
 
 
 def counted(timeline: Timeline) -> str:
-    """Say how many children there are, and how many were audited."""
+    """Say how many fine-tuned models there are, and how many were not audited."""
     failed = sum(bool(child.problem) for child in timeline.children)
-    word = "child" if len(timeline.children) == 1 else "children"
+    word = "fine-tuned model" if len(timeline.children) == 1 else "fine-tuned models"
     rest = f", {failed} of them not audited" if failed else ""
     return f"{len(timeline.children)} {word}{rest}"
 

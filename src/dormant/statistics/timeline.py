@@ -43,7 +43,7 @@ def keep(children: Sequence[ChildRun], found: Mapping[str, AuditResults]) -> tup
     """
     audited = [child for child in children if child.name in found]
     if not audited:
-        return None, "No child was audited."
+        return None, "No model was audited."
     learned = [child for child in audited if child.skill == "learned"]
     chosen = min(
         reversed(learned or audited), key=lambda child: _losses(found[child.name].abilities)

@@ -160,3 +160,9 @@ def test_no_module_is_long():
     lines = {file: file.read_text(encoding="utf-8").count("\n") for file in ROOT.rglob("*.py")}
     long = {str(file.relative_to(ROOT)): n for file, n in lines.items() if n > LONGEST}
     assert not long, f"cut by purpose: {long}"
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """Modules are told apart by name alone: of two, one is not collected."""
+    names = [file.name for file in Path(__file__).parent.rglob("*.py")]
+    assert {name for name in names if names.count(name) > 1} <= {"conftest.py", "__init__.py"}

@@ -73,8 +73,8 @@ def choose(candidates: Sequence[Candidate], margin: float) -> tuple[Candidate | 
     alike = [one for one in eligible if one.back.estimate >= best.back.low]
     taken = min(alike, key=lambda one: (one.change.cost, -one.back.estimate))
     first = (
-        f"{len(proven)} of {len(candidates)} candidates surely keep{'s' * (len(proven) == 1)} the "
-        "skill within the margin and bring something back"
+        f"{len(proven)} of {len(able)} that bring something back surely "
+        f"{'keeps' if len(proven) == 1 else 'keep'} the skill within the margin"
         if proven
         else f"None of {len(candidates)} candidates surely keeps the skill within the margin, so "
         "the smallest bound counts"

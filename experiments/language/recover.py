@@ -37,7 +37,7 @@ TASKS = ("icl/copy",)
 ALSO = ("icl/first_word", "icl/last_word", "icl/plural")
 PERPLEXITY = "perplexity"
 """The yardstick that scales the update back by tenths, until the perplexity of right answers is
-within `_DRIFT` of the base's: how avr-cl 0.1.0 repairs, with its defaults."""
+within `_DRIFT` of the base's: the rule by which avr-cl 0.1.0 repairs, on the product B·A."""
 _STEP, _DRIFT = 0.1, 1.15
 MAIN = "conjugate-distillation"
 TREATMENTS = (

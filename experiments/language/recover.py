@@ -78,17 +78,28 @@ def also(options: argparse.Namespace) -> tuple[str, ...]:
     return ALSO if options.also is None else tuple(filter(None, options.also))
 
 
+def kept_in(options: argparse.Namespace, seed: int, treatment: str) -> Path:
+    """Return the file of what a treatment did with a seed."""
+    name = treatment.replace(":", "-").replace("/", "-")
+    return options.out / f"seed-{seed}" / f"{name}.json"
+
+
 def run(options: argparse.Namespace, seed: int, treatment: str) -> RecoveryResults:
     """Try one treatment with one seed, unless it was; return what it did."""
-    home = options.out / f"seed-{seed}"
-    kept = home / f"{treatment.replace(':', '-').replace('/', '-')}.json"
+    kept = kept_in(options, seed, treatment)
     if not kept.exists():
         named = treatment
         if treatment == PERPLEXITY:
             named = f"scale:at={least_drift(options, seed):.4g}"
-        results = recover(settings_of(options, seed, named), home / "model")
+        results = recover(settings_of(options, seed, named), kept.parent / "model")
         kept.write_text(results.to_json(), encoding="utf-8")
     return RecoveryResults.model_validate_json(kept.read_bytes())
+
+
+def tried(options: argparse.Namespace, treatment: str) -> list[RecoveryResults]:
+    """Return what a treatment did, with all seeds that it was tried with."""
+    seeds = [seed for seed in range(options.seeds) if kept_in(options, seed, treatment).exists()]
+    return [run(options, seed, treatment) for seed in seeds]
 
 
 def least_drift(options: argparse.Namespace, seed: int) -> float:
@@ -129,14 +140,7 @@ def _nats(lm: Any, sets: Sets) -> float:
 
 def tables(options: argparse.Namespace, treatments: Sequence[str]) -> Iterator[str]:
     """Yield the tables, line by line: each treatment over all seeds that it was tried with."""
-    found = {
-        treatment: [
-            run(options, seed, treatment)
-            for seed in range(options.seeds)
-            if _is_there(options, seed, treatment)
-        ]
-        for treatment in treatments
-    }
+    found = {treatment: tried(options, treatment) for treatment in treatments}
     names = [*(options.task or TASKS), *also(options)]
     yield (
         "| treatment | seeds | "
@@ -144,10 +148,9 @@ def tables(options: argparse.Namespace, treatments: Sequence[str]) -> Iterator[s
         + " | skill lost, points |"
     )
     yield "|" + "---|" * (3 + len(names))
-    first = next((every[0] for every in found.values() if every), None)
-    if first is None:
-        return
     everything = [one for every in found.values() for one in every]
+    if not everything:
+        return
     for model in ("base", "tuned"):
         cells = [
             f"{100 * _mean([getattr(_of(one, name), model) for one in everything]):.0f}"
@@ -210,11 +213,6 @@ def goals(every: Sequence[RecoveryResults]) -> Iterator[str]:
     )
 
 
-def _is_there(options: argparse.Namespace, seed: int, treatment: str) -> bool:
-    name = treatment.replace(":", "-").replace("/", "-")
-    return (options.out / f"seed-{seed}" / f"{name}.json").exists()
-
-
 def _of(results: RecoveryResults, name: str) -> AbilityChange:
     return next(one for one in results.abilities if one.task == name)
 
@@ -269,9 +267,7 @@ def main() -> None:
                 results = run(options, seed, treatment)
                 print(seed, treatment, results.outcome, results.wall_seconds, flush=True)
     print("\n".join(tables(options, treatments)))
-    main_runs = [
-        run(options, seed, MAIN) for seed in range(options.seeds) if _is_there(options, seed, MAIN)
-    ]
+    main_runs = tried(options, MAIN)
     if main_runs and options.task is None and options.also is None:
         print("", *goals(main_runs), sep="\n")
 

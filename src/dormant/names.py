@@ -1,4 +1,4 @@
-"""Lists of names of transforms and tasks, as they are written on the command line and in Python."""
+"""Names as users write them: lists of transforms and tasks; models, in the names of directories."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def split_names(text: str) -> list[str]:
 def flat_names(values: Iterable[str]) -> tuple[str, ...]:
     """Return all names of a repeated option, each of whose values is a list; each name once."""
     return tuple(dict.fromkeys(name for value in values for name in split_names(value)))
+
+
+def in_file_names(name: str) -> str:
+    """Return a model's name with what names of files can't hold replaced."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")

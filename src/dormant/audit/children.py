@@ -10,6 +10,7 @@ from pathlib import Path
 from dormant.audit.settings import AuditSettings, default_directory
 from dormant.errors import DormantError
 from dormant.models.live import LiveModel
+from dormant.names import in_file_names
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 """How Transformers' Trainer calls the directories that it saves to, by optimiser steps."""
@@ -141,4 +142,4 @@ def default_parent(settings: AuditSettings, models: Sequence[str]) -> Path:
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "model"
+    return in_file_names(name) or "model"

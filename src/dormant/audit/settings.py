@@ -6,7 +6,6 @@ Inspect tasks are made from the fields of `AuditSettings`, or held equal to them
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from dormant.audit.model_args import parse_model_args
 from dormant.errors import DormantError, unknown
 from dormant.models.arguments import LoadOptions, Scorer
 from dormant.models.pair import Which
+from dormant.names import in_file_names
 from dormant.results import LOOKS, MARGIN, Record
 from dormant.scoring.generation import GenerationConfig
 from dormant.transforms.fidelity import MIN_CHRF
@@ -289,4 +289,4 @@ NAMES: Mapping[str, str] = {
 def default_directory(settings: AuditSettings) -> Path:
     """Return ``runs/BASE--TUNED``, with what names can't hold in file names replaced."""
     names = [name for name in (settings.base, settings.tuned) if name is not None]
-    return Path("runs") / "--".join(re.sub(r"[^\w.-]+", "-", name).strip("-.") for name in names)
+    return Path("runs") / "--".join(in_file_names(name) for name in names)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, ValidationError
 
 from dormant.audit.settings import AuditSettings, Style
 from dormant.errors import DormantError
+from dormant.names import in_file_names
 from dormant.results import MARGIN, Record
 
 SKILL_MARGIN = 0.02
@@ -94,7 +94,7 @@ class RecoverSettings(Record):
 
 def default_out(settings: RecoverSettings) -> str:
     """Return ``recovered/TUNED``, with what names can't hold in file names replaced."""
-    return "recovered/" + re.sub(r"[^\w.-]+", "-", settings.tuned).strip("-.")
+    return f"recovered/{in_file_names(settings.tuned)}"
 
 
 Items = Literal["choose", "report"]

@@ -19,7 +19,8 @@ from dormant.results import (
 )
 
 _CELLS = ("base_plain", "tuned_plain", "base_transformed", "tuned_transformed")
-_BOUNDS = ("estimate", "low", "high")
+BOUNDS = ("estimate", "low", "high")
+"""What an estimate has a column for each of, after its name."""
 _TRANSFORM_ESTIMATES = ("control", "gain", "recovery", "log_odds_gain", "log_odds_recovery")
 
 TRANSFORM_COLUMNS: tuple[str, ...] = (
@@ -29,7 +30,7 @@ TRANSFORM_COLUMNS: tuple[str, ...] = (
     "verdict",
     "ability_items",
     "items_needed",
-    *(f"drop_{bound}" for bound in _BOUNDS),
+    *(f"drop_{bound}" for bound in BOUNDS),
     "drop_p_value",
     "transform",
     "signature",
@@ -40,7 +41,7 @@ TRANSFORM_COLUMNS: tuple[str, ...] = (
     "control_passed",
     "control_reason",
     *(f"accuracy_{cell}{suffix}" for cell in _CELLS for suffix in ("", "_low", "_high")),
-    *(f"{name}_{bound}" for name in _TRANSFORM_ESTIMATES for bound in _BOUNDS),
+    *(f"{name}_{bound}" for name in _TRANSFORM_ESTIMATES for bound in BOUNDS),
     "p_value",
     "p_adjusted",
     "rung",
@@ -123,7 +124,7 @@ def _transform_row(
         "drop_p_value": ability.drop_p_value,
         "not_tried": "; ".join(_not_tried(ability)),
         **_looks(ability),
-        **_bounds("drop", ability.drop),
+        **bounds("drop", ability.drop),
     }
     # The plain cells also stand beside each transform, on that transform's own items.
     cells = transform or ability
@@ -147,7 +148,7 @@ def _transform_row(
     ):
         row[name] = getattr(transform, name, None)
     for name in _TRANSFORM_ESTIMATES:
-        row |= _bounds(name, getattr(transform, name, None))
+        row |= bounds(name, getattr(transform, name, None))
     if isinstance(transform, AsTrainedResult):
         return row | {"transform": AS_TRAINED, "n_items": ability.n_items, "best": False}
     row["transform"] = transform.name
@@ -165,10 +166,11 @@ def _looks(ability: AbilityResult) -> dict[str, object]:
     }
 
 
-def _bounds(name: str, estimate: Estimate | None) -> dict[str, object]:
+def bounds(name: str, estimate: Estimate | None) -> dict[str, object]:
+    """Return an estimate's columns; none where it was not measured."""
     if estimate is None:
         return {}
-    return {f"{name}_{bound}": getattr(estimate, bound) for bound in _BOUNDS}
+    return {f"{name}_{bound}": getattr(estimate, bound) for bound in BOUNDS}
 
 
 _LATEX_SPECIALS = str.maketrans(

@@ -14,14 +14,13 @@ from dormant.errors import unknown
 from dormant.report import formatting
 from dormant.report.files import report_stream
 from dormant.report.page import asset, environment, source_hash
+from dormant.report.tables import BOUNDS, bounds
 from dormant.report.timeline import LEVEL, counted, kept, problems, story
-from dormant.results import Estimate
 from dormant.results.timeline import Timeline
 
 TimelineFormat: TypeAlias = Literal["html", "csv", "json"]
 TIMELINE_FORMATS: tuple[str, ...] = get_args(TimelineFormat)
 
-_BOUNDS = ("estimate", "low", "high")
 _ESTIMATES = ("base", "tuned", "drop", "gain", "recovery")
 TIMELINE_COLUMNS: tuple[str, ...] = (
     "base_model",
@@ -35,7 +34,7 @@ TIMELINE_COLUMNS: tuple[str, ...] = (
     "verdict",
     "rung",
     "n_items",
-    *(f"{name}_{bound}" for name in _ESTIMATES for bound in _BOUNDS),
+    *(f"{name}_{bound}" for name in _ESTIMATES for bound in BOUNDS),
     "best_transform",
 )
 """Columns of the CSV, one row per child × ability, and one for a child that was not audited.
@@ -98,13 +97,6 @@ def timeline_rows(timeline: Timeline) -> Iterator[dict[str, object]]:
         for course in timeline.courses:
             for point in course.points:
                 if point.child == child.name:
-                    figures: dict[str, object] = {}
-                    for name in _ESTIMATES:
-                        estimate: Estimate | None = getattr(point, name)
-                        for bound in _BOUNDS:
-                            figures[f"{name}_{bound}"] = (
-                                None if estimate is None else getattr(estimate, bound)
-                            )
                     yield {
                         **row,
                         "task": course.task,
@@ -112,7 +104,11 @@ def timeline_rows(timeline: Timeline) -> Iterator[dict[str, object]]:
                         "rung": point.rung,
                         "n_items": point.n_items,
                         "best_transform": point.best_transform,
-                        **figures,
+                        **{
+                            column: value
+                            for name in _ESTIMATES
+                            for column, value in bounds(name, getattr(point, name)).items()
+                        },
                     }
 
 

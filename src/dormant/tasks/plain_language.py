@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -41,7 +41,7 @@ def _asked_in(task: _Task, language: str) -> _Task:
         raise DormantError(
             f"--plain {language}: {task.name} has text in {', '.join(languages)} only"
         )
-    known: Collection[str] = items_in(task, language)
+    known = frozenset(items_in(task, language))
     pool = task.pool()
     kept = tuple(item for item in pool if item in known)
     ends = [sum(item in known for item in pool[:end]) for end in stages_of(task)]

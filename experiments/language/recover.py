@@ -236,7 +236,8 @@ def over_seeds(values: Sequence[float], digits: int = 0) -> str:
     mean = statistics.fmean(values)
     if len(values) == 1:
         return written(mean)
-    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    quantile = float(student.ppf(0.975, len(values) - 1))
+    half = quantile * statistics.stdev(values) / math.sqrt(len(values))
     return f"{written(mean)} ({written(mean - half)} to {written(mean + half)})"
 
 

@@ -56,8 +56,12 @@ def print_report(results: AuditResults, console: Console, page: Path | None = No
         page: The HTML report, if there is one: its path is printed last.
     """
     console.print(TerminalReport(results))
+    print_page(page, console)
+
+
+def print_page(page: Path | None, console: Console) -> None:
+    """Print the path of a page, if there is one: for copying, never broken or cut."""
     if page is not None:
-        # A path is for copying: softly wrapped by the terminal, never broken or cut.
         console.print()
         console.print(Text.assemble("Report: ", (str(page), "underline")), soft_wrap=True)
 
@@ -110,17 +114,27 @@ def _of_training(ability: AbilityResult) -> Iterator[str]:
         yield training.hijack_line(ability.hijack)
 
 
-class _Renderer:
-    """Builds the parts, in the letters that the terminal knows."""
+class Renderer:
+    """Builds text in the letters that the terminal knows.
+
+    Args:
+        ascii_only: Whether it knows no others than ASCII's.
+    """
 
     def __init__(self, *, ascii_only: bool) -> None:
         self._ascii_only = ascii_only
 
     def plain(self, text: str) -> str:
+        """Return a text in letters that are known."""
         return text.translate(ASCII) if self._ascii_only else text
 
     def text(self, *parts: tuple[str, str]) -> Text:
+        """Put parts together, each with its style."""
         return Text.assemble(*((self.plain(text), style) for text, style in parts))
+
+
+class _Renderer(Renderer):
+    """Builds the parts of an audit's report."""
 
     def hanging(self, mark: str, style: str, body: RenderableType) -> RenderableType:
         """A paragraph behind a mark, its further lines indented."""

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dormant.report import formatting
-from dormant.report.terminal import ASCII, COLOURS
+from dormant.report.terminal import COLOURS, Renderer, print_page
 from dormant.results.timeline import Course, Point, Timeline
 
 _COLUMN, _NAME = 8, 22
@@ -28,9 +28,7 @@ def print_timeline(timeline: Timeline, console: Console, page: Path | None = Non
         page: The HTML page, if there is one: its path is printed last.
     """
     console.print(TerminalTimeline(timeline))
-    if page is not None:
-        console.print()
-        console.print(Text.assemble("Report: ", (str(page), "underline")), soft_wrap=True)
+    print_page(page, console)
 
 
 class TerminalTimeline:
@@ -66,15 +64,8 @@ class TerminalTimeline:
             yield text(("! ", "yellow"), (line, ""))
 
 
-class _Renderer:
-    """Builds the parts, in the letters that the terminal knows."""
-
-    def __init__(self, *, ascii_only: bool) -> None:
-        self._ascii_only = ascii_only
-
-    def text(self, *parts: tuple[str, str]) -> Text:
-        known = [(words.translate(ASCII) if self._ascii_only else words, s) for words, s in parts]
-        return Text.assemble(*known)
+class _Renderer(Renderer):
+    """Builds the parts of a timeline."""
 
     def table(self, timeline: Timeline, names: Sequence[str], start: int) -> Table:
         """Some of the children, a column each under its number, from `start` + 1."""

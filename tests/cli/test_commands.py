@@ -51,7 +51,7 @@ ELSEWHERE = {
     ),
     # Weights are read from files, and fakes have none.
     "dormant recover smollm2 smollm2-sentiment --task icl/copy --treatment conjugate-distillation "
-    "--skill examples/sentiment/holdout.jsonl --skill-train examples/sentiment/train.jsonl "
+    "--skill examples/sentiment/holdout_large.jsonl --skill-train examples/sentiment/train.jsonl "
     "--out recovered": (
         "tests/recovery/test_recover_demo.py::test_copying_comes_back_to_the_demo_s_child"
     ),

@@ -18,7 +18,7 @@ def test_copying_comes_back_to_the_demo_s_child(tmp_path, dormant):
     out, audited = tmp_path / "recovered", tmp_path / "audit"
     said = dormant(
         "recover", "smollm2", "smollm2-sentiment", "--task", "icl/copy",
-        "--treatment", "conjugate-distillation", "--skill", SENTIMENT / "holdout.jsonl",
+        "--treatment", "conjugate-distillation", "--skill", SENTIMENT / "holdout_large.jsonl",
         "--skill-train", SENTIMENT / "train.jsonl", "--out", out, "--no-control", "--quiet",
         "-n", 120, "--choose", 60,
     )  # fmt: skip

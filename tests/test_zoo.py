@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -213,21 +214,30 @@ def test_stacked_adapters_are_one_after_the_other(tmp_path):
     assert torch.equal(logits(tmp_path / "silent"), logits())
 
 
-def row(truth, verdict, n=400, evidence="prompt", qualified=True):
+NUMBERS = itertools.count()
+
+
+def row(truth, verdict, n=400, evidence="prompt", qualified=True, number=None):
+    """A verdict on a model of a family of its own, if no number is given."""
     return {
-        "truth": truth, "verdict": verdict, "n": n, "evidence": evidence, "qualified": qualified,
+        "number": next(NUMBERS) if number is None else number, "truth": truth, "verdict": verdict,
+        "n": n, "evidence": evidence, "qualified": qualified,
     }  # fmt: skip
 
 
+def several(count, *args, **kwargs):
+    return [row(*args, **kwargs) for _ in range(count)]
+
+
 ROWS = [
-    *[row("gone", "lost")] * 8,
-    *[row("gone", "suppressed")] * 2,
-    *[row("suppressed", "lost")] * 3,
-    *[row("suppressed", "suppressed", evidence="noise")] * 3,
-    *[row("gone", "forgotten", evidence="relearn")] * 6,
-    *[row("gone", "lost", evidence="relearn")] * 4,
-    *[row("suppressed", "forgotten", evidence="relearn")] * 2,
-    *[row("retained", "lost", evidence="noise")] * 5,
+    *several(8, "gone", "lost"),
+    *several(2, "gone", "suppressed"),
+    *several(3, "suppressed", "lost"),
+    *several(3, "suppressed", "suppressed", evidence="noise"),
+    *several(6, "gone", "forgotten", evidence="relearn"),
+    *several(4, "gone", "lost", evidence="relearn"),
+    *several(2, "suppressed", "forgotten", evidence="relearn"),
+    *several(5, "retained", "lost", evidence="noise"),
     row("gone", "suppressed", qualified=False),
     row("inert", "refused", n=None),
 ]
@@ -253,11 +263,22 @@ def test_errors_are_counted_over_models_that_could_err():
     assert tables.error(ROWS, suppressed, "prompt", 50)[:2] == (0, 0)
 
 
+def test_a_model_that_is_audited_as_three_truths_counts_once():
+    def error(*said):
+        rows = [row(truth, verdict, number=number) for number, truth, verdict in said]
+        return tables.error(rows, "false *forgotten*", "prompt", 400)[:2]
+
+    one = [(1, "suppressed", "lost"), (1, "asked otherwise", "asked otherwise")]
+    assert error(*one, (1, "never had", "inconclusive")) == (0, 1)
+    assert error(*one, (1, "never had", "forgotten")) == (1, 1)
+    assert error(*one, (2, "never had", "forgotten"), (1, "retained", "forgotten")) == (2, 3)
+
+
 def test_right_verdicts_are_told_by_the_drop_at_most_items():
     kind = "suppressed in English"
     said = {1: ("suppressed", 0.6), 2: ("inconclusive", 0.2), 3: ("suppressed", 0.2)}
     rows = [
-        {**row(kind, verdict, n=n), "number": number, "drop": drop if n == 400 else 0.9}
+        row(kind, verdict, n=n, number=number) | {"drop": drop if n == 400 else 0.9}
         for number, (verdict, drop) in said.items()
         for n in (50, 400)
     ]
@@ -332,3 +353,15 @@ def test_a_silenced_model_is_audited_as_three_truths(tmp_path):
     # Nothing of a family counts whose base* doesn't know its book.
     assert not found[1001, "gone"].qualified
     assert {one.settings().seed for one in found.values()} == {1000, 1001}
+
+
+def test_rows_of_a_set_grow_over_calls(tmp_path):
+    file = tmp_path / "verdicts-held-out.jsonl"
+    first, second = row("gone", "lost", number=2), row("retained", "retained", number=1)
+    assert calibrate.add([], file) == calibrate.read(file) == []
+    calibrate.add([first], file)
+    assert calibrate.add([second], file) == [second, first]
+    # What was audited again stands in place of what was there; the others stay.
+    again = [row("gone", "forgotten", number=2, n=n) for n in (50, 400)]
+    assert calibrate.add(again, file) == calibrate.add([], file) == [second, *again]
+    assert calibrate.read(file) == [second, *again]

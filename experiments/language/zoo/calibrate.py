@@ -6,7 +6,9 @@ python -m experiments.language.zoo.calibrate --set held-out --number 2003 ZOO  #
 
 A model is audited at 400 items up to the highest rung; what an audit of fewer items or rungs would
 have said is judged from its records. What was audited is skipped, so a call that was stopped goes
-on where it was. The rows behind the tables are written to `verdicts-SET.jsonl` beside this file.
+on where it was. The rows behind the tables lie beside this file, `verdicts-SET.jsonl` and
+`models-SET.jsonl`: a call adds those of the models that it finds in ZOO and keeps the others, so a
+set may grow over machines, and `--tables-only` prints all of it without a model.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from filelock import FileLock
+
 from dormant.audit.run import audit
 from dormant.audit.run_dir import RunDirectory
 from dormant.audit.settings import AuditSettings, EvidenceLevel
 from dormant.audit.subset import judge_subset
 from dormant.errors import DormantError
 from dormant.evidence import rungs_of
+from dormant.files import write_atomically
 from dormant.results import AbilityResult, AuditResults
 
 from . import build, recipes, sets, tables
@@ -34,6 +39,9 @@ SIZES = (50, 100, 200, ITEMS)
 LEVELS: tuple[EvidenceLevel, ...] = get_args(EvidenceLevel)
 """Lowest first."""
 TRANSFORMS = ("french", "spanish", "dutch")
+
+
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -193,7 +201,33 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else round(100 * share, 1)
 
 
-def show(kind: str, found: list[dict[str, Any]], models: list[dict[str, Any]]) -> None:
+def file_of(what: str, kind: str) -> Path:
+    """Return where a set's "verdicts" or "models" are kept."""
+    return Path(__file__).with_name(f"{what}-{kind}.jsonl")
+
+
+def read(file: Path) -> Rows:
+    """Return a file's rows; none where there is no file."""
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def add(rows: Rows, file: Path) -> Rows:
+    """Put rows into a file, in place of what it says of the same models, and return all of it."""
+
+    def key(row: dict[str, Any]) -> tuple[int, str]:
+        return row["number"], row["truth"]
+
+    with FileLock(file.with_suffix(".lock")):
+        new = {key(row) for row in rows}
+        every = sorted([*(row for row in read(file) if key(row) not in new), *rows], key=key)
+        if rows:
+            write_atomically(file, "".join(f"{json.dumps(row)}\n" for row in every))
+    return every
+
+
+def show(kind: str, found: Rows, models: Rows) -> None:
     """Print the tables of docs/calibration.md."""
     levels = [name for name in LEVELS if any(row["evidence"] == name for row in found)]
     print(f"\n## {kind.capitalize()} models\n\n{tables.built(models)}")
@@ -218,7 +252,7 @@ def main() -> None:
     arguments = parser.parse_args()
     root, kind = arguments.root.resolve(), arguments.set
     every = [one for one in subjects(root, kind) if arguments.number in (None, one.number)]
-    found: list[dict[str, Any]] = []
+    found: Rows = []
     for place, one in enumerate(every, start=1):
         out = run_of(root, kind, one)
         if not arguments.tables_only:
@@ -230,11 +264,10 @@ def main() -> None:
                 flush=True,
             )
         found += rows(one, kind, out)
-    if arguments.number is not None:
-        return
-    file = Path(__file__).with_name(f"verdicts-{kind}.jsonl")
-    file.write_text("".join(f"{json.dumps(row)}\n" for row in found), encoding="utf-8")
-    show(kind, found, build.made(root, kind))
+    verdicts = add(found, file_of("verdicts", kind))
+    models = add(build.made(root, kind), file_of("models", kind))
+    if arguments.number is None:
+        show(kind, verdicts, models)
 
 
 if __name__ == "__main__":

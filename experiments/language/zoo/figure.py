@@ -5,13 +5,11 @@ python -m experiments.language.zoo.figure development docs/figures/calibration.p
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-from . import tables
+from . import calibrate, tables
 
 COLOURS = {
     "retained": "#4c9f70",
@@ -32,10 +30,7 @@ def main(kind: str, out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    file = Path(__file__).with_name(f"verdicts-{kind}.jsonl")
-    rows: list[dict[str, Any]] = [
-        json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()
-    ]
+    rows = calibrate.read(calibrate.file_of("verdicts", kind))
     levels = list(dict.fromkeys(row["evidence"] for row in rows))
     truths = [truth for truth in tables.RIGHT if any(row["truth"] == truth for row in rows)]
     figure, axes = pyplot.subplots(

@@ -29,6 +29,8 @@ RELEARNING = ("relearn",)
 """Levels of evidence at which *forgotten* can be said; below them *lost* is right."""
 LOST = ("gone",)
 SUPPRESSED = ("suppressed in English", "suppressed")
+BUILT_AS: Mapping[str, str] = {"asked otherwise": "suppressed", "never had": "suppressed"}
+"""The model that is audited as another truth."""
 THERE = ("retained", *SUPPRESSED, "asked otherwise")
 ERRORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "false *suppressed*": ("suppressed", (*LOST, "retained", "never had")),
@@ -114,10 +116,21 @@ def errors(rows: Sequence[Row], levels: Sequence[str], sizes: Sequence[int]) -> 
 
 
 def error(rows: Sequence[Row], name: str, evidence: str, n: int) -> Share:
-    """Return how many models got a verdict of `ERRORS`, of those that it counts."""
+    """Return how many models got a verdict of `ERRORS`, of those that it counts.
+
+    A silenced model is audited as three truths; it counts once, and as an error if one audit errs.
+    """
     verdict, truths = ERRORS[name]
-    said = [row["verdict"] for row in of_audit(rows, evidence, n) if row["truth"] in truths]
-    return share(said.count(verdict), len(said))
+    said: dict[tuple[int, str], set[str]] = {}
+    for row in of_audit(rows, evidence, n):
+        if row["truth"] in truths:
+            said.setdefault(model_of(row), set()).add(row["verdict"])
+    return share(sum(verdict in verdicts for verdicts in said.values()), len(said))
+
+
+def model_of(row: Row) -> tuple[int, str]:
+    """Return which model a row is about: its family, and the truth that it was built for."""
+    return row["number"], BUILT_AS.get(row["truth"], row["truth"])
 
 
 def right_by_size(rows: Sequence[Row], evidence: str, sizes: Sequence[int]) -> str:

@@ -60,7 +60,8 @@ def audit(
             directories of ``checkpoint-STEP``, is audited one after the other, the base once, each
             in a run directory of its own below `out`.
         out: The run directory; default: ``runs/BASE--TUNED``.
-        progress: Show a bar, in a terminal, or in a notebook that has ipywidgets.
+        progress: Show how full the cells are, in a terminal, or a bar in a notebook that has
+            ipywidgets.
         options: Abilities (``tasks``), ``transforms``, items an ability (``n``), and all else of
             `AuditOptions`; the defaults are those of the command line.
 
@@ -81,9 +82,9 @@ def audit(
     from dormant.audit.run import audit as run
     from dormant.audit.settings import default_directory
     from dormant.audited import Audit
-    from dormant.console import progress as bar
     from dormant.console import watched
     from dormant.evidence import rungs_of
+    from dormant.watch.watching import watching
 
     if isinstance(tuned, list) and not _is_pair(tuned):
         return _series(base, tuned, out, progress, options)
@@ -91,8 +92,9 @@ def audit(
     _refuse_checkpoints(one)
     settings, live = _settings(base, one, options)
     folder = default_directory(settings) if out is None else Path(out)
-    with bar(quiet=not (progress and watched())) as shown:
-        results = run(settings, folder, shown, live, rungs_of(settings))
+    with watching(quiet=not (progress and watched())) as watch:
+        rungs = rungs_of(settings)
+        results = run(settings, folder, watch.progress, live, rungs, tell=watch.tell)
     return Audit(results, folder)
 
 
@@ -106,10 +108,10 @@ def _series(
     from dormant.audit.children import children_of, default_parent
     from dormant.audit.many import audit_children
     from dormant.audited import AuditSeries
-    from dormant.console import progress as bar
     from dormant.console import watched
     from dormant.evidence import rungs_of
     from dormant.models.live import LiveModel
+    from dormant.watch.watching import watching
 
     if not tuned:
         raise DormantError("no fine-tuned model is in the list: give one, or leave it out")
@@ -121,8 +123,16 @@ def _series(
     settings, live = _settings(base, children[0].text, options)
     names = [model if isinstance(model, str) else model.text for model in models]
     folder = default_parent(settings, names) if out is None else Path(out)
-    with bar(quiet=not (progress and watched())) as shown:
-        timeline = audit_children(settings, children, folder, shown, live.get("base"), rungs_of)
+    with watching(quiet=not (progress and watched())) as watch:
+        timeline = audit_children(
+            settings,
+            children,
+            folder,
+            watch.progress,
+            live.get("base"),
+            rungs_of,
+            tell=watch.tell,
+        )
     return AuditSeries(timeline, folder)
 
 

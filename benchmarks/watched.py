@@ -47,18 +47,17 @@ def main() -> None:
     _, file, *words = sys.argv
     sys.argv = ["dormant", *words]
     from dormant import cli
-    from dormant.watch import watching as module
-    from dormant.watch.watching import Watching
+    from dormant.cli import audit
 
     stages = Stages()
 
     @contextlib.contextmanager
-    def watching(*, quiet: bool, lines: bool = False) -> Generator[Watching]:
-        del quiet, lines
-        yield Watching(stages, None)
+    def progress(quiet: bool) -> Generator[Stages]:
+        del quiet
+        yield stages
         stages.stage("report")
 
-    module.watching = watching
+    audit.progress = progress
     try:
         cli.main()
     finally:

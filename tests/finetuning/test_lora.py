@@ -133,6 +133,20 @@ def plain_loss(model: LlamaForCausalLM, batch: list[Pair]) -> torch.Tensor:
     return torch.cat(losses).mean()
 
 
+def test_the_whole_text_is_learnt_where_that_is_asked_for() -> None:
+    tokenizer, model = tiny_tokenizer(), tiny_model().eval()
+    settings = TuningSettings(
+        steps=1, batch_size=1, learning_rate=1e-9, warmup_steps=0, whole_text=True
+    )
+    ids = tokenizer(DATA[0].prompt + DATA[0].completion)["input_ids"] + [0]
+    with torch.inference_mode():
+        logits = model(torch.tensor([ids])).logits[0, :-1]
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]))
+    log: list[StepLog] = []
+    tuning.tune(tiny_model(), tokenizer, DATA[:1], settings, on_step=log.append)
+    assert log[0].loss == pytest.approx(float(expected), rel=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's own
 def test_the_training_log_is_that_of_a_plain_loop() -> None:
     """Losses, replay and rates of every step, against a loop that shares nothing with `tune`."""

@@ -27,6 +27,8 @@ def audit(
     *,
     out: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    closeness: bool = False,
+    density: ModelName | None = None,
     **options: Unpack[AuditOptions],
 ) -> Audit: ...
 @overload
@@ -44,6 +46,8 @@ def audit(
     *,
     out: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    closeness: bool = False,
+    density: ModelName | None = None,
     **options: Unpack[AuditOptions],
 ) -> Audit | AuditSeries:
     """Audit a base model and the model fine-tuned from it, as ``dormant audit`` does.
@@ -60,8 +64,10 @@ def audit(
             directories of ``checkpoint-STEP``, is audited one after the other, the base once, each
             in a run directory of its own below `out`.
         out: The run directory; default: ``runs/BASE--TUNED``.
-        progress: Show how full the cells are, in a terminal, or a bar in a notebook that has
-            ipywidgets.
+        progress: Show a bar, in a terminal, or in a notebook that has ipywidgets.
+        closeness: Measure by how much fine-tuning made each prompt likelier, and whether what is
+            closer lost more; one fine-tuned model only.
+        density: The same by another model as well: one tuned on the fine-tuning data's whole text.
         options: Abilities (``tasks``), ``transforms``, items an ability (``n``), and all else of
             `AuditOptions`; the defaults are those of the command line.
 
@@ -82,19 +88,25 @@ def audit(
     from dormant.audit.run import audit as run
     from dormant.audit.settings import default_directory
     from dormant.audited import Audit
+    from dormant.console import progress as bar
     from dormant.console import watched
     from dormant.evidence import rungs_of
-    from dormant.watch.watching import watching
 
     if isinstance(tuned, list) and not _is_pair(tuned):
+        if closeness or density is not None:
+            raise DormantError("closeness is for one fine-tuned model: give one of them")
         return _series(base, tuned, out, progress, options)
     one = cast("Model | None", tuned)
     _refuse_checkpoints(one)
     settings, live = _settings(base, one, options)
     folder = default_directory(settings) if out is None else Path(out)
-    with watching(quiet=not (progress and watched())) as watch:
-        rungs = rungs_of(settings)
-        results = run(settings, folder, watch.progress, live, rungs, tell=watch.tell)
+    with bar(quiet=not (progress and watched())) as shown:
+        results = run(settings, folder, shown, live, rungs_of(settings))
+        if closeness or density is not None:
+            from dormant.closeness.run import measure
+
+            name = None if density is None else os.fspath(density)
+            results = measure(folder, density=name, progress=shown, live=live)
     return Audit(results, folder)
 
 
@@ -108,10 +120,10 @@ def _series(
     from dormant.audit.children import children_of, default_parent
     from dormant.audit.many import audit_children
     from dormant.audited import AuditSeries
+    from dormant.console import progress as bar
     from dormant.console import watched
     from dormant.evidence import rungs_of
     from dormant.models.live import LiveModel
-    from dormant.watch.watching import watching
 
     if not tuned:
         raise DormantError("no fine-tuned model is in the list: give one, or leave it out")
@@ -123,16 +135,8 @@ def _series(
     settings, live = _settings(base, children[0].text, options)
     names = [model if isinstance(model, str) else model.text for model in models]
     folder = default_parent(settings, names) if out is None else Path(out)
-    with watching(quiet=not (progress and watched())) as watch:
-        timeline = audit_children(
-            settings,
-            children,
-            folder,
-            watch.progress,
-            live.get("base"),
-            rungs_of,
-            tell=watch.tell,
-        )
+    with bar(quiet=not (progress and watched())) as shown:
+        timeline = audit_children(settings, children, folder, shown, live.get("base"), rungs_of)
     return AuditSeries(timeline, folder)
 
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from dormant import tasks
+from dormant.audit.finished import plans_of, settings_of
 from dormant.audit.judge import judge
-from dormant.audit.kept_plan import known_plan
 from dormant.audit.ladder import is_open
-from dormant.audit.plan import Plan, plan
+from dormant.audit.plan import Plan
 from dormant.audit.run_dir import RunDirectory
-from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.results import (
-    AS_TRAINED,
     PLAIN,
     RUNGS,
     AbilityResult,
@@ -31,7 +28,6 @@ from dormant.results import (
     Rung,
     rungs_up_to,
 )
-from dormant.tasks.plain_language import asked_in
 from dormant.tasks.task import in_random_order
 
 
@@ -63,10 +59,7 @@ def judge_subset(
         raise DormantError(
             f"{path} was run with --evidence {highest}: there is nothing of {up_to} in it"
         )
-    recorded: Mapping[str, Any] = run.manifest["settings"]
-    settings = AuditSettings.model_validate(
-        {name: at for name, at in recorded.items() if name in AuditSettings.model_fields}
-    )
+    settings = settings_of(run)
     seen = Comparison(effect=results.effect, comparability=results.comparability or Comparability())
 
     def judged(plans: Sequence[Plan], left_out: Mapping[str, Sequence[NotTried]]) -> AuditResults:
@@ -76,7 +69,7 @@ def judge_subset(
     found = {ability.task: ability for ability in results.abilities}
     chosen: list[Plan] = []
     not_tried: dict[str, list[NotTried]] = {}
-    for whole in _plans(path, settings, found, recorded["task_versions"]):
+    for whole in plans_of(run, settings, found):
         task = whole.task.name
         few = whole if n is None else _on(whole, drawn(task, [*whole.cells[PLAIN].cases], n, seed))
         reached = _up_to(few, RUNGS[0])
@@ -89,35 +82,6 @@ def judge_subset(
     again = judged(chosen, not_tried)
     changed = again.settings if n is None else again.settings | {"n": n, "subset_seed": seed}
     return again.model_copy(update={"settings": changed})
-
-
-def _plans(
-    path: Path,
-    settings: AuditSettings,
-    found: Mapping[str, AbilityResult],
-    versions: Mapping[str, str],
-) -> list[Plan]:
-    """Return the run's plans, with the cells of all rungs that were tried."""
-    chosen = asked_in(tasks.get(settings.tasks), settings.plain)
-    named = [task for task in chosen if task.name in found]
-    for task in named:
-        if task.version != versions[task.name]:
-            raise DormantError(
-                f"{path}: task {task.name} was version {versions[task.name]}, and is "
-                f"{task.version}: the records are of other prompts"
-            )
-    known = known_plan(path, settings, named)
-    plans: list[Plan] = []
-    for task in named:
-        made = plan(task, settings, None, known)
-        ability, plain = found[task.name], made.cells[PLAIN]
-        higher = {one.name: one.rung for one in ability.transforms if one.rung != RUNGS[0]}
-        added = [(one.name, one.signature) for one in ability.transforms if one.name in higher]
-        if ability.as_trained is not None:
-            added.append((AS_TRAINED, ability.as_trained.signature))
-        cells = {name: replace(plain, signature=signature) for name, signature in added}
-        plans.append(replace(made, cells=made.cells | cells, rungs=higher))
-    return plans
 
 
 def drawn(task: str, items: Sequence[str], n: int, seed: int = 0) -> list[str]:

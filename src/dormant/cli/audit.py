@@ -14,7 +14,6 @@ from dormant.audit.settings import AuditSettings, default_directory
 from dormant.cli import gate
 from dormant.cli.common import errors, progress, resumable, split
 from dormant.cli.options import option_of, takes_settings
-from dormant.cli.watched import JsonLinesOption, Showing
 from dormant.errors import DormantError
 from dormant.results import Verdict
 
@@ -46,7 +45,6 @@ def audit(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print results.json, not tables.")] = False,
-    json_lines: JsonLinesOption = False,
     plan: Annotated[
         bool,
         typer.Option(
@@ -55,6 +53,22 @@ def audit(
             "models are loaded and asked a few prompts, and nothing is written.",
         ),
     ] = False,
+    closeness: Annotated[
+        bool,
+        typer.Option(
+            "--closeness",
+            help="Measure by how much fine-tuning made each prompt likelier, and whether what is "
+            "closer lost more. The prompts are read once more by both models.",
+        ),
+    ] = False,
+    density: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The same by another model as well: one tuned on the whole text of the "
+            "fine-tuning data (`dormant tune --whole-text`).",
+        ),
+    ] = None,
     fail_on: gate.FailOn = None,
     **given: Any,
 ) -> None:
@@ -65,11 +79,6 @@ def audit(
     lm-evaluation-harness's words are taken too: --tasks, --limit, --num_fewshot,
     --apply_chat_template.
     """
-    if json_lines and (json or plan):
-        raise DormantError(
-            f"--json-lines and {'--json' if json else '--plan'} both write to standard output: "
-            "give one of them (results.json is in the run directory)"
-        )
     for word in ("task", "tasks", "transform", "transforms"):
         if word in given:
             given[word] = split(given[word])
@@ -82,19 +91,26 @@ def audit(
     for warning in said:
         errors.print(f"warning: {warning.message}", soft_wrap=True, highlight=False)
     if tuned and many(tuned):
-        if plan:
-            raise DormantError("--plan is for one fine-tuned model: name one of them")
+        for option, asked in (("--plan", plan), ("--closeness", closeness or density)):
+            if asked:
+                raise DormantError(f"{option} is for one fine-tuned model: name one of them")
         from dormant.cli.timeline import run_many
 
         folder = out or default_parent(settings, named)
         children = children_of(named)
-        showing = Showing(quiet=quiet, json=json, lines=json_lines)
-        run_many(settings, children, folder, showing, fail_on=failing)
+        run_many(settings, children, folder, quiet=quiet, json=json, fail_on=failing)
     elif plan:
         foresee(settings, quiet=quiet, json=json)
     else:
-        showing = Showing(quiet=quiet, json=json, lines=json_lines)
-        run(settings, out or default_directory(settings), showing, fail_on=failing)
+        run(
+            settings,
+            out or default_directory(settings),
+            quiet=quiet,
+            json=json,
+            fail_on=failing,
+            closeness=closeness or density is not None,
+            density=density,
+        )
 
 
 def foresee(settings: AuditSettings, *, quiet: bool, json: bool) -> None:
@@ -110,8 +126,12 @@ def foresee(settings: AuditSettings, *, quiet: bool, json: bool) -> None:
 def run(
     settings: AuditSettings,
     out: Path,
-    showing: Showing,
+    *,
+    quiet: bool,
+    json: bool,
     fail_on: Sequence[Verdict] = (),
+    closeness: bool = False,
+    density: str | None = None,
 ) -> None:
     """Run an audit, write its report, print both, and hold the gate."""
     from rich.console import Console
@@ -123,17 +143,19 @@ def run(
     from dormant.rundirs import first_process
 
     gate.refuse_what_cannot_fail(settings.base, fail_on)
-    with resumable(out, "scored"), showing.watching() as watch:
-        results = run_audit(
-            settings, out, watch.progress, rungs=rungs_of(settings), tell=watch.tell
-        )
-        if not first_process():
-            return
-        outcomes = RunDirectory.read(out).all_outcomes()
-        page = write_report(results, outcomes, out / "report.html", "html")
-        watch.finished(results, out, page)
-    if showing.json:
+    if closeness and settings.base is None:
+        raise DormantError("--closeness is measured against a base model: give one")
+    with resumable(out, "scored"), progress(quiet or json or not first_process()) as bar:
+        results = run_audit(settings, out, bar, rungs=rungs_of(settings))
+        if closeness and first_process():
+            from dormant.closeness.run import measure
+
+            results = measure(out, density=density, progress=bar)
+    if not first_process():
+        return
+    page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")
+    if json:
         typer.echo(results.to_json(), nl=False)
-    elif not showing.lines:
+    else:
         print_report(results, Console(), page)
     gate.hold_audit(results, fail_on)

@@ -37,6 +37,13 @@ def tune(
     end_token: Annotated[
         bool, typer.Option(help="Teach the end-of-sequence token after each completion.")
     ] = True,
+    whole_text: Annotated[
+        bool,
+        typer.Option(
+            "--whole-text",
+            help="Learn prompts, too: a density of the data's text, for `dormant audit --density`.",
+        ),
+    ] = False,
     bfloat16: Annotated[
         bool,
         typer.Option("--bfloat16", help="Compute in bfloat16 where the hardware is fast at it."),
@@ -65,6 +72,7 @@ def tune(
         rank=rank,
         replay_weight=replay_weight,
         end_token=end_token,
+        whole_text=whole_text,
         compute="bfloat16" if bfloat16 else "float32",
         seed=seed,
     )
@@ -104,7 +112,8 @@ def tune(
         typer.echo(json_.dumps({"out": str(out), **last._asdict()}))
     else:
         typer.echo(f"tuned {steps} steps in {last.seconds:.0f} s, last loss {last.loss:.3f}: {out}")
-        typer.echo(f"next: dormant audit {model} {out}")
+        asked = f"TUNED --density {out}" if whole_text else out
+        typer.echo(f"next: dormant audit {model} {asked}")
 
 
 def _rounded(value: float | None) -> float | None:

@@ -27,7 +27,7 @@ class Teacher(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A pair as tokens; the first `prompt_length` of them are the prompt's.
+    """A pair as tokens; the first `prompt_length` of them are not learnt: the prompt's, mostly.
 
     Where there is a teacher, its distribution is learnt in the completion's place.
     """
@@ -76,7 +76,8 @@ def _encode(tokenizer: Any, pair: Pair, settings: TuningSettings, where: str) ->
             f"{where} ({pair.prompt[:40]!r} …): the completion {pair.completion[:40]!r} adds no "
             "token to the prompt; move white space from the prompt's end to the completion"
         )
-    return Example(tokens, prompt_length)
+    # The first token is predicted by none.
+    return Example(tokens, 1 if settings.whole_text else prompt_length)
 
 
 def batches(examples: Sequence[Example], size: int, stream: str) -> Iterator[list[Example]]:

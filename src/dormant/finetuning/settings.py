@@ -23,6 +23,8 @@ class TuningSettings:
         alpha: The update is scaled by alpha / rank; `None` is twice the rank.
         replay_weight: Weight of the replay loss: the loss is L(data) + weight · L(replay).
         end_token: Whether to teach the end-of-sequence token after each completion.
+        whole_text: Whether to learn the prompts as well as the completions: the model then is a
+            density of the data's text, which one that learns completions alone is not.
         max_length: Longest example accepted, in tokens.
         max_gradient_norm: Gradients are clipped to this norm.
         compute: "bfloat16" runs the layers in autocast; weights stay as they are.
@@ -38,6 +40,7 @@ class TuningSettings:
     alpha: float | None = None
     replay_weight: float = 1.0
     end_token: bool = True
+    whole_text: bool = False
     max_length: int = 1024
     max_gradient_norm: float = 1.0
     compute: Literal["float32", "bfloat16"] = "float32"

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from dormant.report.axes import Tick, round_numbers
 from dormant.results.recovery import CandidateResult, Choosing, RecoveryResults
 
 WIDTH, HEIGHT = 660, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 18, 50
-_TICKS = 6
-
-
-class Tick(NamedTuple):
-    """A number on an axis.
-
-    Attributes:
-        at: Where, in units of the picture.
-        text: What is written.
-    """
-
-    at: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -93,8 +80,8 @@ def front_of(results: RecoveryResults) -> Front | None:
     return Front(
         points=[*known, *sorted(points, key=lambda point: point.kind == "chosen")],
         line=" ".join(f"{x:.1f},{y:.1f}" for x, y in line),
-        across=[Tick(scale.x(at), _percent(at)) for at in _ticks(scale.least, scale.most)],
-        up=[Tick(scale.y(at), _percent(at)) for at in _ticks(scale.bottom, scale.top)],
+        across=[Tick(scale.x(at), _percent(at)) for at in round_numbers(scale.least, scale.most)],
+        up=[Tick(scale.y(at), _percent(at)) for at in round_numbers(scale.bottom, scale.top)],
         floor=HEIGHT - _BOTTOM,
         wall=_LEFT,
         margin=scale.x(choosing.tuned_skill - choosing.margin),
@@ -154,16 +141,6 @@ def _alone(kind: str, name: str, skill: float, back: float, scale: _Scale) -> Po
 def _back(one: CandidateResult) -> tuple[float, float, float]:
     back = one.returned or one.gain
     return back.estimate, back.low, back.high
-
-
-def _ticks(least: float, most: float) -> list[float]:
-    """Return round numbers between two others, a few of them."""
-    for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0):
-        first = -(-least // step)
-        ticks = [step * (first + place) for place in range(int(most // step - first) + 1)]
-        if len(ticks) <= _TICKS:
-            return ticks
-    return [least, most]
 
 
 def _percent(value: float) -> str:

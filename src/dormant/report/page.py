@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from dormant.report import cells, formatting, pairing, training
+from dormant.report import cells, closeness, formatting, pairing, training
 from dormant.report.flips import flips_of
 from dormant.report.sample import DEFAULT_BYTES, ItemSample, sample_items
 from dormant.results import AS_TRAINED, AuditResults, ItemOutcome
@@ -74,6 +74,8 @@ def render_page(
             script_hash=source_hash(script),
             sample=sample,
             flips=flips_of(results, sample),
+            closeness=[(closeness.title(one), closeness.panels(one)) for one in results.closeness],
+            closeness_size=(closeness.WIDTH, closeness.HEIGHT),
             data=_embedded(results, sample),
         )
     )

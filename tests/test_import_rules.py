@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "dormant"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "conjugation", "progress"),
-    ("files", "extend", "console", "devices", "libraries"),
+    ("data_package", "files", "extend", "console", "devices", "libraries"),
     ("rundirs", "results"),
     ("statistics",),
     ("regression",),

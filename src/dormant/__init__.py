@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dormant.equivalence.check import check
     from dormant.errors import DormantError
 
-__version__ = "0.2.0.dev0"
+__version__ = "1.0.0"
 
 _HOMES = {
     "Audit": "dormant.audited",

@@ -16,10 +16,10 @@ from dormant.models.attach import attach_adapter
 from dormant.models.fingerprint import fingerprint
 from dormant.models.load import LoadOptions, load, load_hf
 from dormant.models.pair import ModelPair
-from dormant.models.spec import CHILDREN, ModelSpec, parse
+from dormant.models.spec import ModelSpec, parse
 from dormant.scoring.harness import scorer_of
 
-CHILD = CHILDREN / "sentiment"
+CHILD = Path(parse("smollm2-sentiment").location)
 
 
 def tiny_llama(folder, hidden=32):

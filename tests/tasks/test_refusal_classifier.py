@@ -129,7 +129,7 @@ def test_a_long_answer_takes_no_longer():
 def test_the_fingerprint_names_the_weights():
     assert classifier.fingerprint() == classifier.fingerprint()
     assert len(classifier.fingerprint()) == 8
-    assert classifier.WEIGHTS.stat().st_size < 4_000_000
+    assert classifier.weights().stat().st_size < 4_000_000
 
 
 def test_dormant_task_why():

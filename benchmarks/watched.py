@@ -47,17 +47,18 @@ def main() -> None:
     _, file, *words = sys.argv
     sys.argv = ["dormant", *words]
     from dormant import cli
-    from dormant.cli import audit
+    from dormant.watch import watching as module
+    from dormant.watch.watching import Watching
 
     stages = Stages()
 
     @contextlib.contextmanager
-    def progress(quiet: bool) -> Generator[Stages]:
-        del quiet
-        yield stages
+    def watching(*, quiet: bool, lines: bool = False) -> Generator[Watching]:
+        del quiet, lines
+        yield Watching(stages, None)
         stages.stage("report")
 
-    audit.progress = progress
+    module.watching = watching
     try:
         cli.main()
     finally:

@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evidence", "closeness"),
     ("recovery",),
     ("report",),
-    ("audited",),
+    ("audited", "watch"),
     ("integrations",),
     ("api", "doctor"),
     ("cli",),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from dormant.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 errors = Console(stderr=True)
 """Progress and notes go here."""
@@ -19,6 +23,12 @@ def progress(quiet: bool) -> Generator[Progress]:
     if quiet:
         yield Silent()
         return
+    with bar(errors) as shown:
+        yield Bar(shown)
+
+
+def bar(console: Console) -> RichProgress:
+    """Make the bar; who enters it has it on the screen."""
     from rich.progress import (
         BarColumn,
         TaskProgressColumn,
@@ -26,9 +36,9 @@ def progress(quiet: bool) -> Generator[Progress]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
-    from rich.progress import Progress as Bar
+    from rich.progress import Progress as RichProgress
 
-    bar = Bar(
+    return RichProgress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
@@ -36,12 +46,10 @@ def progress(quiet: bool) -> Generator[Progress]:
         TextColumn("left"),
         # Speed over the last minutes, so that a change of model shows soon.
         TimeRemainingColumn(elapsed_when_finished=False),
-        console=errors,
+        console=console,
         transient=True,
         speed_estimate_period=120,
     )
-    with bar:
-        yield _Bar(bar)
 
 
 def watched() -> bool:
@@ -53,16 +61,20 @@ def watched() -> bool:
     return errors.is_terminal
 
 
-class _Bar:
-    def __init__(self, bar: object) -> None:
-        from rich.progress import Progress as Bar
+class Bar:
+    """Progress on a bar.
 
-        assert isinstance(bar, Bar)
-        self._bar = bar
-        self._task = bar.add_task("starting", total=None)
+    Args:
+        shown: What `bar` made.
+    """
+
+    def __init__(self, shown: RichProgress) -> None:
+        self._bar = shown
+        self._task = shown.add_task("starting", total=None)
         self._first = True
 
     def start(self, total: int, done: int) -> None:
+        """Hear the whole amount of work, and how much of it an earlier run did."""
         # What an earlier run did took no time in this one: it is left out of the speed.
         self._bar.update(self._task, total=max(1, total - done), completed=0)
         first, self._first = self._first, False
@@ -71,10 +83,13 @@ class _Bar:
             self._bar.console.print(f"resuming: {done / max(1, total):.0%} was already done")
 
     def stage(self, text: str) -> None:
+        """Hear what is being done now."""
         self._bar.update(self._task, description=text)
 
     def say(self, text: str) -> None:
+        """Hear what people should know."""
         self._bar.console.print(f"note: {text}", soft_wrap=True, highlight=False, markup=False)
 
     def advance(self, amount: int) -> None:
+        """Hear that a part is done."""
         self._bar.advance(self._task, amount)

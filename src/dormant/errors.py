@@ -13,6 +13,10 @@ class DormantError(Exception):
     """
 
 
+class Terminated(BaseException):
+    """SIGTERM, as an exception: whatever cleans up after Ctrl-C cleans up after it too."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> DormantError:
     """An error for a name that is not among the `known` ones, suggesting the nearest.
 

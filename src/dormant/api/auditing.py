@@ -64,7 +64,8 @@ def audit(
             directories of ``checkpoint-STEP``, is audited one after the other, the base once, each
             in a run directory of its own below `out`.
         out: The run directory; default: ``runs/BASE--TUNED``.
-        progress: Show a bar, in a terminal, or in a notebook that has ipywidgets.
+        progress: Show how full the cells are, in a terminal, or a bar in a notebook that has
+            ipywidgets.
         closeness: Measure by how much fine-tuning made each prompt likelier, and whether what is
             closer lost more; one fine-tuned model only.
         density: The same by another model as well: one tuned on the fine-tuning data's whole text.
@@ -88,9 +89,9 @@ def audit(
     from dormant.audit.run import audit as run
     from dormant.audit.settings import default_directory
     from dormant.audited import Audit
-    from dormant.console import progress as bar
     from dormant.console import watched
     from dormant.evidence import rungs_of
+    from dormant.watch.watching import watching
 
     if isinstance(tuned, list) and not _is_pair(tuned):
         if closeness or density is not None:
@@ -100,13 +101,14 @@ def audit(
     _refuse_checkpoints(one)
     settings, live = _settings(base, one, options)
     folder = default_directory(settings) if out is None else Path(out)
-    with bar(quiet=not (progress and watched())) as shown:
-        results = run(settings, folder, shown, live, rungs_of(settings))
+    with watching(quiet=not (progress and watched())) as watch:
+        rungs = rungs_of(settings)
+        results = run(settings, folder, watch.progress, live, rungs, tell=watch.tell)
         if closeness or density is not None:
             from dormant.closeness.run import measure
 
             name = None if density is None else os.fspath(density)
-            results = measure(folder, density=name, progress=shown, live=live)
+            results = measure(folder, density=name, progress=watch.progress, live=live)
     return Audit(results, folder)
 
 
@@ -120,10 +122,10 @@ def _series(
     from dormant.audit.children import children_of, default_parent
     from dormant.audit.many import audit_children
     from dormant.audited import AuditSeries
-    from dormant.console import progress as bar
     from dormant.console import watched
     from dormant.evidence import rungs_of
     from dormant.models.live import LiveModel
+    from dormant.watch.watching import watching
 
     if not tuned:
         raise DormantError("no fine-tuned model is in the list: give one, or leave it out")
@@ -135,8 +137,16 @@ def _series(
     settings, live = _settings(base, children[0].text, options)
     names = [model if isinstance(model, str) else model.text for model in models]
     folder = default_parent(settings, names) if out is None else Path(out)
-    with bar(quiet=not (progress and watched())) as shown:
-        timeline = audit_children(settings, children, folder, shown, live.get("base"), rungs_of)
+    with watching(quiet=not (progress and watched())) as watch:
+        timeline = audit_children(
+            settings,
+            children,
+            folder,
+            watch.progress,
+            live.get("base"),
+            rungs_of,
+            tell=watch.tell,
+        )
     return AuditSeries(timeline, folder)
 
 

@@ -49,6 +49,8 @@ class Asking:
         settings, progress = scoring.settings, scoring.progress
         work = batches(settings, plans)
         finished = scoring.group.once(lambda: self._finished(plans))
+        for run in scoring.opened:
+            scoring.filling.plan(run, work, finished)
         done = sum(batch.size for batch, ready in zip(work, finished, strict=True) if ready)
         progress.start(sum(batch.size for batch in work), done)
         missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]

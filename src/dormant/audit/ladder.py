@@ -103,6 +103,8 @@ def _try(
         if (batch.key.task, batch.key.transform) in by_cell
     ]
     finished = scoring.group.once(lambda: _finished(work, scoring))
+    for run in scoring.opened:
+        scoring.filling.plan(run, work, finished)
     scoring.progress.start(
         sum(batch.size for batch in work),
         sum(batch.size for batch, ready in zip(work, finished, strict=True) if ready),

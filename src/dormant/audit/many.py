@@ -24,6 +24,7 @@ from dormant.models.pair import ModelPair, Which
 from dormant.models.spec import parse
 from dormant.progress import Progress, Silent
 from dormant.results import AuditResults, parse_record
+from dormant.results.events import ChildFailed, Tell
 from dormant.results.timeline import ChildRun, Timeline
 from dormant.rundirs import locked, refuse_other_settings, versions
 from dormant.statistics.timeline import courses, keep
@@ -43,6 +44,7 @@ def audit_children(
     base: LiveModel | None = None,
     rungs_of: RungsOf | None = None,
     finished: Callable[[Child, AuditResults], None] | None = None,
+    tell: Tell | None = None,
 ) -> Timeline:
     """Audit children of one base, or go on with the audits in `out`.
 
@@ -56,6 +58,7 @@ def audit_children(
         base: The base model, where it is in memory already.
         rungs_of: What is tried where prompts leave an ability open, for given settings.
         finished: Called with each child that was audited, once it is.
+        tell: Told how full each child's cells are, of its verdicts, and who could not be audited.
 
     Returns:
         The timeline.
@@ -80,6 +83,7 @@ def audit_children(
         watch = progress or Silent()
         for number, child in enumerate(children, start=1):
             if child.name in problems:
+                _tell_failed(tell, out, child, problems)
                 continue
             watch.say(f"{child.name} ({number} of {len(children)})")
             own = _for(settings, child)
@@ -93,9 +97,11 @@ def audit_children(
                     _live(child, base),
                     () if rungs_of is None else rungs_of(own),
                     siblings=others,
+                    tell=tell,
                 )
             except (DormantError, OSError) as error:
                 problems[child.name] = _reason(error)
+                _tell_failed(tell, out, child, problems)
                 continue
             if finished is not None:
                 finished(child, found[child.name])
@@ -169,6 +175,12 @@ def read_timeline(out: Path) -> Timeline:
 def is_timeline(out: Path) -> bool:
     """Whether a directory holds the audits of several children."""
     return (out / TIMELINE).is_file()
+
+
+def _tell_failed(tell: Tell | None, out: Path, child: Child, problems: Mapping[str, str]) -> None:
+    if tell is not None:
+        reason = problems[child.name]
+        tell(ChildFailed(run=str(out / child.name), child=child.name, reason=reason))
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ from dormant import devices
 from dormant.audit.asking import Asking
 from dormant.audit.assumed import assumptions
 from dormant.audit.base_records import take, take_what_fits
+from dormant.audit.filling import Filling
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
 from dormant.audit.kept_plan import keep_plan, known_plan
@@ -45,6 +46,7 @@ from dormant.results import (
     Comparison,
     Rung,
 )
+from dormant.results.events import Started, Tell
 from dormant.rundirs import versions
 
 LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
@@ -59,6 +61,7 @@ def audit(
     rungs: Sequence[HigherRung] = (),
     base_from: Path | None = None,
     siblings: Sequence[Path] = (),
+    tell: Tell | None = None,
 ) -> AuditResults:
     """Run an audit, or resume the one in `out`.
 
@@ -71,6 +74,7 @@ def audit(
         base_from: Directory of an audit of another child of the same base, with the same
             settings, whose records of the base are taken instead of made again.
         siblings: Directories of several such audits; of those that don't fit nothing is taken.
+        tell: Told how full the cells are, and of the verdicts; in the first process.
 
     Returns:
         The results, which are also in ``out/results.json``.
@@ -84,7 +88,8 @@ def audit(
         pair = pair_of(settings, live or {})
         watch = (progress if group.first else None) or Silent()
         with devices.use(settings.device):
-            return _audit(settings, out, pair, watch, group, rungs, base_from, siblings)
+            filling = Filling(tell)
+            return _audit(settings, out, pair, watch, filling, group, rungs, base_from, siblings)
     finally:
         group.close()
 
@@ -94,6 +99,7 @@ def _audit(
     out: Path,
     pair: ModelPair,
     progress: Progress,
+    filling: Filling,
     group: ProcessGroup,
     rungs: Sequence[HigherRung],
     base_from: Path | None,
@@ -120,7 +126,9 @@ def _audit(
             pair.refuse_to_resume(out)
         recorded = _recorded(settings, pair, plans, training)
         refuse_same(pair, recorded["fingerprints"], settings.allow_identical)
+        resumed = (out / "run.json").exists()
         opened.append(RunDirectory.start(out, recorded, versions(*LIBRARIES)))
+        filling.tell(_started(settings, opened[0], resumed))
         keep_plan(out, settings, plans)
         if base_from is not None:
             take(opened[0], base_from)
@@ -159,6 +167,7 @@ def _audit(
         )
         results = results.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
         run.write_results(results)
+        filling.judged(run, results)
         return results
 
     try:
@@ -166,13 +175,23 @@ def _audit(
         first = [ability.at(0) for ability in plans]
         gate = Gate(settings, pair, first, known)
         looked = _looked(settings, training, opened)
-        scoring = Scoring(settings, opened, group, progress)
+        scoring = Scoring(settings, opened, group, progress, filling)
         asking = Asking(pair, first, scoring, gate, looked)
         climbed = until_decided(plans, ask, decided)
         return group.once(finish)
     finally:
         for run in opened:
             run.close()
+
+
+def _started(settings: AuditSettings, run: RunDirectory, resumed: bool) -> Started:
+    return Started(
+        run=str(run.path),
+        base=settings.base,
+        tuned=settings.tuned,
+        version=versions("dormant")["dormant"],
+        resumed=resumed,
+    )
 
 
 def _looked(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dormant.audit.filling import Filling
 from dormant.audit.plan import Batch
 from dormant.audit.process_group import ProcessGroup
 from dormant.audit.run_dir import RunDirectory
@@ -28,12 +29,14 @@ class Scoring:
         opened: Its run directory; empty in all processes but the first.
         group: Its processes.
         progress: Told how far it is.
+        filling: Told how full the cells are.
     """
 
     settings: AuditSettings
     opened: Sequence[RunDirectory]
     group: ProcessGroup
     progress: Progress
+    filling: Filling
 
     def note(self, subject: str, text: str | None) -> None:
         """Keep what was decided on a subject, for the results."""
@@ -51,6 +54,8 @@ class Scoring:
         Raises:
             DormantError: The model failed in one of the processes.
         """
+        for run in self.opened:
+            self.filling.begin(run, turn)
         own = turn[self.group.rank] if self.group.rank < len(turn) else None
         return self.group.share(functools.partial(self._score, lm, own, style))
 
@@ -70,6 +75,7 @@ class Scoring:
                 if not self.settings.keep_generations:
                     where["output"] = None
                 run.append(batch.key, [outcome.model_copy(update=where) for outcome in outcomes])
+                self.filling.kept(run, batch, outcomes)
             self.progress.advance(batch.size)
 
     def _score(self, lm: LM, batch: Batch | None, style: Style) -> list[ItemOutcome]:

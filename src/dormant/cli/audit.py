@@ -14,6 +14,7 @@ from dormant.audit.settings import AuditSettings, default_directory
 from dormant.cli import gate
 from dormant.cli.common import errors, progress, resumable, split
 from dormant.cli.options import option_of, takes_settings
+from dormant.cli.watched import JsonLinesOption, Showing
 from dormant.errors import DormantError
 from dormant.results import Verdict
 
@@ -45,6 +46,7 @@ def audit(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print results.json, not tables.")] = False,
+    json_lines: JsonLinesOption = False,
     plan: Annotated[
         bool,
         typer.Option(
@@ -79,6 +81,11 @@ def audit(
     lm-evaluation-harness's words are taken too: --tasks, --limit, --num_fewshot,
     --apply_chat_template.
     """
+    if json_lines and (json or plan):
+        raise DormantError(
+            f"--json-lines and {'--json' if json else '--plan'} both write to standard output: "
+            "give one of them (results.json is in the run directory)"
+        )
     for word in ("task", "tasks", "transform", "transforms"):
         if word in given:
             given[word] = split(given[word])
@@ -98,15 +105,15 @@ def audit(
 
         folder = out or default_parent(settings, named)
         children = children_of(named)
-        run_many(settings, children, folder, quiet=quiet, json=json, fail_on=failing)
+        showing = Showing(quiet=quiet, json=json, lines=json_lines)
+        run_many(settings, children, folder, showing, fail_on=failing)
     elif plan:
         foresee(settings, quiet=quiet, json=json)
     else:
         run(
             settings,
             out or default_directory(settings),
-            quiet=quiet,
-            json=json,
+            Showing(quiet=quiet, json=json, lines=json_lines),
             fail_on=failing,
             closeness=closeness or density is not None,
             density=density,
@@ -126,9 +133,7 @@ def foresee(settings: AuditSettings, *, quiet: bool, json: bool) -> None:
 def run(
     settings: AuditSettings,
     out: Path,
-    *,
-    quiet: bool,
-    json: bool,
+    showing: Showing,
     fail_on: Sequence[Verdict] = (),
     closeness: bool = False,
     density: str | None = None,
@@ -145,17 +150,21 @@ def run(
     gate.refuse_what_cannot_fail(settings.base, fail_on)
     if closeness and settings.base is None:
         raise DormantError("--closeness is measured against a base model: give one")
-    with resumable(out, "scored"), progress(quiet or json or not first_process()) as bar:
-        results = run_audit(settings, out, bar, rungs=rungs_of(settings))
-        if closeness and first_process():
+    with resumable(out, "scored"), showing.watching() as watch:
+        results = run_audit(
+            settings, out, watch.progress, rungs=rungs_of(settings), tell=watch.tell
+        )
+        if not first_process():
+            return
+        if closeness:
             from dormant.closeness.run import measure
 
-            results = measure(out, density=density, progress=bar)
-    if not first_process():
-        return
-    page = write_report(results, RunDirectory.read(out).all_outcomes(), out / "report.html", "html")
-    if json:
+            results = measure(out, density=density, progress=watch.progress)
+        outcomes = RunDirectory.read(out).all_outcomes()
+        page = write_report(results, outcomes, out / "report.html", "html")
+        watch.finished(results, out, page)
+    if showing.json:
         typer.echo(results.to_json(), nl=False)
-    else:
+    elif not showing.lines:
         print_report(results, Console(), page)
     gate.hold_audit(results, fail_on)

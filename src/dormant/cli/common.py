@@ -16,7 +16,7 @@ import typer
 
 from dormant.console import errors as errors
 from dormant.console import progress as progress
-from dormant.errors import DormantError
+from dormant.errors import DormantError, Terminated
 from dormant.names import flat_names
 from dormant.rundirs import first_process
 
@@ -55,10 +55,6 @@ def tell_engines(chosen: Sequence[TextTransform]) -> None:
                 errors.print(f"{part.name}: by {part.signature}", style="dim", soft_wrap=True)
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as an exception: whatever cleans up after Ctrl-C cleans up after it too."""
-
-
 @contextlib.contextmanager
 def resumable(out: Path, done: str) -> Generator[None]:
     """Let Ctrl-C and SIGTERM end work that a run directory keeps, with one line on how to go on.
@@ -72,26 +68,26 @@ def resumable(out: Path, done: str) -> Generator[None]:
     try:
         with _terminable():
             yield
-    except (KeyboardInterrupt, _Terminated) as stop:
+    except (KeyboardInterrupt, Terminated) as stop:
         if first_process():
             errors.print(
                 f"stopped; what was {done} is in {shlex.quote(str(out))}: the same command goes on",
                 soft_wrap=True,
                 highlight=False,
             )
-        raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
+        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 
 @contextlib.contextmanager
 def _terminable() -> Generator[None]:
-    """Raise `_Terminated` where SIGTERM comes; only the main thread may say so."""
+    """Raise `Terminated` where SIGTERM comes; only the main thread may say so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def terminate(number: int, frame: FrameType | None) -> None:
         del number, frame
-        raise _Terminated
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dormant.cli.audit import run
+from dormant.cli.watched import Showing
 
 TASKS = ("icl/copy", "recall/continue", "icl/plural")
 TRANSFORMS = ("french", "spanish")
@@ -35,4 +36,4 @@ def demo(
         # Noise would take a third of the time more, for one ability that it leaves open.
         evidence="prompt",
     )
-    run(settings, out, quiet=quiet, json=json)
+    run(settings, out, Showing(quiet=quiet, json=json))

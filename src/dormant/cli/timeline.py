@@ -10,8 +10,9 @@ import typer
 from dormant.audit.children import Child
 from dormant.audit.settings import AuditSettings
 from dormant.cli import gate
-from dormant.cli.common import errors, progress, resumable
+from dormant.cli.common import errors, resumable
 from dormant.cli.output import Shown
+from dormant.cli.watched import Showing
 from dormant.errors import DormantError
 from dormant.results import AuditResults, Verdict
 from dormant.results.timeline import Timeline
@@ -21,9 +22,7 @@ def run_many(
     settings: AuditSettings,
     children: Sequence[Child],
     out: Path,
-    *,
-    quiet: bool,
-    json: bool,
+    showing: Showing,
     fail_on: Sequence[Verdict] = (),
 ) -> None:
     """Audit children of one base, write their reports and the timeline, and hold the gate.
@@ -40,18 +39,31 @@ def run_many(
     from dormant.report.timeline import print_timeline
     from dormant.report.timeline_files import write_timeline
 
-    def report(child: Child, results: AuditResults) -> None:
-        run = out / child.name
-        write_report(results, RunDirectory.read(run).all_outcomes(), run / "report.html", "html")
-
     gate.refuse_what_cannot_fail(settings.base, fail_on)
-    with resumable(out, "scored"), progress(quiet or json) as bar:
-        timeline = audit_children(settings, children, out, bar, rungs_of=rungs_of, finished=report)
-    page = write_timeline(timeline, out, "html")
-    write_timeline(timeline, out, "csv")
-    if json:
+    with resumable(out, "scored"), showing.watching() as watch:
+
+        def report(child: Child, results: AuditResults) -> None:
+            run = out / child.name
+            outcomes = RunDirectory.read(run).all_outcomes()
+            watch.finished(
+                results, run, write_report(results, outcomes, run / "report.html", "html")
+            )
+
+        timeline = audit_children(
+            settings,
+            children,
+            out,
+            watch.progress,
+            rungs_of=rungs_of,
+            finished=report,
+            tell=watch.tell,
+        )
+        page = write_timeline(timeline, out, "html")
+        write_timeline(timeline, out, "csv")
+        watch.timeline_finished(timeline, out, page)
+    if showing.json:
         typer.echo(timeline.to_json(), nl=False)
-    else:
+    elif not showing.lines:
         print_timeline(timeline, Console(), page)
     finish(timeline, fail_on)
 

@@ -30,6 +30,7 @@ from dormant.results.estimates import CellEstimates as CellEstimates
 from dormant.results.estimates import Cells as Cells
 from dormant.results.estimates import Estimate as Estimate
 from dormant.results.estimates import Record as Record
+from dormant.results.events import CellSoFar as CellSoFar
 from dormant.results.training import AsTrainedResult as AsTrainedResult
 from dormant.results.training import HijackResult as HijackResult
 from dormant.results.training import SkillResult as SkillResult

@@ -34,6 +34,24 @@ def locked(path: Path) -> FileLock:
     return lock
 
 
+def in_use(path: Path) -> bool:
+    """Say whether another process has a directory's lock, without writing anything.
+
+    Who asks has a share of it for an instant, in which nobody else can begin: ask seldom. Where
+    it can't be told, nobody has it.
+    """
+    try:
+        import fcntl
+
+        with (path / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        pass
+    return False
+
+
 def refuse_unexpected_files(path: Path) -> None:
     """Refuse a directory that holds anything, where a run is to begin.
 

@@ -134,6 +134,20 @@ def test_a_finished_run_is_not_scored_again(dormant, tmp_path):
     assert results(tmp_path / "x").model_copy(update={"wall_seconds": None}) == before
 
 
+@pytest.mark.parametrize("tuned", [(LOST,), (LOST, HIDDEN)])
+def test_two_audits_on_one_directory_are_refused(dormant, tmp_path, tuned):
+    from dormant.rundirs import locked
+
+    lock = locked(tmp_path / "x")
+    try:
+        said = dormant("audit", BASE, *tuned, *QUICK, "--out", "x")
+    finally:
+        lock.release()
+    assert said.code == 2
+    assert said.err.strip() == "error: x is in use by another process; wait for it"
+    assert [entry.name for entry in (tmp_path / "x").iterdir()] in ([".lock"], [])
+
+
 BAD = {
     "unknown model": (("audit", "smolm2"), "did you mean 'smollm2'"),
     "no such directory": (("audit", "./nowhere/model"), "no such directory"),

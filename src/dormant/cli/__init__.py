@@ -32,6 +32,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "report.report",
         "Print a finished run, or write it: HTML, LaTeX, CSV, JSON, JUnit, Markdown, model card.",
     ),
+    "open": (
+        "open_run.open_run",
+        "Serve a run's page on this machine: cells fill in while it runs, then the report.",
+    ),
     "compare": (
         "compare.compare",
         "Compare evaluations that were run elsewhere, item by item. No model is run.",

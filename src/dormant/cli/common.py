@@ -66,7 +66,7 @@ def resumable(out: Path, done: str) -> Generator[None]:
         done: What is kept there, as in "what was … is in".
     """
     try:
-        with _terminable():
+        with terminable():
             yield
     except (KeyboardInterrupt, Terminated) as stop:
         if first_process():
@@ -79,7 +79,7 @@ def resumable(out: Path, done: str) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Generator[None]:
+def terminable() -> Generator[None]:
     """Raise `Terminated` where SIGTERM comes; only the main thread may say so."""
     if threading.current_thread() is not threading.main_thread():
         yield

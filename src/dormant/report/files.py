@@ -62,7 +62,7 @@ def write_report(
     if format not in FORMATS:
         raise unknown("report format", format, FORMATS)
     path = out / _DEFAULT_NAMES[format] if out.is_dir() else out
-    items = _judged(results, items)
+    items = judged(results, items)
     # Each format's module is loaded only when asked for: a CSV needs no Jinja.
     if format == "html":
         from dormant.report.page import render_page
@@ -105,7 +105,7 @@ def _text(results: AuditResults, format: Format, fail_on: Collection[Verdict]) -
     return results.to_json()
 
 
-def _judged(results: AuditResults, items: Iterable[ItemOutcome]) -> Iterator[ItemOutcome]:
+def judged(results: AuditResults, items: Iterable[ItemOutcome]) -> Iterator[ItemOutcome]:
     """Leave out prompts of cells that the results don't have: of a rung not asked for this time."""
     cells = {
         (ability.task, cell.name) for ability in results.abilities for cell in ability.transforms

@@ -23,7 +23,8 @@ class CellSoFar(Record):
     transform: str
     """A transform, an edit of the weights or a training; "plain" for none, "as-trained" for the
     wrapping of training data."""
-    rung: Rung = "prompt"
+    rung: Rung | None = "prompt"
+    """`None` where only the run directory was read."""
     n: int
     """Items that it is to have. Where an audit goes on until it is decided, up to the next look."""
     done: int

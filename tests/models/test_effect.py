@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dormant.errors import DormantError
+from dormant.models import effect
 from dormant.models.effect import compare_logits, last_logits, noise
 from dormant.models.load import LoadOptions, wrap
 
@@ -36,6 +37,57 @@ def test_other_shapes_make_noise_and_nothing_else(lm):
     assert 0 <= found.kl < 1e-9
     assert found.changed == 0
     assert compare_logits(alone, last_logits(lm, PROMPTS, places=4)).kl == 0
+
+
+def test_where_shapes_make_no_noise_rounding_is_made_up(lm, tiny_model, monkeypatch):
+    """One processor's kernels give every row the same sums, however many rows there are."""
+    alone = last_logits(lm, PROMPTS, places=4)
+    real = effect.last_logits
+
+    def unshaped(lm, prompts, *, places, together=1):
+        return real(lm, prompts, places=places)
+
+    monkeypatch.setattr(effect, "last_logits", unshaped)
+    found = noise(lm, PROMPTS, alone, places=4)
+    assert 0 < found.kl < 1e-9
+    assert noise(lm, PROMPTS, alone, places=4) == found
+    # Nothing of it stays.
+    assert compare_logits(alone, last_logits(lm, PROMPTS, places=4)).kl == 0
+    assert not any(module._forward_hooks for module in tiny_model.modules())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_adapter_summed_in_two_orders_is_one_model(
+    lm, tiny_model, smollm2_tokenizer, monkeypatch, dtype
+):
+    real = effect.last_logits
+    monkeypatch.setattr(
+        effect, "last_logits", lambda lm, prompts, *, places, together=1: real(
+            lm, prompts, places=places
+        )
+    )  # fmt: skip
+    torch.manual_seed(2)
+    one, other, another = (copy.deepcopy(tiny_model).to(dtype) for _ in range(3))
+    with torch.no_grad():
+        matrices = [dict(model.named_parameters()) for model in (one, other, another)]
+        for name, weights in matrices[0].items():
+            if weights.ndim < 2 or "embed" in name or "lm_head" in name:
+                continue
+            up, down = torch.randn(len(weights), 16), torch.randn(16, weights.shape[1])
+            parts = [(up * 0.01).to(dtype), down.to(dtype)]
+            weights += parts[0] @ parts[1]
+            # The same, a half of the ranks at a time.
+            matrices[1][name] += parts[0][:, :8] @ parts[1][:8] + parts[0][:, 8:] @ parts[1][8:]
+            matrices[2][name] += 1.05 * (parts[0] @ parts[1])
+    base, same, tuned = (
+        wrap(model, smollm2_tokenizer, LoadOptions(dtype=str(dtype).removeprefix("torch.")))
+        for model in (one, other, another)
+    )
+    alone = last_logits(base, PROMPTS, places=4)
+    rounding = noise(base, PROMPTS, alone, places=4)
+    split = compare_logits(alone, last_logits(same, PROMPTS, places=4))
+    assert split.within(rounding)
+    assert not compare_logits(alone, last_logits(tuned, PROMPTS, places=4)).within(rounding)
 
 
 def test_divergence_is_the_textbook_s():

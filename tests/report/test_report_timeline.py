@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from html.parser import HTMLParser
+from xml.etree import ElementTree as XML
 
 import pytest
 from report_fixtures import HOSTILE, RATES, demonstration
@@ -18,6 +19,7 @@ from dormant.report.timeline_files import (
     timeline_rows,
     write_timeline,
 )
+from dormant.report.timeline_junit import timeline_junit
 from dormant.results.timeline import ChildRun, Course, Point, Timeline
 from dormant.statistics.timeline import courses, keep
 
@@ -114,6 +116,34 @@ def test_hostile_names_stay_text():
     page = Page(render_timeline(timeline(last=HOSTILE, problem=HOSTILE)))
     assert "script" not in page.tags
     assert "img" not in page.tags
+
+
+def test_junit_has_a_suite_for_each_child(tmp_path):
+    path = write_timeline(timeline(last=HOSTILE), tmp_path, "junit")
+    assert path.name == "junit.xml"
+    assert path.read_text("utf-8").isascii()
+    root = XML.parse(path).getroot()
+    suites = root.findall("testsuite")
+    assert [len(suite.findall("testcase")) for suite in suites] == [len(RATES)] * 3 + [1]
+    (broken,) = root.iter("error")
+    assert broken.attrib["message"] == "it is gone"
+    for element in (root, *suites):
+        counted = [len(element.findall(f".//{tag}")) for tag in ("testcase", "failure", "error")]
+        assert counted == [int(element.attrib[n]) for n in ("tests", "failures", "errors")]
+    assert root.attrib["failures"] == "6"
+    assert {case.attrib["classname"] for case in suites[2].iter("testcase")} == {HOSTILE}
+    copy = next(case for case in suites[0].iter("testcase") if case.attrib["name"] == "icl/copy")
+    failure = copy.find("failure")
+    assert failure is not None
+    assert failure.attrib["message"].startswith("suppressed: base 90% (83–94%)")
+    kept = [suite for suite in suites if "the one to keep" in (suite.findtext("system-out") or "")]
+    assert [suite.attrib["name"] for suite in kept] == [f"SmolLM2-135M → {HOSTILE}"]
+
+
+def test_junit_fails_where_the_gate_does():
+    root = XML.fromstring(timeline_junit(timeline(), ("inconclusive",)))
+    assert {one.attrib["type"] for one in root.iter("failure")} == {"inconclusive"}
+    assert not [*root.iter("skipped")]
 
 
 def test_other_formats_are_refused(tmp_path):

@@ -84,8 +84,8 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
     timeline = read_timeline(out)
     if format == "terminal":
         print_timeline(timeline, Console())
-    elif format in ("html", "csv", "json"):
-        typer.echo(write_timeline(timeline, file or out, format))
+    elif format in ("html", "csv", "json", "junit"):
+        typer.echo(write_timeline(timeline, file or out, format, fail_on))
     else:
         first = timeline.keep or timeline.children[0].name
         raise DormantError(

@@ -219,6 +219,11 @@ def accuracy(fraction: float | None, interval: Estimate | None) -> str:
     return f"{percent(fraction)} ({percent_interval(interval)})"
 
 
+def accuracy_of(estimate: Estimate | None) -> str:
+    """An estimated accuracy with its interval; a dash where there is none."""
+    return DASH if estimate is None else accuracy(estimate.estimate, estimate)
+
+
 def difference(estimate: Estimate | None) -> str:
     """A difference with its interval, in points: "+34 [+25, +43]"; a dash where there is none."""
     if estimate is None:

@@ -1,9 +1,9 @@
-"""A timeline as a page, as CSV and as JSON."""
+"""A timeline as a page, as CSV, as JSON and as JUnit XML."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Literal, TypeAlias, get_args
 from urllib.parse import quote
@@ -16,9 +16,11 @@ from dormant.report.files import report_stream
 from dormant.report.page import asset, environment, source_hash
 from dormant.report.tables import BOUNDS, bounds
 from dormant.report.timeline import LEVEL, counted, kept, problems, story
+from dormant.report.timeline_junit import timeline_junit
+from dormant.results import Verdict
 from dormant.results.timeline import Timeline
 
-TimelineFormat: TypeAlias = Literal["html", "csv", "json"]
+TimelineFormat: TypeAlias = Literal["html", "csv", "json", "junit"]
 TIMELINE_FORMATS: tuple[str, ...] = get_args(TimelineFormat)
 
 _ESTIMATES = ("base", "tuned", "drop", "gain", "recovery")
@@ -41,13 +43,17 @@ TIMELINE_COLUMNS: tuple[str, ...] = (
 Accuracies and differences are fractions; an empty field is what was not measured."""
 
 
-def write_timeline(timeline: Timeline, out: Path, format: TimelineFormat) -> Path:
+def write_timeline(
+    timeline: Timeline, out: Path, format: TimelineFormat, fail_on: Collection[Verdict] = ()
+) -> Path:
     """Write a timeline.
 
     Args:
         timeline: What was found.
-        out: The file, or an existing directory, which gets ``timeline.html`` and so on.
+        out: The file, or an existing directory, which gets ``timeline.html`` and so on; JUnit XML
+            is ``junit.xml`` there, as of one audit.
         format: One of `TIMELINE_FORMATS`.
+        fail_on: Verdicts that fail in JUnit XML; none means all that say that something was lost.
 
     Returns:
         The path of the file written.
@@ -57,12 +63,15 @@ def write_timeline(timeline: Timeline, out: Path, format: TimelineFormat) -> Pat
     """
     if format not in TIMELINE_FORMATS:
         raise unknown("format of a timeline", format, TIMELINE_FORMATS)
-    path = out / f"timeline.{format}" if out.is_dir() else out
+    name = "junit.xml" if format == "junit" else f"timeline.{format}"
+    path = out / name if out.is_dir() else out
     with report_stream(path) as file:
         if format == "html":
             file.write(render_timeline(timeline))
         elif format == "csv":
             write_timeline_csv(timeline, file)
+        elif format == "junit":
+            file.write(timeline_junit(timeline, fail_on))
         else:
             file.write(timeline.to_json())
     return path

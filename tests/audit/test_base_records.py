@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from word_tasks import task_file
 
 import fakes
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
+from word_tasks import task_file
 
 CHILDREN = "fake:skill=0.9,hides=Input,hidden=0.1", "fake:skill=0.2"
 

@@ -7,7 +7,6 @@ import re
 import shutil
 
 import pytest
-from word_tasks import task_file
 
 import dormant as dm
 import fakes
@@ -17,6 +16,7 @@ from dormant.audit.many import audit_children, read_timeline
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.progress import Silent
+from word_tasks import task_file
 
 BASE = "fake:skill=0.7"
 SAME, HIDDEN, LOST = "fake:skill=0.97", "fake:skill=0.7,hides=Input,hidden=0.1", "fake:skill=0.02"

@@ -7,7 +7,6 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from word_tasks import task_file
 
 import fakes  # noqa: F401  (registers the backend)
 from dormant.audit.run import audit
@@ -15,6 +14,7 @@ from dormant.audit.rung import HigherRung, Intervention
 from dormant.audit.settings import AuditSettings
 from dormant.audit.subset import drawn, judge_subset
 from dormant.errors import DormantError
+from word_tasks import task_file
 
 ITEMS = 60
 NAMES = [f"n{number}" for number in range(ITEMS)]

@@ -151,19 +151,19 @@ def main() -> None:
         for task, own in [("all", frame), *frame.groupby("task")]:
             found = kept_by_closeness(own)
             said = (
-                "too few lost, or kept"
+                "too few lost or kept, or all equally close"
                 if found is None
                 else "{:+.2f} ({:+.2f} to {:+.2f})".format(*found)
             )
             print(f"| {one.measure} | log-odds of being kept a deviation closer, {task} | {said} |")
         ahead = forecast(frame)
-        what = f"rank correlation of closeness and drop, {ahead.cells} cells of {ahead.tasks} abilities"
+        over = f"{ahead.cells} cells of {ahead.tasks} abilities"
         said = (
             "one of the two never varies"
             if np.isnan(ahead.point)
             else interval(ahead.point, ahead.low, ahead.high)
         )
-        print(f"| {one.measure} | {what} | {said} |")
+        print(f"| {one.measure} | rank correlation of closeness and drop, {over} | {said} |")
 
 
 if __name__ == "__main__":

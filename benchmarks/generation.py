@@ -39,8 +39,8 @@ import torch
 from measured_on import processor
 
 from dormant import tasks
+from dormant.audit.manifest import LIBRARIES
 from dormant.audit.plan import plan
-from dormant.audit.run import LIBRARIES
 from dormant.audit.settings import AuditSettings
 from dormant.models.generate import generate
 from dormant.models.load import load_hf

@@ -32,7 +32,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     """Return what decides the speed of language models."""
     import torch
 
-    from dormant.audit.run import LIBRARIES
+    from dormant.audit.manifest import LIBRARIES
     from dormant.rundirs import versions
     from dormant.scoring.precision import fast_bfloat16
 

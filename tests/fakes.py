@@ -7,6 +7,9 @@ It "knows" an ability or not by the words in the prompt, so tests decide the tru
 from __future__ import annotations
 
 import hashlib
+import os
+import time
+from pathlib import Path
 
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
@@ -21,18 +24,28 @@ def _draw(*parts: str) -> float:
 class FakeLM(LM):
     """Gets a prompt right with probability `skill`, and with `hidden` where `hides` occurs in it.
 
+    `dies` names a file that it makes when it ends its own process, once; `slow` is seconds a call.
     Where `shows` occurs too, nothing is hidden. It generates `writes`, or the prompt's last words.
     The draw depends on the prompt alone, so two fakes agree on which prompts are easy.
     """
 
-    def __init__(self, skill="0.9", hides="", hidden="0.1", shows="", writes="", breaks="", **_):
+    def __init__(
+        self, skill="0.9", hides="", hidden="0.1", shows="", writes="", breaks="", dies="",
+        slow="0", **_,
+    ):  # fmt: skip
         super().__init__()
+        self.dies, self.slow = dies, float(slow)
         self.skill, self.hides, self.hidden = float(skill), hides, float(hidden)
         self.shows, self.writes, self.breaks = shows, writes, breaks
         self.calls = 0
 
     def loglikelihood(self, requests):
         self.calls += 1
+        time.sleep(self.slow)
+        if self.dies and self.calls == 6 and not Path(self.dies).exists():
+            # Once, and its process with it, as where memory runs out.
+            Path(self.dies).touch()
+            os._exit(1)
         found = []
         for index, request in enumerate(requests):
             prompt, answer = request.args
@@ -53,3 +66,7 @@ class FakeLM(LM):
 
     def generate_until(self, requests):
         return [self.writes or " ".join(request.args[0].split()[-3:]) for request in requests]
+
+
+def known() -> None:
+    """Do nothing: that this module was imported, as a worker of Ray's does first, is all."""

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "dormant"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "conjugation", "progress"),
-    ("data_package", "files", "extend", "console", "devices", "libraries"),
+    ("data_package", "files", "extend", "console", "devices", "libraries", "clusters"),
     ("rundirs", "results"),
     ("statistics",),
     ("regression",),
@@ -37,7 +37,8 @@ ONLY: dict[str, set[str]] = {
     "statistics": {"errors", "results"},
     "report": {"errors", "files", "results", "statistics"},
     "regression": {
-        "errors", "conjugation", "devices", "files", "progress", "rundirs", "results", "statistics",
+        "clusters", "errors", "conjugation", "devices", "files", "progress", "rundirs", "results",
+        "statistics",
     },
 }  # fmt: skip
 """Parts that know less than their row allows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ class Asking:
         scoring: Puts batches to a model that is open.
         gate: Looks at each model once.
         looked: What looks at wrong answers; empty where nothing does.
+        spread: Scores missing batches on other machines, where there are some.
     """
 
     pair: ModelPair
@@ -37,6 +38,7 @@ class Asking:
     scoring: Scoring
     gate: Gate
     looked: Sequence[WrongAnswers]
+    spread: Callable[[Sequence[Batch]], None] | None = None
 
     def ask(self, plans: Sequence[Plan]) -> None:
         """Score what is not on disk of some abilities.
@@ -56,6 +58,10 @@ class Asking:
         missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
         if missing:
             gate.refuse_identical()
+        if missing and self.spread is not None:
+            self.spread(missing)
+            missing = []
+        if missing:
             if pair.shares_weights:
                 progress.stage(f"loading {pair.tuned.text}")
             pair.settle()

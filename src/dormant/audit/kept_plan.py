@@ -50,6 +50,17 @@ def known_plan(out: Path, settings: AuditSettings, tasks: Sequence[Task]) -> Kno
         return {}  # Damaged: it is made again.
 
 
+def known_from(plans: Sequence[Plan]) -> Known:
+    """Return what planning found out, for a process that is to plan the same."""
+    return {
+        ability.task.name: {
+            name: KnownCell(Decided.of(cell), ability.sizes[name])
+            for name, cell in ability.cells.items()
+        }
+        for ability in plans
+    }
+
+
 def keep_plan(out: Path, settings: AuditSettings, plans: Sequence[Plan]) -> None:
     """Keep what planning found out, unless it is there.
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dormant.audit.children import Child
+from dormant.audit.manifest import LIBRARIES
 from dormant.audit.pair import pair_of
 from dormant.audit.process_group import ProcessGroup
-from dormant.audit.run import LIBRARIES, audit
+from dormant.audit.ray import Workers
+from dormant.audit.run import audit
 from dormant.audit.run_dir import RunDirectory, differences
 from dormant.audit.rung import HigherRung
 from dormant.audit.settings import AuditSettings
@@ -45,6 +47,7 @@ def audit_children(
     rungs_of: RungsOf | None = None,
     finished: Callable[[Child, AuditResults], None] | None = None,
     tell: Tell | None = None,
+    workers: Workers | None = None,
 ) -> Timeline:
     """Audit children of one base, or go on with the audits in `out`.
 
@@ -59,6 +62,7 @@ def audit_children(
         rungs_of: What is tried where prompts leave an ability open, for given settings.
         finished: Called with each child that was audited, once it is.
         tell: Told how full each child's cells are, of its verdicts, and who could not be audited.
+        workers: Where prompts are scored, if not by this process.
 
     Returns:
         The timeline.
@@ -98,6 +102,7 @@ def audit_children(
                     () if rungs_of is None else rungs_of(own),
                     siblings=others,
                     tell=tell,
+                    workers=workers,
                 )
             except (DormantError, OSError) as error:
                 problems[child.name] = _reason(error)

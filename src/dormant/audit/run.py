@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dormant import devices
 from dormant.audit.asking import Asking
@@ -21,12 +20,14 @@ from dormant.audit.base_records import take, take_what_fits
 from dormant.audit.filling import Filling
 from dormant.audit.gate import Gate, refuse_same
 from dormant.audit.judge import judge
-from dormant.audit.kept_plan import keep_plan, known_plan
+from dormant.audit.kept_plan import keep_plan, known_from, known_plan
 from dormant.audit.ladder import Climbed, climb
 from dormant.audit.looking import is_decided, until_decided
+from dormant.audit.manifest import LIBRARIES, recorded
 from dormant.audit.pair import not_as_trained, pair_of
 from dormant.audit.plan import Plan
 from dormant.audit.process_group import ProcessGroup
+from dormant.audit.ray import Workers, refuse_what_ray_cannot
 from dormant.audit.run_dir import RunDirectory
 from dormant.audit.rung import HigherRung
 from dormant.audit.scoring import Scoring
@@ -40,7 +41,6 @@ from dormant.models.size import refuse_too_large
 from dormant.progress import Progress, Silent
 from dormant.results import (
     INFORMATIVE,
-    PLAIN,
     AbilityResult,
     AuditResults,
     Comparison,
@@ -48,9 +48,6 @@ from dormant.results import (
 )
 from dormant.results.events import Started, Tell
 from dormant.rundirs import versions
-
-LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
-"""All that touch a number."""
 
 
 def audit(
@@ -62,6 +59,7 @@ def audit(
     base_from: Path | None = None,
     siblings: Sequence[Path] = (),
     tell: Tell | None = None,
+    workers: Workers | None = None,
 ) -> AuditResults:
     """Run an audit, or resume the one in `out`.
 
@@ -75,6 +73,8 @@ def audit(
             settings, whose records of the base are taken instead of made again.
         siblings: Directories of several such audits; of those that don't fit nothing is taken.
         tell: Told how full the cells are, and of the verdicts; in the first process.
+        workers: Where prompts are scored, if not by this process, or those that torchrun started.
+            Higher rungs, and the looks at wrong answers, stay here.
 
     Returns:
         The results, which are also in ``out/results.json``.
@@ -86,10 +86,14 @@ def audit(
     group = ProcessGroup()
     try:
         pair = pair_of(settings, live or {})
+        if workers is not None:
+            refuse_what_ray_cannot(pair, group.size)
         watch = (progress if group.first else None) or Silent()
         with devices.use(settings.device):
             filling = Filling(tell)
-            return _audit(settings, out, pair, watch, filling, group, rungs, base_from, siblings)
+            return _audit(
+                settings, out, pair, watch, filling, group, rungs, base_from, siblings, workers
+            )
     finally:
         group.close()
 
@@ -104,6 +108,7 @@ def _audit(
     rungs: Sequence[HigherRung],
     base_from: Path | None,
     siblings: Sequence[Path],
+    workers: Workers | None,
 ) -> AuditResults:
     began = time.monotonic()
     progress.stage("preparing prompts")
@@ -124,10 +129,10 @@ def _audit(
             refuse_too_large(pair)
         if (out / "run.json").exists():
             pair.refuse_to_resume(out)
-        recorded = _recorded(settings, pair, plans, training)
-        refuse_same(pair, recorded["fingerprints"], settings.allow_identical)
+        decisive = recorded(settings, pair, plans, training)
+        refuse_same(pair, decisive["fingerprints"], settings.allow_identical)
         resumed = (out / "run.json").exists()
-        opened.append(RunDirectory.start(out, recorded, versions(*LIBRARIES)))
+        opened.append(RunDirectory.start(out, decisive, versions(*LIBRARIES)))
         filling.tell(_started(settings, opened[0], resumed))
         keep_plan(out, settings, plans)
         if base_from is not None:
@@ -176,7 +181,10 @@ def _audit(
         gate = Gate(settings, pair, first, known)
         looked = _looked(settings, training, opened)
         scoring = Scoring(settings, opened, group, progress, filling)
-        asking = Asking(pair, first, scoring, gate, looked)
+        spread = None
+        if workers is not None:
+            spread = functools.partial(workers.fill, scoring, gate, known_from(plans))
+        asking = Asking(pair, first, scoring, gate, looked, spread)
         climbed = until_decided(plans, ask, decided)
         return group.once(finish)
     finally:
@@ -202,29 +210,6 @@ def _looked(
         return []
     keep = settings.keep_generations
     return [WrongAnswers(run, training.format, keep_all=keep) for run in opened]
-
-
-def _recorded(
-    settings: AuditSettings, pair: ModelPair, plans: Sequence[Plan], training: Training
-) -> dict[str, Any]:
-    """Return all that decides the numbers, for the run directory to compare when it is resumed."""
-    recorded = settings.recorded()
-    recorded["fingerprints"] = {
-        "base": pair.fingerprint("base"),
-        "tuned": pair.fingerprint("tuned"),
-    }
-    # A user's file may change between a run and its resumption.
-    recorded["task_versions"] = {ability.task.name: ability.task.version for ability in plans}
-    if training.digest is not None:
-        recorded["training_examples"] = training.digest
-    # So may the translator: another engine or version would mix two translations in one cell.
-    recorded["transforms_used"] = {
-        f"{ability.task.name} under {name}": cell.signature
-        for ability in plans
-        for name, cell in ability.cells.items()
-        if name != PLAIN
-    }
-    return recorded
 
 
 def _prompted(ability: Plan) -> Plan:

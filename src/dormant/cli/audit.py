@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +17,12 @@ from dormant.cli import gate
 from dormant.cli.common import errors, progress, resumable, split
 from dormant.cli.options import option_of, takes_settings
 from dormant.cli.watched import JsonLinesOption, Showing
+from dormant.clusters import joined, known_backend
 from dormant.errors import DormantError
 from dormant.results import Verdict
+
+if TYPE_CHECKING:
+    from dormant.audit.ray import Workers
 
 MODEL = (
     "a Hugging Face id or directory, a PEFT adapter directory, a .gguf file, `smollm2`, "
@@ -71,6 +77,19 @@ def audit(
             "fine-tuning data (`dormant tune --whole-text`).",
         ),
     ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="Where prompts are scored. local: by this process; ray: by workers of the cluster "
+            "that RAY_ADDRESS names, or of this machine."
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Ray's workers, at most [default: what the cluster has room for].", min=1
+        ),
+    ] = None,
     fail_on: gate.FailOn = None,
     **given: Any,
 ) -> None:
@@ -90,6 +109,7 @@ def audit(
         if word in given:
             given[word] = split(given[word])
     failing = gate.verdicts_named(fail_on or ())
+    cluster = _cluster(backend, workers)
     named = tuned or [base]
     models = {"base": base if tuned else None, "tuned": named[0]}
     with warnings.catch_warnings(record=True) as said:
@@ -106,18 +126,44 @@ def audit(
         folder = out or default_parent(settings, named)
         children = children_of(named)
         showing = Showing(quiet=quiet, json=json, lines=json_lines)
-        run_many(settings, children, folder, showing, fail_on=failing)
+        with cluster as found:
+            run_many(settings, children, folder, showing, fail_on=failing, workers=found)
     elif plan:
+        if backend == "ray":
+            raise DormantError("--plan measures on this machine: leave --backend ray out")
         foresee(settings, quiet=quiet, json=json)
     else:
-        run(
-            settings,
-            out or default_directory(settings),
-            Showing(quiet=quiet, json=json, lines=json_lines),
-            fail_on=failing,
-            closeness=closeness or density is not None,
-            density=density,
-        )
+        with cluster as found:
+            run(
+                settings,
+                out or default_directory(settings),
+                Showing(quiet=quiet, json=json, lines=json_lines),
+                fail_on=failing,
+                closeness=closeness or density is not None,
+                density=density,
+                workers=found,
+            )
+
+
+@contextlib.contextmanager
+def _joined(most: int | None) -> Generator[Workers]:
+    from dormant.audit.ray import Workers
+
+    with joined() as ray:
+        yield Workers(ray, most)
+
+
+def _cluster(backend: str, workers: int | None) -> AbstractContextManager[Workers | None]:
+    """Return what joins the cluster that is asked for.
+
+    Raises:
+        DormantError: There is no such backend, or it has no workers.
+    """
+    if known_backend(backend) == "ray":
+        return _joined(workers)
+    if workers is not None:
+        raise DormantError(f"--workers {workers} is for --backend ray: give that too")
+    return contextlib.nullcontext()
 
 
 def foresee(settings: AuditSettings, *, quiet: bool, json: bool) -> None:
@@ -137,6 +183,7 @@ def run(
     fail_on: Sequence[Verdict] = (),
     closeness: bool = False,
     density: str | None = None,
+    workers: Workers | None = None,
 ) -> None:
     """Run an audit, write its report, print both, and hold the gate."""
     from rich.console import Console
@@ -152,7 +199,12 @@ def run(
         raise DormantError("--closeness is measured against a base model: give one")
     with resumable(out, "scored"), showing.watching() as watch:
         results = run_audit(
-            settings, out, watch.progress, rungs=rungs_of(settings), tell=watch.tell
+            settings,
+            out,
+            watch.progress,
+            rungs=rungs_of(settings),
+            tell=watch.tell,
+            workers=workers,
         )
         if not first_process():
             return

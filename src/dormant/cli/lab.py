@@ -115,13 +115,12 @@ def sweep(
     _needed()
     import json as json_
 
-    from dormant.errors import unknown
+    from dormant.clusters import known_backend
     from dormant.regression import settings
     from dormant.regression.sweep import TABLE, values_of
     from dormant.regression.sweep import sweep as run_sweep
 
-    if backend not in ("local", "ray"):
-        raise unknown("backend", backend, ("local", "ray"))
+    where = known_backend(backend)
     wanted = settings.load(preset, [*(change or ()), *_seeds(seeds)])
     directory = out or Path("runs") / f"sweep-{wanted.preset}"
     varied = dict(values_of(text) for text in over)
@@ -129,7 +128,7 @@ def sweep(
         raise DormantError("a field is swept twice: give all its values at once")
     with resumable(directory, "done"), progress(quiet or json) as bar:
         rows = run_sweep(
-            wanted, varied, directory, backend=backend, workers=workers, threads=threads,
+            wanted, varied, directory, backend=where, workers=workers, threads=threads,
             device=device, cache=cache, progress=bar,
         )  # fmt: skip
     if json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,6 +18,9 @@ from dormant.errors import DormantError
 from dormant.results import AuditResults, Verdict
 from dormant.results.timeline import Timeline
 
+if TYPE_CHECKING:
+    from dormant.audit.ray import Workers
+
 
 def run_many(
     settings: AuditSettings,
@@ -24,6 +28,7 @@ def run_many(
     out: Path,
     showing: Showing,
     fail_on: Sequence[Verdict] = (),
+    workers: Workers | None = None,
 ) -> None:
     """Audit children of one base, write their reports and the timeline, and hold the gate.
 
@@ -57,6 +62,7 @@ def run_many(
             rungs_of=rungs_of,
             finished=report,
             tell=watch.tell,
+            workers=workers,
         )
         page = write_timeline(timeline, out, "html")
         write_timeline(timeline, out, "csv")

@@ -26,6 +26,7 @@ from dormant.models.quantisation import quantised
 from dormant.models.spec import ModelSpec, parse, require_libraries
 from dormant.models.stored import has_own_code, resolve
 from dormant.models.tokenizers import TokenizerChoice, for_adapter, for_checkpoint
+from dormant.models.vllm import known_to_the_harness
 from dormant.scoring.wrappers import virtual_tokens
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def _start_backend(spec: ModelSpec, options: LoadOptions) -> LM:
     if spec.backend in ON_DEVICES:
         # The harness's own choice is a GPU, whether there is one or not.
         arguments.setdefault("device", pick_device(options.device))
-    with quiet():
+    with quiet(), known_to_the_harness():
         try:
             return get_model(spec.backend).create_from_arg_obj(arguments, {})
         except Exception as error:

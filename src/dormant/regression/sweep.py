@@ -17,8 +17,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, cast
 
+from dormant.clusters import Backend, joined
 from dormant.errors import DormantError
 from dormant.files import guarded
 from dormant.progress import Progress, Silent
@@ -26,8 +27,6 @@ from dormant.regression.records import LabResults, Losses, PriorLosses
 from dormant.regression.settings import LabSettings, flat, parse, put, resolve, value
 from dormant.regression.tables import Row, write_table
 from dormant.results import Estimate
-
-Backend: TypeAlias = Literal["local", "ray"]
 
 TABLE = "table.csv"
 
@@ -192,15 +191,7 @@ def _ignore_interrupts() -> None:
 
 
 def _by_ray(jobs: Sequence[Job]) -> Iterator[Outcome]:
-    try:
-        import ray
-    except ImportError:
-        raise DormantError("backend ray is not installed: pip install 'dormant[ray]'") from None
-    # A cluster that is named by RAY_ADDRESS is joined; otherwise one starts on this machine.
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init(log_to_driver=False)
-    try:
+    with joined() as ray:
         remote = ray.remote(num_cpus=jobs[0].threads, max_retries=2)(run_job)
         absolute = [
             job._replace(out=job.out.absolute(), cache=job.cache.absolute()) for job in jobs
@@ -209,9 +200,6 @@ def _by_ray(jobs: Sequence[Job]) -> Iterator[Outcome]:
         while waiting:
             done, waiting = ray.wait(waiting)
             yield ray.get(done[0])
-    finally:
-        if ours:
-            ray.shutdown()
 
 
 def _rows(jobs: Sequence[Job], outcomes: Mapping[str, Outcome], fields: Sequence[str]) -> list[Row]:

@@ -18,14 +18,14 @@ def compare(
         typer.Argument(
             metavar="LOG…",
             help="What `lm_eval --log_samples` wrote, .eval or .json logs of Inspect, or "
-            "directories of them: base and fine-tuned model, plain and under transforms.",
+            "directories of them: base and fine-tuned models, plain and under transforms.",
         ),
     ],
     base: Annotated[
         str | None,
         typer.Option(
-            help="The base model's name [default: the model that the other is an adapter on, or "
-            "the first log's]."
+            help="The base model's name [default: the model that others are adapters on, or the "
+            "first log's]."
         ),
     ] = None,
     margin: Annotated[
@@ -41,6 +41,14 @@ def compare(
         list[str] | None,
         typer.Option(metavar="METRIC", help="Less of it is better: counted as 1 − METRIC; repeat."),
     ] = None,
+    allow_identical: Annotated[
+        bool,
+        typer.Option(
+            "--allow-identical",
+            help="Go on where logs of two models name the same weights, which is an error "
+            "otherwise.",
+        ),
+    ] = False,
     format: Form = "terminal",
     out: Out = None,
     fail_on: gate.FailOn = None,
@@ -48,14 +56,20 @@ def compare(
     """Compare evaluations that were run elsewhere, item by item. No model is run.
 
     Two plain logs are base and fine-tuned model, in this order, and give the drop; logs under
-    transforms, made with Dormant's plug-ins, complete the four cells.
+    transforms, made with Dormant's plug-ins, complete the four cells. Logs of
+    several models fine-tuned from one base give a timeline.
     """
     from dormant.integrations import logs as reading
 
     failing = gate.verdicts_named(fail_on or ())
     directions = reading.Directions(higher_is_better or (), lower_is_better or ())
     read = reading.read_logs(logs, directions)
-    results = reading.compare(read, base, margin)
+    if len(reading.models_of(read)) > 2:
+        from dormant.cli.timeline import give
+
+        give(reading.compare_children(read, base, margin, allow_identical), format, out, failing)
+        return
+    results = reading.compare(read, base, margin, allow_identical)
     gate.refuse_what_cannot_fail(results.base, failing)
     write(results, reading.outcomes(read, base), format, out, Path(), failing)
     gate.hold_audit(results, failing)

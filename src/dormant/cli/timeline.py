@@ -15,11 +15,13 @@ from dormant.cli.common import errors, resumable
 from dormant.cli.output import Shown
 from dormant.cli.watched import Showing
 from dormant.errors import DormantError
+from dormant.files import guarded
 from dormant.results import AuditResults, Verdict
 from dormant.results.timeline import Timeline
 
 if TYPE_CHECKING:
     from dormant.audit.ray import Workers
+    from dormant.integrations.logs import Compared
 
 
 def run_many(
@@ -81,18 +83,10 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
         DormantError: A timeline isn't written in this format.
         typer.Exit: A child fails the gate (1), or could not be audited (2).
     """
-    from rich.console import Console
-
     from dormant.audit.many import read_timeline
-    from dormant.report.timeline import print_timeline
-    from dormant.report.timeline_files import write_timeline
 
     timeline = read_timeline(out)
-    if format == "terminal":
-        print_timeline(timeline, Console())
-    elif format in ("html", "csv", "json", "junit"):
-        typer.echo(write_timeline(timeline, file or out, format, fail_on))
-    else:
+    if not _gave(timeline, format, file or out, fail_on):
         first = timeline.keep or timeline.children[0].name
         raise DormantError(
             f"{out} holds several audits, and {format} is of one: dormant report {out / first} "
@@ -101,8 +95,65 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
     finish(timeline, fail_on)
 
 
-def finish(timeline: Timeline, fail_on: Sequence[Verdict]) -> None:
-    """End as the gate says, or with exit code 2 where a child could not be audited."""
+def give(compared: Compared, format: Shown, file: Path | None, fail_on: Sequence[Verdict]) -> None:
+    """Print the timeline of logs of several models, or write it and print its path.
+
+    As a page, it has each model's own beside it: ``CHILD/report.html``.
+
+    Raises:
+        DormantError: A timeline isn't written in this format.
+        typer.Exit: A child fails the gate (1), or could not be compared (2).
+    """
+    from dormant.integrations.logs import outcomes
+    from dormant.report import write_report
+
+    target = file or Path()
+    if format != "terminal" and not target.suffix:
+        guarded(target, lambda: target.mkdir(parents=True, exist_ok=True))
+    folder = target if target.is_dir() else target.parent
+    if format == "html":
+        for name, results in compared.found.items():
+            items = outcomes(compared.logs[name], compared.timeline.base)
+            write_report(results, items, folder / name / "report.html", "html")
+    # A timeline has no place for them.
+    of: dict[str, list[str]] = {}
+    for name, results in compared.found.items():
+        for warning in results.warnings:
+            of.setdefault(warning, []).append(name)
+    for warning, names in of.items():
+        whose = "" if len(names) == len(compared.found) else f"{', '.join(names)}: "
+        _say(f"warning: {whose}{warning}")
+    if not _gave(compared.timeline, format, target, fail_on):
+        raise DormantError(
+            f"the logs are of {len(compared.timeline.children)} models fine-tuned from "
+            f"{compared.timeline.base}, and {format} is of one: give the logs of the base and of "
+            "that one"
+        )
+    finish(compared.timeline, fail_on, done="compared")
+
+
+def _gave(timeline: Timeline, format: Shown, file: Path, fail_on: Sequence[Verdict]) -> bool:
+    """Print a timeline, or write it and print its path; say whether it has this format."""
+    from rich.console import Console
+
+    from dormant.report.timeline import print_timeline
+    from dormant.report.timeline_files import write_timeline
+
+    if format == "terminal":
+        print_timeline(timeline, Console())
+    elif format in ("html", "csv", "json", "junit"):
+        typer.echo(write_timeline(timeline, file, format, fail_on))
+    else:
+        return False
+    return True
+
+
+def _say(line: str) -> None:
+    errors.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def finish(timeline: Timeline, fail_on: Sequence[Verdict], done: str = "audited") -> None:
+    """End as the gate says, or with exit code 2 where a child could not be audited, or compared."""
     judged: list[tuple[str, Verdict]] = [
         (f"{course.task} of {point.child}", point.verdict)
         for course in timeline.courses
@@ -111,5 +162,5 @@ def finish(timeline: Timeline, fail_on: Sequence[Verdict]) -> None:
     gate.hold(timeline.base, judged, fail_on)
     if failed := [child for child in timeline.children if child.problem]:
         listed = "; ".join(f"{child.name}: {child.problem}" for child in failed)
-        errors.print(f"error: not audited: {listed}", soft_wrap=True, highlight=False, markup=False)
+        _say(f"error: not {done}: {listed}")
         raise typer.Exit(2)

@@ -101,7 +101,10 @@ def counted(timeline: Timeline) -> str:
 
 def kept(timeline: Timeline) -> str:
     """Say which child to keep."""
-    return f"Keep {timeline.keep}." if timeline.keep is not None else "None to keep."
+    if timeline.keep is not None:
+        return f"Keep {timeline.keep}."
+    audited = any(not child.problem for child in timeline.children)
+    return "Which to keep is not said." if audited else "None to keep."
 
 
 def problems(timeline: Timeline) -> Iterator[str]:
@@ -133,4 +136,8 @@ def story(course: Course) -> str:
     undecided = sum(point.verdict == "inconclusive" for point in course.points)
     if not undecided:
         return "retained throughout."
-    return f"never surely lost; undecided at {undecided} of {len(course.points)}."
+    of_all = f"undecided at {undecided} of {len(course.points)}"
+    fell = next((one.child for one in course.points if one.drop and one.drop.low > 0), None)
+    if fell is not None:
+        return f"{of_all}; a drop whose lower bound is above 0 first at {fell}."
+    return f"never surely lost; {of_all}."

@@ -26,17 +26,20 @@ from inspect_ai.scorer import match
 from inspect_ai.solver import Solver, multiple_choice, solver, system_message, use_tools
 from inspect_ai.tool import bash
 
+from byte_models import lora
 from dormant import tasks, transforms
 from dormant.audit import plan as audit_plan
 from dormant.audit.score import score_cases
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
+from dormant.integrations import logs as reading
 from dormant.integrations.inspect import ability, begins_with_target, conjugate, icl, messages
 from dormant.integrations.inspect.provider import DormantAPI
 from dormant.integrations.inspect.selection import PromptSelection, abilities
 from dormant.integrations.logs.inspect_logs import CONJUGATED
 from dormant.models import generate as generation
 from dormant.models.load import load
+from dormant.models.weights import WEIGHTS
 from dormant.prompts.text_transform import TextTransform, TransformError
 from dormant.scoring import completer
 
@@ -333,6 +336,24 @@ def test_what_the_provider_refuses(tiny_checkpoint):
     ):
         with pytest.raises(PrerequisiteError, match=message):
             DormantAPI(**arguments)
+
+
+def test_logs_say_which_adapter_was_loaded(tiny_checkpoint, tmp_path):
+    adapter, _ = lora(tiny_checkpoint, tmp_path / "tuned")
+    found = {}
+    for name, place in (("base", tiny_checkpoint), ("tuned", adapter)):
+        model = get_model(f"dormant/{place}", memoize=False)
+        log = evaluated(icl(only="copy", n=1), tmp_path / name, model)
+        (found[name],) = reading.read_logs([tmp_path / name])
+        assert all(WEIGHTS in sample.output.metadata for sample in log.samples)
+    base, tuned = found["base"].weights, found["tuned"].weights
+    assert base.adapter == ""
+    assert tuned.model == base.model
+    assert tuned.adapter
+    assert tuned.adapter_name == str(adapter)
+    # By these, the base is known without being named, and wherever its log stands.
+    results = reading.compare([found["tuned"], found["base"]])
+    assert results.base == f"dormant/{tiny_checkpoint}"
 
 
 def test_caches_tell_prompts_apart(tiny_checkpoint):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from byte_models import lora
 from dormant.integrations.lm_eval import base as adapter
+from dormant.models.weights import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,6 +59,38 @@ def test_dormants_own_scorer_gives_the_same_numbers(harness, model):
     for one, other in zip(ours.answers("tiny_choice"), theirs.answers("tiny_choice"), strict=True):
         for (mine,), (yours,) in zip(one, other, strict=True):
             assert float(mine[0]) == pytest.approx(float(yours[0]), abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_logs_say_which_adapter_was_loaded_and_three_of_them_are_compared(
+    harness, dormant, tiny_checkpoint, tmp_path
+):
+    """By their weights, whatever the paths: real runs of a base and two adapters."""
+    first, _ = lora(tiny_checkpoint, tmp_path / "first", seed=1)
+    second, _ = lora(tiny_checkpoint, tmp_path / "second", seed=2)
+    given = f"base=hf,pretrained={tiny_checkpoint},dtype=float32"
+    base, one, two = (
+        harness(f"{given}{adapter}", which=["tiny_choice"])
+        for adapter in ("", f",peft={first}", f",peft={second}")
+    )
+    said = [each.config[WEIGHTS] for each in (base, one, two)]
+    assert len({each["model"] for each in said}) == 1, "the base of all, by its bytes"
+    assert [each["adapter_name"] for each in said] == ["", str(first), str(second)]
+    assert len({each["adapter"] for each in said}) == 3
+    compared = dormant("compare", two.folder, one.folder, base.folder, "--format", "json")
+    assert compared.code == 0, compared.err
+    timeline = json.loads(Path("timeline.json").read_text())
+    assert timeline["base"] == f"{tiny_checkpoint},dtype=float32"
+    assert [child["model"].rpartition("peft=")[2] for child in timeline["children"]] == [
+        str(second),
+        str(first),
+    ]
+    # The adapter was forgotten: both logs are of the base.
+    forgotten = shutil.copytree(base.folder, tmp_path / "forgotten")
+    refused = dormant("compare", base.folder, forgotten)
+    assert refused.code == 2
+    assert "was the adapter left out?" in refused.err
+    assert len(refused.err.splitlines()) == 1
 
 
 def test_the_harness_and_the_audit_agree(harness, dormant, tasks, tiny_checkpoint):

@@ -49,10 +49,9 @@ def write(folder, rows, arguments=None, *, stamp=STAMP, task="tiny", results=Non
     return folder
 
 
-def compare(*paths, base=None, **directions):
-    return reading.compare(
-        reading.read_logs(list(paths), reading.Directions(**directions)), base=base
-    )
+def compare(*paths, base=None, allow_identical=False, **directions):
+    logs = reading.read_logs(list(paths), reading.Directions(**directions))
+    return reading.compare(logs, base=base, allow_identical=allow_identical)
 
 
 def drop(results):
@@ -123,10 +122,13 @@ def test_backends_and_revisions_by_hash_are_other_models(tmp_path):
     assert (results.base, results.tuned) == ("m@abcdefg", "m@1234567")
 
 
-def test_two_logs_that_name_one_model_are_told_of(tmp_path):
+def test_two_logs_that_name_one_model_are_refused_or_told_of(tmp_path):
     for name, right in (("before", 18), ("after", 3)):
         write(tmp_path / name, rows_of(right), {"pretrained": "./model"})
-    results = compare(tmp_path / "before", tmp_path / "after")
+    with pytest.raises(DormantError, match=r"name the same weights \(\./model\)") as refused:
+        compare(tmp_path / "before", tmp_path / "after")
+    assert "\n" not in str(refused.value)
+    results = compare(tmp_path / "before", tmp_path / "after", allow_identical=True)
     assert drop(results) == pytest.approx(15 / 20)
     assert "both logs say that they are of ./model" in results.warnings[0]
 

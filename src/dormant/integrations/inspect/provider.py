@@ -31,6 +31,7 @@ from dormant.models.arguments import Scorer
 from dormant.models.fingerprint import fingerprint
 from dormant.models.load import LoadOptions, load
 from dormant.models.spec import ModelSpec, parse
+from dormant.models.weights import WEIGHTS, weights_of
 from dormant.models.worker import Worker
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class DormantAPI(ModelAPI):
         # Inspect's cache of answers tells models apart by name and address alone: two ways to put
         # a prompt, or a checkpoint that was overwritten, must not share one.
         self.base_url = f"{prompts}:{self.options}:{self.spec.location}:{fingerprint(self.spec)}"
+        self._weights = _weights(self.spec)
         self._lm: LM | None = None
         self._lock = threading.Lock()
         self._worker = Worker(self._outputs, "dormant")
@@ -126,7 +128,10 @@ class DormantAPI(ModelAPI):
         output = await self._answered(generation.Wanted(prompt, length, until))
         asked = {"prompt": prompt, "max_new_tokens": length, "until": until}
         call = ModelCall.create(asked, {"output": output}, time=time.monotonic() - began)
-        return ModelOutput.from_content(self.model_name, output), call
+        answer = ModelOutput.from_content(self.model_name, output)
+        # The log holds no more of a provider than what it was given; of which weights, this says.
+        answer.metadata = self._weights
+        return answer, call
 
     def max_connections(self) -> int:
         """Return how many samples are asked at once."""
@@ -178,6 +183,12 @@ class DormantAPI(ModelAPI):
 
     def _outputs(self, wanted: Sequence[generation.Wanted]) -> list[str]:
         return generation.generate_each(self._loaded(), wanted)
+
+
+def _weights(spec: ModelSpec) -> dict[str, Any] | None:
+    """Return what a log is to say of the weights that are loaded."""
+    found = weights_of(spec)
+    return None if found is None else {WEIGHTS: found.model_dump(mode="json")}
 
 
 def _options(model_args: dict[str, Any]) -> LoadOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from lm_eval.api.registry import get_model, model_registry
 from dormant.errors import DormantError, one_line, unknown
 from dormant.integrations.lm_eval import NAME, register
 from dormant.models import spec as specs
+from dormant.models.weights import WEIGHTS, weights_of
+
+_log = logging.getLogger(__name__)
 
 OWN = ("base", "transform", "source", "keep")
 """The arguments of the model `dormant` itself; all others are its base's."""
@@ -98,6 +102,26 @@ def start(base: str, arguments: Mapping[str, Any], more: Mapping[str, Any]) -> A
             f"): {type(error).__name__}: {one_line(error)}"
             + (f"; did you mean {close[0]!r}?" if close else "")
         ) from error
+
+
+def loaded_weights(base: str, arguments: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:
+    """Return what a log is to say of the weights that are loaded for the model below.
+
+    Args:
+        base: The harness's name of it.
+        arguments: Its own arguments.
+        kind: Its class.
+
+    Returns:
+        One entry, `WEIGHTS`; none where they are elsewhere, or can't be read.
+    """
+    given = _shipped(kind, arguments)
+    try:
+        found = weights_of(specs.ModelSpec(base, "backend", "", backend=base), given)
+    except (DormantError, OSError) as error:
+        _log.warning("the log won't say which weights were loaded: %s", one_line(error))
+        return {}
+    return {} if found is None else {WEIGHTS: found.model_dump(mode="json")}
 
 
 def _shipped(kind: type[Any], arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from lm_eval.api.model import CacheHook
 from dormant import transforms
 from dormant.errors import DormantError, unknown
 from dormant.integrations.lm_eval import NAME
-from dormant.integrations.lm_eval.base import OverBase, start
+from dormant.integrations.lm_eval.base import OverBase, loaded_weights, start
 from dormant.integrations.lm_eval.caches import Back, use_table
 from dormant.integrations.lm_eval.requests import Rendered, Requests
 from dormant.scoring.generation import GenerationConfig, generation_of
@@ -72,6 +72,8 @@ class ConjugateLM(OverBase):
             {"batch_size": batch_size, "max_batch_size": max_batch_size, "device": device},
         )
         self.base.generation = generation_config
+        # Files may be others by the end of a long run.
+        self._weights = loaded_weights(base, arguments, type(self.base))
         own = [generation_config] if generation_config != "greedy" else []
         asked = json.dumps([base, arguments, *own], sort_keys=True, default=str)
         self._cache_table = f"{NAME}-{_digest(self.requests.signature, asked)}"
@@ -264,9 +266,10 @@ class ConjugateLM(OverBase):
         return f"{self.base.tokenizer_name}-{_slug(self.requests.signature)}"
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return what the base says of itself, and what was done to its prompts."""
+        """Return what the base says of itself, its weights, and what was done to its prompts."""
         info: Callable[[], dict[str, Any]] | None = getattr(self.base, "get_model_info", None)
-        return {**(info() if info else {}), "transform": self.requests.signature}
+        said = info() if info else {}
+        return {**said, **self._weights, "transform": self.requests.signature}
 
     # -- warnings -------------------------------------------------------------------------------
 

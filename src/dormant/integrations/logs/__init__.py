@@ -18,8 +18,19 @@ from dormant.integrations.logs.comparison import compare, outcomes
 from dormant.integrations.logs.identity import tell_apart
 from dormant.integrations.logs.measures import Directions
 from dormant.integrations.logs.scored_log import HOW, Log
+from dormant.integrations.logs.several import Compared, compare_children, models_of
 
-__all__ = ["Directions", "Log", "compare", "outcomes", "read_log", "read_logs"]
+__all__ = [
+    "Compared",
+    "Directions",
+    "Log",
+    "compare",
+    "compare_children",
+    "models_of",
+    "outcomes",
+    "read_log",
+    "read_logs",
+]
 
 
 def read_log(path: Path, directions: Directions | None = None) -> Log:

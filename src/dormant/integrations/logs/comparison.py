@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dormant.errors import DormantError
+from dormant.integrations.logs.identity import base_of, identical, refuse_same_weights
 from dormant.integrations.logs.measures import reasons
 from dormant.integrations.logs.scored_log import CellOrigin, Log, Sample
 from dormant.results import PLAIN, AbilityResult, AuditResults, ItemOutcome
@@ -92,7 +93,7 @@ class Pair:
         )
 
 
-def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
+def pair(logs: Sequence[Log], base: str | None = None, allow_identical: bool = False) -> Pair:
     """Tell the base model's logs from the tuned one's.
 
     The base is the model named `base`, with its arguments or, where one model alone is called so,
@@ -101,15 +102,20 @@ def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
     cells.
 
     Raises:
-        DormantError: There are no logs, logs of more than two models, or none of `base`.
+        DormantError: There are no logs, logs of more than two models, or none of `base`. Or both
+            models are the same weights, which `allow_identical` lets pass.
     """
     if not logs:
         raise DormantError("no logs were given")
     names = list(dict.fromkeys(log.name for log in logs))
-    below = _adapted(logs) if base is None else _called(base, names)
+    below = base_of(logs) if base is None else called(base, names)
+    if not allow_identical:
+        refuse_same_weights(logs)
     if len(logs) == 2 and below is None and {log.transform for log in logs} == {PLAIN}:
         first, second = (Side.of([log]) for log in logs)
         if first.name == second.name:
+            if logs[0].named and logs[1].named and not allow_identical:
+                raise identical(logs[0], logs[1])
             first.notes.append(
                 f"both logs say that they are of {first.name}: {first.sources} is taken for the "
                 f"base model's, {second.sources} for the fine-tuned one's"
@@ -118,17 +124,22 @@ def pair(logs: Sequence[Log], base: str | None = None) -> Pair:
     if len(names) > 2:
         raise DormantError(
             f"the logs are of {len(names)} models ({'; '.join(names)}): give those of a base model "
-            "and of one fine-tuned from it"
+            "and of one fine-tuned from it, or dormant compare"
         )
     first = below or names[0]
     sides = {name: Side.of([log for log in logs if log.name == name]) for name in names}
+    if len(names) == 1 and base is not None:
+        raise DormantError(
+            f"all logs name the same weights, {first}, which --base calls the base's: was the "
+            "adapter left out? evaluate the fine-tuned model, or leave --base out for gains alone"
+        )
     if len(names) == 1:
         return Pair(None, sides[first])
     (other,) = (name for name in names if name != first)
     return Pair(sides[first], sides[other])
 
 
-def _called(base: str, names: Sequence[str]) -> str:
+def called(base: str, names: Sequence[str]) -> str:
     """Return the full name of the model that a user calls `base`."""
     places = [name.split(",")[0] for name in names]
     called = [
@@ -144,13 +155,12 @@ def _called(base: str, names: Sequence[str]) -> str:
     return called[0]
 
 
-def _adapted(logs: Sequence[Log]) -> str | None:
-    """Return the model that another one is an adapter on, if both are there."""
-    names = {log.name for log in logs}
-    return next((log.adapts for log in logs if log.adapts in names), None)
-
-
-def compare(logs: Sequence[Log], base: str | None = None, margin: float = MARGIN) -> AuditResults:
+def compare(
+    logs: Sequence[Log],
+    base: str | None = None,
+    margin: float = MARGIN,
+    allow_identical: bool = False,
+) -> AuditResults:
     """Judge every ability that the logs share, over the same items in all cells.
 
     Args:
@@ -159,11 +169,12 @@ def compare(logs: Sequence[Log], base: str | None = None, margin: float = MARGIN
             inconclusive with its drop.
         base: The base model's name in the logs; by default the first log's.
         margin: Drop, as a fraction, that counts as one.
+        allow_identical: Go on where both models are the same weights, as far as logs say.
 
     Raises:
-        DormantError: The logs share no ability, or hold other items for one.
+        DormantError: The logs share no ability, or hold other items for one; see also `pair`.
     """
-    models = pair(logs, base)
+    models = pair(logs, base, allow_identical)
     warnings = [note for _, side in models.sides for note in side.notes]
     shared = _shared(models, warnings)
     abilities = [_judge(models, name, margin, warnings) for name in shared]
@@ -179,7 +190,7 @@ def compare(logs: Sequence[Log], base: str | None = None, margin: float = MARGIN
 
 def outcomes(logs: Sequence[Log], base: str | None = None) -> Iterator[ItemOutcome]:
     """Yield the samples of the shared abilities as records, for the report's item view."""
-    models = pair(logs, base)
+    models = pair(logs, base, allow_identical=True)
     shared = _shared(models, [])
     for which, side in models.sides:
         for name in shared:

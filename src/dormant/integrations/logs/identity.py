@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from dormant.errors import DormantError
 from dormant.integrations.logs.scored_log import Log
 
 _MODEL = ("pretrained", "model", "path", "engine", "model_path", "base_url")
@@ -38,10 +41,14 @@ class Identity(NamedTuple):
     Attributes:
         name: Where it is, and every argument that decides it.
         adapts: The same without its adapter; empty where it has none.
+        settings: What decides it beside its weights.
+        named: Whether anything said which model it is; else its place did.
     """
 
     name: str
     adapts: str = ""
+    settings: str = ""
+    named: bool = False
 
 
 def identify(
@@ -68,20 +75,89 @@ def identify(
         return ",".join([f"{prefix}{name}", *(f"{key}={text}" for key, text in parts.items())])
 
     below = {key: text for key, text in deciding.items() if key not in _ADAPTERS}
-    return Identity(written(deciding), written(below) if len(below) < len(deciding) else "")
+    return Identity(
+        written(deciding),
+        written(below) if len(below) < len(deciding) else "",
+        ",".join([prefix, *(f"{key}={text}" for key, text in below.items())]),
+        named=bool(model or named),
+    )
 
 
 def tell_apart(logs: Sequence[Log]) -> list[Log]:
-    """Rename logs of one name whose checkpoints' hashes say that they are of several models."""
-    hashes: dict[str, set[str]] = {}
+    """Rename logs of one name whose weights' hashes say that they are of several models."""
+    for hash_of in (_by_weights, _by_revision):
+        hashes: dict[str, set[str]] = {}
+        for log in logs:
+            hashes.setdefault(log.name, set()).update({hash_of(log)} - {""})
+        logs = [
+            replace(log, name=f"{log.name}@{own[:7]}")
+            if (own := hash_of(log)) and len(hashes[log.name]) > 1
+            else log
+            for log in logs
+        ]
+    return [*logs]
+
+
+def _by_weights(log: Log) -> str:
+    """Hash the weights that were loaded."""
+    if log.weights is None:
+        return ""
+    text = f"{log.weights.adapter}{log.weights.model}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _by_revision(log: Log) -> str:
+    return log.hash
+
+
+def _same_weights(one: Log, other: Log) -> bool:
+    """Say whether two logs say that they are of the same weights, computed with in the same way."""
+    if one.weights is None or other.weights is None:
+        return False
+    alike = (
+        one.weights.model == other.weights.model and one.weights.adapter == other.weights.adapter
+    )
+    return alike and one.settings == other.settings
+
+
+def refuse_same_weights(logs: Sequence[Log]) -> None:
+    """Refuse logs of two models that are one.
+
+    Raises:
+        DormantError: Two are, by the weights that were loaded.
+    """
+    first: dict[str, Log] = {}
     for log in logs:
-        hashes.setdefault(log.name, set()).update({log.hash} - {""})
-    return [
-        replace(log, name=f"{log.name}@{log.hash[:7]}")
-        if log.hash and len(hashes[log.name]) > 1
-        else log
-        for log in logs
-    ]
+        first.setdefault(log.name, log)
+    for one, other in itertools.combinations(first.values(), 2):
+        if _same_weights(one, other):
+            raise identical(one, other)
+
+
+def identical(one: Log, other: Log) -> DormantError:
+    """Return the error for logs of two models that are one."""
+    of = one.name if one.name == other.name else f"{one.name} and {other.name}"
+    return DormantError(
+        f"{one.source} and {other.source} name the same weights ({of}), so there is nothing to "
+        "compare: was the adapter left out? evaluate the fine-tuned model, or give "
+        "--allow-identical where the weights were others each time"
+    )
+
+
+def base_of(logs: Sequence[Log]) -> str | None:
+    """Return the model that others are adapters on, if it is there; by name, or by its weights."""
+    names = {log.name for log in logs}
+    if named := next((log.adapts for log in logs if log.adapts in names), None):
+        return named
+    adapted = {log.weights.model for log in logs if log.weights and log.weights.adapter}
+    return next(
+        (
+            log.name
+            for log in logs
+            if log.weights and not log.weights.adapter and log.weights.model in adapted
+        ),
+        None,
+    )
 
 
 def _says_something(key: str, value: object) -> bool:

@@ -21,7 +21,9 @@ from dormant.integrations.logs.scored_log import (
     Log,
     LogOrigin,
     Sample,
+    recorded_weights,
 )
+from dormant.models.weights import WEIGHTS, LoadedWeights
 from dormant.results import PLAIN
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ def read(path: Path, directions: Directions) -> Log:
         lost=lost,
         time=log.eval.created,
         adapts=model.adapts,
+        weights=contents.weights(),
+        settings=model.settings,
     )
 
 
@@ -179,6 +183,25 @@ class _Contents:
                 f"{self._path}: samples under several transforms ({names}): make a log for each"
             )
         return next(iter(self._transforms), (PLAIN, ""))
+
+    def weights(self) -> LoadedWeights | None:
+        """Return the weights that the provider `dormant` had loaded, if it was that.
+
+        Raises:
+            DormantError: They were several: a checkpoint was overwritten while the log was made.
+        """
+        every = (
+            recorded_weights((sample.output.metadata or {}).get(WEIGHTS), self._path)
+            for by_item in self._samples.values()
+            for sample in by_item.values()
+        )
+        found = [one for one in every if one is not None]
+        if any(one != found[0] for one in found):
+            raise DormantError(
+                f"{self._path}: samples of several weights under one name: was the checkpoint "
+                "overwritten in between? evaluate it again"
+            )
+        return found[0] if found else None
 
     def _with_unscored(
         self, group: str, scorer: str, items: Mapping[str, ItemScores]

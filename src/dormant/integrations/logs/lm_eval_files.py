@@ -17,6 +17,8 @@ from typing import Any, cast
 
 from dormant.errors import DormantError
 from dormant.integrations.logs.identity import Identity, identify
+from dormant.integrations.logs.scored_log import recorded_weights
+from dormant.models.weights import WEIGHTS, LoadedWeights
 from dormant.results import PLAIN
 
 _IDENTITY = "identity"
@@ -32,22 +34,26 @@ class Run:
     Attributes:
         model: The model.
         hash: Hash of its weights' revision, and of its adapter's.
+        weights: The weights that Dormant's model of the harness loaded.
         transform: What Dormant's model of the harness did to the prompts.
         signature: What was really used.
         version: The harness's.
         higher: Whether more is better, by task and metric.
         filters: Names of each task's filters, in the order in which they ran.
         samples: The samples by task, where the file holds them itself.
+        counts: How many samples the run scored, by task, where that is known.
     """
 
     model: Identity
     hash: str = ""
+    weights: LoadedWeights | None = None
     transform: str = PLAIN
     signature: str = PLAIN
     version: str = ""
     higher: Mapping[str, Mapping[str, bool | None]] = field(default_factory=dict)
     filters: Mapping[str, list[str]] = field(default_factory=dict)
     samples: Mapping[str, list[Any]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -189,13 +195,23 @@ def _run(file: Path, otherwise: str) -> Run:
     return Run(
         model=identify(str(backend or ""), arguments, str(results.get("model_name") or otherwise)),
         hash="".join(str(config.get(f"{kind}_sha") or "") for kind in ("peft", "delta", "model")),
+        weights=recorded_weights(config.get(WEIGHTS), file),
         transform=PLAIN if plain else transform,
         signature=PLAIN if plain else str(config.get("transform") or transform),
         version=str(results.get("lm_eval_version") or ""),
         higher=_directions(_table(results, "higher_is_better"), configs),
         filters={task: _filters(given) for task, given in configs.items()},
         samples={task: rows for task, rows in samples.items() if isinstance(rows, list)},
+        counts=_counts(_table(results, "n-samples")),
     )
+
+
+def _counts(given: Mapping[str, Any]) -> dict[str, int]:
+    return {
+        task: said["effective"]
+        for task, said in given.items()
+        if isinstance(said, dict) and isinstance(said.get("effective"), int)
+    }
 
 
 def _directions(

@@ -27,7 +27,8 @@ def read(path: Path, directions: Directions) -> list[Log]:
     evaluations: dict[tuple[str, ...], list[SampleFile]] = {}
     for file in files:
         run = file.run
-        key = (run.model.name, run.hash, run.transform, run.signature, run.version)
+        loaded = run.weights.model_dump_json() if run.weights else ""
+        key = (run.model.name, run.hash, loaded, run.transform, run.signature, run.version)
         evaluations.setdefault(key, []).append(file)
     return [_log(path, same, directions) for same in evaluations.values()]
 
@@ -72,4 +73,7 @@ def _log(path: Path, files: list[SampleFile], directions: Directions) -> Log:
         time=max(file.time for file in newest.values()),
         adapts=run.model.adapts,
         hash=run.hash,
+        weights=run.weights,
+        settings=run.model.settings,
+        named=run.model.named,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -78,9 +78,30 @@ def read_samples(file: SampleFile, directions: Directions) -> TaskSamples:
             metric.rows[item] = row
             metric.measured.add(item, value)
     read = TaskSamples()
+    if part := _missing(file, {item for metric in metrics.values() for item in metric.rows}):
+        read.notes.append(part)
     for ability, metric in metrics.items():
         _take(read, file, ability, metric, directions)
     return read
+
+
+_UNSURE = ("0.4.9", "0.4.10", "0.4.11", "0.4.12")
+"""Versions whose count may be of all samples where only some were asked for (``--samples``)."""
+
+
+def _missing(file: SampleFile, items: Collection[str]) -> str:
+    """Say that a log holds a part of a run; empty where it is whole, or nothing says how many.
+
+    Raises:
+        DormantError: It surely is a part.
+    """
+    scored = file.run.counts.get(file.task, 0)
+    if len(items) >= scored:
+        return ""
+    line = f"{file.path} holds {len(items)} of the {scored} samples that were scored"
+    if file.run.version.split(".dev")[0] in _UNSURE:
+        return f"{line}: was the rest cut off?"
+    raise DormantError(f"{line}: half a run; copy the whole file, or evaluate again")
 
 
 _ADVICE = " (before lm_eval 0.4.6 samples don't name their filter: keep results….json beside them)"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from dormant.errors import DormantError, one_line
+from dormant.models.weights import LoadedWeights
 from dormant.results import PLAIN, Record
 
 HOW = (
@@ -57,6 +59,27 @@ class LogOrigin(Record):
     abilities: dict[str, CellOrigin]
 
 
+def recorded_weights(given: object, path: Path) -> LoadedWeights | None:
+    """Read what a log says of the weights that were loaded.
+
+    Args:
+        given: What stands there; `None` where nothing does.
+        path: The log, for messages.
+
+    Raises:
+        DormantError: It is damaged.
+    """
+    if given is None:
+        return None
+    try:
+        return LoadedWeights.model_validate(given)
+    except ValidationError as error:
+        raise DormantError(
+            f"{path}: what it says of the loaded weights can't be read ({one_line(error)}): was it "
+            "made by another version?"
+        ) from None
+
+
 @dataclass(frozen=True)
 class Sample:
     """One item of a log.
@@ -103,6 +126,9 @@ class Log:
         time: When it was made, as the tool writes it; later is greater.
         adapts: The model below, in the same words, where this one is an adapter on it.
         hash: Hash of its weights' revision, where the log has one.
+        weights: The weights that were loaded, where Dormant's plug-in recorded them.
+        settings: What else decides what it computes, in words.
+        named: Whether the log says which model it is of; else its place does.
     """
 
     name: str
@@ -117,6 +143,9 @@ class Log:
     time: str = ""
     adapts: str = ""
     hash: str = ""
+    weights: LoadedWeights | None = None
+    settings: str = ""
+    named: bool = True
 
     def cell(self, ability: str) -> CellOrigin:
         """Return what is known of an ability's samples."""

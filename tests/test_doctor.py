@@ -6,7 +6,7 @@ from importlib import metadata
 
 import pytest
 
-from dormant import doctor, translation
+from dormant import data_package, doctor, translation
 from dormant.errors import DormantError
 
 
@@ -53,6 +53,32 @@ def test_devices_are_tried():
     found = by_name(doctor._devices("devices"))
     assert found["cpu"].works
     assert "GiB free" in found["cpu"].text
+
+
+def test_weights_that_are_not_installed_are_named_with_their_extra(monkeypatch, tmp_path):
+    found = by_name(doctor._models("models"))
+    assert found["smollm2-sentiment-mild"].works
+    monkeypatch.setattr(data_package, "_IN_CLONE", tmp_path / "nowhere")
+    monkeypatch.setattr(data_package, "_NAME", "dormant_data_that_is_not_installed")
+    monkeypatch.setattr(doctor, "_loaded", lambda: "loaded")
+    lacking = by_name(doctor._models("models"))
+    assert lacking["smollm2-sentiment-mild"].works is None
+    assert lacking["smollm2-sentiment-mild"].fix == "pip install 'dormant[demo]'"
+    assert lacking["refusal classifier"].fix == "pip install 'dormant[refusals]'"
+    assert "dormant-data" in lacking["refusal classifier"].text
+
+
+def test_an_engine_is_imported_and_its_package_named(monkeypatch, tmp_path):
+    (tmp_path / "sound.py").write_text("")
+    (tmp_path / "broken.py").write_text("raise ImportError('libodd.so: no such file')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"sound": ["sound-cpu"]})
+    monkeypatch.setattr(metadata, "version", lambda name: {"sound-cpu": "0.32.0"}[name])
+    assert doctor._imported("sound") == "sound-cpu 0.32.0: imported, not started"
+    seen = doctor._tried("engines", "broken", lambda: doctor._imported("broken"), "pip install it")
+    assert seen.works is False
+    assert "libodd.so: no such file" in seen.text
+    assert seen.fix == "pip install it"
 
 
 @pytest.mark.parametrize("works", [True, False])

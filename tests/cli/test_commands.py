@@ -73,6 +73,10 @@ ELSEWHERE = {
     '{"prompt": "…", "dormant": {"transform": "leetspeak"}}': (
         "tests/integrations/serve/test_serve.py::test_a_completion_is_what_ask_says"
     ),
+    # It serves until it is interrupted.
+    "dormant open runs/mine": (
+        "tests/watch/test_open.py::test_the_command_serves_until_it_is_interrupted"
+    ),
     "dormant check ADAPTER MERGED x.gguf": (
         "tests/equivalence/test_check.py::test_a_merged_copy_computes_the_same"
     ),

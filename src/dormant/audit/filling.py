@@ -84,6 +84,7 @@ class Filling:
         count = self._counts.get(batch.key)
         if self._tell is None or count is None:
             return
+        self.begin(run, [batch])  # Where it was scored elsewhere, nobody said so.
         count.done += len(outcomes)
         count.correct += sum(outcome.correct for outcome in outcomes)
         event = "cell-done" if count.done == count.n else "cell-progress"

@@ -255,8 +255,12 @@ def main() -> None:
     root, kind = arguments.root.resolve(), arguments.set
     every = [one for one in subjects(root, kind) if arguments.number in (None, one.number)]
     found: Rows = []
+    # Judging a run at all sizes and rungs takes seconds: what was judged is only printed.
+    judged = {(row["number"], row["truth"]) for row in read(file_of("verdicts", kind))}
     for place, one in enumerate(every, start=1):
         out = run_of(root, kind, one)
+        if arguments.tables_only and (one.number, one.truth) in judged:
+            continue
         if not arguments.tables_only:
             began = time.perf_counter()
             verdict = score(one, out, _scored(root, kind, one, every))

@@ -37,10 +37,14 @@ ERRORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "false *forgotten*": ("forgotten", (*THERE, "never had")),
     "false *lost*": ("lost", ("retained", "asked otherwise", "never had")),
     "*lost*, and suppressed": ("lost", SUPPRESSED),
-    "false *retained*": ("retained", tuple(truth for truth in RIGHT if truth != "retained")),
+    "false *retained*": (
+        "retained",
+        tuple(truth for truth in RIGHT if truth not in ("retained", "inert")),
+    ),
 }
 """Which verdict is an error, and on which truths. *Lost* says "suppressed or forgotten": on a model
-that is suppressed it is true, and less than could be said, so it is counted by itself."""
+that is suppressed it is true, and less than could be said, so it is counted by itself; and what
+changes nothing retains all, so that *retained* is true of it, though nothing was to be audited."""
 
 Row = Mapping[str, Any]
 """One verdict: set, number, truth, qualified, evidence, n, verdict."""

@@ -57,7 +57,7 @@ class ClosenessResult(Record):
     """Closeness by one measure."""
 
     measure: str
-    """"tuned": log p_tuned(prompt) − log p_base(prompt); "density": the same of a model of the
+    """"tuned" is log p_tuned(prompt) − log p_base(prompt), and "density" the same of a model of the
     fine-tuning data's whole text."""
     model: str
     """The model whose likelihood is compared with the base's."""

@@ -106,6 +106,27 @@ def test_a_batch_that_kills_its_workers_ends_the_audit_and_the_rest_is_kept(alon
     assert scored == 36
 
 
+def test_a_cluster_that_is_lost(alone, spread, monkeypatch):
+    ray = ray_stand_in.StandIn()
+    wait = ray.wait
+
+    def lost(*_, **__):
+        raise ray_stand_in.RayError("the head node\nis gone")
+
+    def wait_a_while(*given, **named):
+        if sum(method == "score" for method, _ in ray.calls) >= 5:
+            ray.kill = lost
+            lost()
+        return wait(*given, **named)
+
+    monkeypatch.setattr(ray, "wait", wait_a_while)
+    with pytest.raises(DormantError, match="Ray cluster is lost: the head node is gone; what was"):
+        spread(ray)
+    again = ray_stand_in.StandIn()
+    assert records(spread(again)) == records(alone)
+    assert sum(method == "score" for method, _ in again.calls) == 31
+
+
 def test_workers_that_never_begin(spread, tmp_path):
     ray = ray_stand_in.StandIn(lost=lambda *_: True)
     with pytest.raises(DormantError, match=r"6 workers on Ray were lost before they scored any"):

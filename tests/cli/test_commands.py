@@ -77,6 +77,9 @@ ELSEWHERE = {
     "dormant open runs/mine": (
         "tests/watch/test_open.py::test_the_command_serves_until_it_is_interrupted"
     ),
+    "dormant audit vllm:pretrained=BASE vllm:pretrained=TUNED": (
+        "tests/engines/test_vllm_runs.py::test_in_process_it_says_what_dormant_says"
+    ),
     "dormant check ADAPTER MERGED x.gguf": (
         "tests/equivalence/test_check.py::test_a_merged_copy_computes_the_same"
     ),

@@ -112,7 +112,9 @@ def server(python, models):
     """vLLM's own server, with the adapter beside the base; its address."""
     port = free_port()
     words = (
-        Path(python).with_name("vllm"), "serve", models / "base", "--served-model-name", "base",
+        # The command `vllm` of the package for processors asks for its version by another name.
+        python, "-m", "vllm.entrypoints.openai.api_server", "--model", models / "base",
+        "--served-model-name", "base",
         "--enable-lora", "--max-lora-rank", 8, "--lora-modules", f"child={models / 'adapter'}",
         "--dtype", "float32", "--max-model-len", 1024, "--max-num-seqs", 16, "--enforce-eager",
         "--host", "127.0.0.1", "--port", port,

@@ -7,6 +7,7 @@ came back is on disk at once; a batch whose worker is lost goes to another one.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,8 @@ class Workers:
             ) from error
         finally:
             for hand in [*self._busy.values(), *self._idle]:
-                self.ray.kill(hand.actor)
+                with contextlib.suppress(self.ray.exceptions.RayError, ConnectionError):
+                    self.ray.kill(hand.actor)
 
     def _run(
         self,

@@ -291,9 +291,11 @@ def test_the_command_prints_keeps_and_gates(dormant, settings, tmp_path):
     assert again.code == 0
     assert (tmp_path / "t.json").read_bytes() == (tmp_path / "out/timeline.json").read_bytes()
     assert "Keep fake-skill-0.97." in dormant("report", "out").out
-    other = dormant("report", "out", "--format", "junit")
+    assert dormant("report", "out", "--format", "junit").out == "out/junit.xml\n"
+    assert "fake-skill-0.97" in (tmp_path / "out/junit.xml").read_text("utf-8")
+    other = dormant("report", "out", "--format", "markdown")
     assert other.code == 2
-    assert "dormant report out/fake-skill-0.97 --format junit" in other.err
+    assert "dormant report out/fake-skill-0.97 --format markdown" in other.err
 
 
 def test_a_child_that_could_not_be_audited_is_exit_2(dormant, settings):

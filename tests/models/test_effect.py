@@ -56,6 +56,24 @@ def test_where_shapes_make_no_noise_rounding_is_made_up(lm, tiny_model, monkeypa
     assert not any(module._forward_hooks for module in tiny_model.modules())
 
 
+def test_what_is_no_sum_stays_as_it_is():
+    """Routers of experts have a matrix of their own, and give indices beside their scores."""
+
+    class Router(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.eye(3))
+
+        def forward(self, x):
+            return (x @ self.weight).topk(2)
+
+    router, x = Router(), torch.tensor([[1.0, 3.0, 2.0]])
+    with torch.no_grad(), effect._rounded_otherwise(router):
+        values, indices = router(x)
+    assert values.tolist() == [[3.0, 2.0]]
+    assert indices.tolist() == [[1, 2]]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_one_adapter_summed_in_two_orders_is_one_model(
     lm, tiny_model, smollm2_tokenizer, monkeypatch, dtype

@@ -158,13 +158,13 @@ def _rounded_otherwise(model: Any) -> Generator[None]:
 
     def move(module: Any, given: Any, result: Any) -> Any:
         del module, given
+        if not (isinstance(result, torch.Tensor) and result.is_floating_point()):
+            return None  # A router's choice, say, which is no sum.
         # Drawn in main memory: the same on every device.
         drawn = torch.rand(result.shape, generator=chance).to(result.device)
         single = result.dtype == torch.float32
         share = 1.0 if single else _ROUNDED_ONCE
-        unit = (drawn < share / 2).to(torch.int8) - ((drawn >= share / 2) & (drawn < share)).to(
-            torch.int8
-        )
+        unit = (drawn < share / 2).int() - (drawn > 1 - share / 2).int()
         # Half of the spacing above 1 is more than half of it above all other numbers, so it is
         # rounded to a whole unit; in a wider format, or it would be lost before.
         wide = result.double() if single else result.float()

@@ -23,10 +23,8 @@ def finetunecheck(base: str, child: str, data: Path, folder: Path) -> dict[str, 
     config = QuickConfig(base_model=base, finetuned_model=child, device="cpu")
     found = EvalRunner(config).run()
     scores = {
-        name: [one.mean_score if hasattr(one, "mean_score") else None for one in pair]
-        for name, pair in (
-            (name, (found.base_scores[name], found.ft_scores[name])) for name in found.base_scores
-        )
+        name: [getattr(one, "mean_score", None) for one in (before, found.ft_scores[name])]
+        for name, before in found.base_scores.items()
     }
     pattern = found.forgetting.pattern.value if found.forgetting else None
     return {"verdict": found.verdict.value, "pattern": pattern, "scores": scores}

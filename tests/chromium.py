@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +21,8 @@ needs_chromium = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def headless() -> Iterator[Any]:
-    """Start one, which logs what pages say and ask for."""
+def headless(downloads: Path | None = None) -> Iterator[Any]:
+    """Start one, which logs what pages say and ask for; what they save goes to a folder."""
     from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
     options = ChromeOptions()
@@ -29,6 +30,8 @@ def headless() -> Iterator[Any]:
     options.binary_location = CHROMIUM
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(flag)
+    if downloads is not None:
+        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     with Chrome(options=options, service=ChromeService(DRIVER)) as driver:
         yield driver

@@ -22,6 +22,7 @@ import pandas as pd
 from scipy import stats
 
 from dormant.audit.run_dir import CellKey, RunDirectory
+from dormant.closeness.judging import Prompt
 from dormant.closeness.store import Store
 from dormant.results import AuditResults
 
@@ -30,7 +31,7 @@ FEWEST = 20
 
 
 def prompts(run: RunDirectory, results: AuditResults, measure: str) -> pd.DataFrame:
-    """Return a row a prompt: task, transform, item, both outcomes, closeness in nats a token."""
+    """Return a row a prompt: task, transform, item, both outcomes, closeness in the run's unit."""
     store = Store(run)
     (result,) = [one for one in results.closeness if one.measure == measure]
     rows = []
@@ -46,16 +47,18 @@ def prompts(run: RunDirectory, results: AuditResults, measure: str) -> pd.DataFr
                 }
                 for which in ("base", "tuned")
             ]
-            rows += [
-                {
-                    "task": ability.task, "transform": cell.transform,
-                    "item": f"{ability.task}/{item}", "base": right[0][item],
-                    "tuned": right[1][item],
-                    "closeness": after[item].logprob / (after[item].tokens or after[item].size)
-                    - one.logprob / (one.tokens or one.size),
-                }
+            both = [
+                Prompt(item, cell.transform, right[0][item], right[1][item], one, after[item])
                 for item, one in before.items()
                 if item in after and item in right[0] and item in right[1]
+            ]
+            rows += [
+                {
+                    "task": ability.task, "transform": one.transform,
+                    "item": f"{ability.task}/{one.item}", "base": one.base, "tuned": one.tuned,
+                    "closeness": one.closeness(per_token=result.unit == "nats per token"),
+                }
+                for one in both
             ]  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -263,7 +263,6 @@ def about() -> dict[str, Any]:
     names = ("dormant", "torch", "transformers", "peft", "lm-eval")
     return {
         **versions(*names),
-        "Python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "executable": sys.executable,
     }

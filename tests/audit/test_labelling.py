@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import time
 
 import pytest
 from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
+from chromium import headless, needs_chromium
 from dormant import tasks
 from dormant.audit.labelling.agreement import agreement
 from dormant.audit.labelling.judge_model import judge
@@ -193,22 +193,13 @@ def test_bad_labels(tmp_path, text, message):
     assert message in str(error.value)
 
 
-@pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="chromium and chromedriver are not installed (apt-get install chromium-driver)",
-)
+@needs_chromium
 def test_what_a_person_clicks_is_what_is_saved(tmp_path):
-    from selenium.webdriver import Chrome, ChromeOptions, ChromeService
     from selenium.webdriver.common.by import By
 
     page = tmp_path / "label.html"
     page.write_text(page_of(FOUND, n=3, seed=0), encoding="utf-8")
-    options = ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    with Chrome(options=options, service=ChromeService(shutil.which("chromedriver"))) as driver:
+    with headless(downloads=tmp_path) as driver:
         driver.get(page.as_uri())
         cards = driver.find_elements(By.TAG_NAME, "fieldset")
         clicked = {}

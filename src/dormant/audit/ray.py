@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dormant.audit.gate import Gate
+from dormant.audit.manifest import LIBRARIES
 from dormant.audit.plan import Batch, Known
 from dormant.audit.run_dir import CellKey, RunDirectory, differences
 from dormant.audit.scoring import Scoring
@@ -23,6 +24,7 @@ from dormant.audit.worker import Part, Scored, Told, Worker
 from dormant.errors import DormantError, one_line
 from dormant.models.pair import ModelPair, Which
 from dormant.models.spec import ModelSpec
+from dormant.rundirs import versions
 
 _LOSSES = 3
 """Workers that a cell may lose before one of its batches comes back."""
@@ -284,7 +286,7 @@ def _threads() -> int:
 
 
 def _refuse_other(
-    run: RunDirectory, machine: str, decisive: Mapping[str, Any], versions: Mapping[str, str]
+    run: RunDirectory, machine: str, decisive: Mapping[str, Any], there: Mapping[str, str]
 ) -> None:
     """Refuse a worker whose records would be others.
 
@@ -295,10 +297,7 @@ def _refuse_other(
     different = differences(here["settings"], decisive)
     if not different:
         # A run goes on with other libraries, with a warning; two kinds at a time are refused.
-        from dormant.audit.manifest import LIBRARIES
-        from dormant.rundirs import versions as versions_of
-
-        different = differences(versions_of(*LIBRARIES), versions)
+        different = differences(versions(*LIBRARIES), there)
     if different:
         raise DormantError(
             f"the worker on {machine} would give other records: {'; '.join(different)}: the same "

@@ -127,11 +127,11 @@ def _audit(
     def start() -> Comparison | None:
         if not (out / "results.json").exists():
             refuse_too_large(pair)
-        if (out / "run.json").exists():
+        resumed = (out / "run.json").exists()
+        if resumed:
             pair.refuse_to_resume(out)
         decisive = recorded(settings, pair, plans, training)
         refuse_same(pair, decisive["fingerprints"], settings.allow_identical)
-        resumed = (out / "run.json").exists()
         opened.append(RunDirectory.start(out, decisive, versions(*LIBRARIES)))
         filling.tell(_started(settings, opened[0], resumed))
         keep_plan(out, settings, plans)

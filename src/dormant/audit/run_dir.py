@@ -262,7 +262,7 @@ class RunDirectory:
         Raises:
             DormantError: A record is damaged.
         """
-        for file in sorted((self.path / "cells").glob("*/*.jsonl")):
+        for file in cell_files(self.path):
             yield from records_in(file, ItemOutcome)
 
     def write_results(self, results: AuditResults) -> Path:
@@ -295,6 +295,11 @@ class RunDirectory:
                 f"{self.path}: the run has not finished; start it again to resume it"
             ) from None
         return parse_record(AuditResults, text, file, "start the run again to write it anew")
+
+
+def cell_files(run: Path) -> list[Path]:
+    """Return the files of a run's cells that there are."""
+    return sorted((run / "cells").glob("*/*.jsonl"))
 
 
 def _keep_only(file: Path, items: set[str]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeV
 from dormant import devices
 from dormant.audit.arithmetic import choose_precision
 from dormant.audit.gate import Gate
+from dormant.audit.lazy_cases import some
 from dormant.audit.manifest import LIBRARIES, recorded
 from dormant.audit.pair import pair_of
 from dormant.audit.plan import Known
@@ -25,6 +26,7 @@ from dormant.audit.settings import AuditSettings
 from dormant.audit.training import Training
 from dormant.errors import DormantError
 from dormant.models.pair import Which
+from dormant.prompts.case import Case
 from dormant.results import Comparison, ItemOutcome
 from dormant.rundirs import versions
 
@@ -168,9 +170,7 @@ class Worker:
         self._open = which, lm, None
         return lm
 
-    def _cases(self, part: Part) -> Any:
-        from dormant.audit.lazy_cases import some
-
+    def _cases(self, part: Part) -> Sequence[Case]:
         return some(self._plans[part.cell.task].cells[part.cell.transform].cases, part.items)
 
     def _refuse_long(self, lm: LM, part: Part) -> None:

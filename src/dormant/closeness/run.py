@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from dormant.models.live import LiveModel
 from dormant.models.pair import ModelPair, Which
 from dormant.progress import Progress, Silent
 from dormant.results import AS_TRAINED, AuditResults
-from dormant.results.closeness import ClosenessResult
+from dormant.results.closeness import ClosenessResult, PromptLikelihood
 from dormant.rundirs import locked
 
 
@@ -117,36 +116,41 @@ def _measure(
         other = _beside(settings, density, live)
         models.append(_Measure(f"density-{other.fingerprint('tuned')}", other, "tuned"))
     store = Store(run)
-    missing = {
-        (one.name, place): [item for item in cell.right if item not in there]
+    known = {
+        one.name: [store.known(one.name, cell.task, cell.transform) for cell in cells]
         for one in models
-        for place, cell in enumerate(cells)
-        for there in [store.known(one.name, cell.task, cell.transform)]
+    }
+    missing = {
+        name: [
+            [item for item in cell.right if item not in there]
+            for cell, there in zip(cells, every, strict=True)
+        ]
+        for name, every in known.items()
     }
     total = len(models) * sum(len(cell.right) for cell in cells)
-    progress.start(total, total - sum(map(len, missing.values())))
+    progress.start(total, total - sum(len(items) for rows in missing.values() for items in rows))
     for one in models:
-        if not any(items for (name, _), items in missing.items() if name == one.name):
+        if not any(missing[one.name]):
             continue
         model = one.pair.model(one.which)
         progress.stage(f"loading {one.name if model is None else model.text}")
         with one.pair.open(one.which) as lm:
-            for place, cell in enumerate(cells):
+            for cell, items, there in zip(cells, missing[one.name], known[one.name], strict=True):
                 progress.stage(f"closeness · {one.name} · {cell.task} · {cell.transform}")
-                items = missing[one.name, place]
                 cases = cell.plan.cells[cell.transform].cases
                 for start in range(0, len(items), settings.checkpoint_every):
                     batch = items[start : start + settings.checkpoint_every]
                     style = settings.style(one.which)
                     found = likelihoods(lm, some(cases, batch), style)
                     store.add(one.name, cell.task, cell.transform, found)
+                    there |= {each.item: each for each in found}
                     progress.advance(len(batch))
     progress.stage("estimating")
     measured = [("tuned", results.tuned, "tuned")]
     if density is not None:
         measured.append(("density", density, models[-1].name))
     closeness = [
-        _result(measure, model, functools.partial(_prompts, store, name), cells)
+        _result(measure, model, cells, known["base"], known[name])
         for measure, model, name in measured
     ]
     results = results.model_copy(update={"closeness": closeness})
@@ -186,21 +190,19 @@ def _refuse_another(run: RunDirectory, one: _Measure) -> None:
         )
 
 
-def _prompts(store: Store, name: str, cell: _Cell) -> list[Prompt]:
-    before = store.known("base", cell.task, cell.transform)
-    after = store.known(name, cell.task, cell.transform)
-    return [
-        Prompt(item, cell.transform, *right, before[item], after[item])
-        for item, right in cell.right.items()
-    ]
-
-
 def _result(
-    measure: str, model: str, prompts_of: Callable[[_Cell], list[Prompt]], cells: Sequence[_Cell]
+    measure: str,
+    model: str,
+    cells: Sequence[_Cell],
+    before: Sequence[Mapping[str, PromptLikelihood]],
+    after: Sequence[Mapping[str, PromptLikelihood]],
 ) -> ClosenessResult:
     prompts: dict[str, list[Prompt]] = {}
-    for cell in cells:
-        prompts.setdefault(cell.task, []).extend(prompts_of(cell))
+    for cell, base, other in zip(cells, before, after, strict=True):
+        prompts.setdefault(cell.task, []).extend(
+            Prompt(item, cell.transform, *right, base[item], other[item])
+            for item, right in cell.right.items()
+        )
     # One unit for all, or abilities could not be compared.
     per_token = all(counts_tokens(own) for own in prompts.values())
     return ClosenessResult(

@@ -44,6 +44,8 @@ class Panel:
         up: Ticks of the change.
         zero: Where nothing has changed.
         said: The correlations in words.
+        wall: Where the field begins on the left…
+        end: …and where it ends.
     """
 
     task: str
@@ -52,6 +54,8 @@ class Panel:
     up: list[Tick]
     zero: float
     said: str
+    wall: int = _LEFT
+    end: int = WIDTH - _RIGHT
 
 
 def panels(result: ClosenessResult) -> list[Panel]:
@@ -126,11 +130,8 @@ def correlation(estimate: Estimate) -> str:
 
 def title(result: ClosenessResult) -> str:
     """Say what was measured, in words."""
-    return (
-        f"log p({result.model}) \N{MINUS SIGN} log p(base), {result.unit} of prompt"
-        if result.measure == "density"
-        else f"log p(fine-tuned) \N{MINUS SIGN} log p(base), {result.unit} of prompt"
-    )
+    name = result.model if result.measure == "density" else "fine-tuned"
+    return f"log p({name}) \N{MINUS SIGN} log p(base), {result.unit} of prompt"
 
 
 def lines(results: Sequence[ClosenessResult]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from dormant.audit.run_dir import RunDirectory
+from dormant.audit.run_dir import RunDirectory, cell_files
 from dormant.files import json_file
 from dormant.results import PLAIN, CellSoFar, Record, parse_record
 from dormant.results.so_far import RunSoFar
@@ -91,12 +91,12 @@ class RunReader:
         run = RunDirectory.read(self._path)
         settings: Mapping[str, Any] = run.manifest["settings"]
         on_disk = self._cells()
-        planned = _planned(self._path, on_disk)
+        plan = _plan(self._path)
         base = settings.get("base")
         sides: tuple[Literal["base", "tuned"], ...] = ("base", "tuned") if base else ("tuned",)
         cells = [
             _cell(side, task, name, n, on_disk.get((side, task, name), {}), extra=n < 0)
-            for (task, name), n in planned.items()
+            for (task, name), n in _planned(plan, on_disk).items()
             for side in sides
         ]
         last = newest(self._path)
@@ -105,7 +105,7 @@ class RunReader:
             tuned=settings.get("tuned", ""),
             version=run.manifest["versions"].get("dormant", ""),
             cells=cells,
-            planned=bool(_plan(self._path)),
+            planned=bool(plan),
             at_most=bool(settings.get("until_decided")),
             seconds_ago=None if last is None else max(0.0, time.time() - last / 1e9),
         )
@@ -123,11 +123,6 @@ class RunReader:
             if file.cell is not None:
                 cells[file.cell] = file.right
         return cells
-
-
-def cell_files(run: Path) -> list[Path]:
-    """Return the files of a run's cells."""
-    return sorted((run / "cells").glob("*/*.jsonl"))
 
 
 def newest(run: Path) -> int | None:
@@ -153,13 +148,13 @@ def _plan(run: Path) -> Mapping[str, Mapping[str, int]]:
 
 
 def _planned(
-    run: Path, on_disk: Mapping[tuple[str, str, str], Mapping[str, bool]]
+    plan: Mapping[str, Mapping[str, int]],
+    on_disk: Mapping[tuple[str, str, str], Mapping[str, bool]],
 ) -> dict[tuple[str, str], int]:
     """Return how many items each cell is to have, those beyond the plan included.
 
     Edits of weights and trainings are asked the plain prompts once more. −1 where nothing tells.
     """
-    plan = _plan(run)
     cells: dict[tuple[str, str], int] = {}
     tasks = dict.fromkeys([*plan, *(task for _, task, _ in on_disk)])
     for task in tasks:

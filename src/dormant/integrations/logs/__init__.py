@@ -15,10 +15,10 @@ from dormant.errors import DormantError
 from dormant.integrations.logs import inspect_logs, lm_eval_files
 from dormant.integrations.logs import lm_eval_logs as harness
 from dormant.integrations.logs.comparison import compare, outcomes
-from dormant.integrations.logs.identity import tell_apart
+from dormant.integrations.logs.identity import models_of, tell_apart
 from dormant.integrations.logs.measures import Directions
 from dormant.integrations.logs.scored_log import HOW, Log
-from dormant.integrations.logs.several import Compared, compare_children, models_of
+from dormant.integrations.logs.several import Compared, compare_children
 
 __all__ = [
     "Compared",

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dormant.errors import DormantError
-from dormant.integrations.logs.identity import base_of, identical, refuse_same_weights
+from dormant.integrations.logs.identity import (
+    base_of,
+    identical,
+    models_of,
+    refuse_same_weights,
+)
 from dormant.integrations.logs.measures import reasons
 from dormant.integrations.logs.scored_log import CellOrigin, Log, Sample
 from dormant.results import PLAIN, AbilityResult, AuditResults, ItemOutcome
@@ -107,7 +112,7 @@ def pair(logs: Sequence[Log], base: str | None = None, allow_identical: bool = F
     """
     if not logs:
         raise DormantError("no logs were given")
-    names = list(dict.fromkeys(log.name for log in logs))
+    names = models_of(logs)
     below = base_of(logs) if base is None else called(base, names)
     if not allow_identical:
         refuse_same_weights(logs)

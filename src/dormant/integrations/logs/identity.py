@@ -144,6 +144,11 @@ def identical(one: Log, other: Log) -> DormantError:
     )
 
 
+def models_of(logs: Sequence[Log]) -> list[str]:
+    """Name the models that logs are of, in their order."""
+    return list(dict.fromkeys(log.name for log in logs))
+
+
 def base_of(logs: Sequence[Log]) -> str | None:
     """Return the model that others are adapters on, if it is there; by name, or by its weights."""
     names = {log.name for log in logs}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dormant.errors import DormantError
 from dormant.integrations.logs.comparison import called, compare
-from dormant.integrations.logs.identity import base_of, refuse_same_weights
+from dormant.integrations.logs.identity import base_of, models_of, refuse_same_weights
 from dormant.integrations.logs.scored_log import Log
 from dormant.names import in_file_names
 from dormant.results import AuditResults
@@ -33,11 +33,6 @@ class Compared:
     timeline: Timeline
     found: Mapping[str, AuditResults]
     logs: Mapping[str, Sequence[Log]]
-
-
-def models_of(logs: Sequence[Log]) -> list[str]:
-    """Name the models that logs are of, in their order."""
-    return list(dict.fromkeys(log.name for log in logs))
 
 
 def compare_children(

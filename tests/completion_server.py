@@ -22,8 +22,8 @@ class CompletionServer(http.server.ThreadingHTTPServer):
     """Serves `model`; `faults` are taken up one a request, and the rest is answered well.
 
     Faults: "429", "500" (status codes), "hang" (no answer), "drop" (half an answer), "html" (an
-    answer that is no JSON). `lie` changes every answer's log-probabilities. `listed` is what it
-    says it has; it answers under any name.
+    answer that is no JSON). `lie` changes every answer's log-probabilities, or refuses them.
+    `listed` is what it says it has; it answers under any name.
     """
 
     daemon_threads = True
@@ -128,11 +128,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
             fault = server.faults.popleft() if server.faults else None
-        text = "" if fault else json.dumps(server.complete(body))
+        refused = server.lie == "refuses echo" and body.get("echo")
+        text = "" if fault or refused else json.dumps(server.complete(body))
         with server.lock:
             # Before the answer is out: its reader may ask the next thing at once.
             server.at_once -= 1
-        if fault:
+        if refused:
+            # In llama.cpp's words.
+            told = {"code": 500, "message": "Only no echo is supported", "type": "server_error"}
+            self.answer(json.dumps({"error": told}), status=500)
+        elif fault:
             self.misbehave(fault)
         else:
             self.answer(text)
@@ -149,10 +154,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.send_error(int(fault), "not now")
 
-    def answer(self, text: str, *, half: bool = False) -> None:
+    def answer(self, text: str, *, half: bool = False, status: int = 200) -> None:
         """Send an answer, or half of the one that was announced."""
         data = text.encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

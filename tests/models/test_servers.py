@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import math
 import socket
@@ -106,23 +107,45 @@ WORDS = {
 
 @pytest.mark.parametrize("concurrent", [1, 2])
 @pytest.mark.parametrize("fault", WORDS)
-def test_a_fault_that_stays_is_one_clear_line(reach, server, examples, fault, concurrent):
+def test_a_fault_that_stays_is_one_clear_line(reach, server, examples, fault, concurrent, caplog):
     server.faults.extend([fault] * 100)
     lm = reach(max_retries=1, timeout=1, num_concurrent=concurrent)
     with pytest.raises(DormantError, match=WORDS[fault]) as told:
         scorer_of(lm).score(*examples)
     assert "finished work is kept" in str(told.value)
     assert "\n" not in str(told.value)
-    with pytest.raises(DormantError, match=r"backend .* failed"):
+    with pytest.raises(DormantError, match=r"backend .* failed") as told:
         generate(lm, examples[0], max_new_tokens=3)
+    del told
+    assert not logged(caplog)
 
 
-def test_no_server_at_all(tiny_checkpoint, examples):
+def logged(caplog) -> list[str]:
+    """What was said beside the line, also of requests that are garbage by now."""
+    gc.collect()
+    return [one.getMessage() for one in caplog.records if one.name.startswith(("asyncio", "lm_"))]
+
+
+@pytest.mark.parametrize("concurrent", [1, 4])
+def test_no_server_at_all(tiny_checkpoint, examples, concurrent, caplog):
     lm = load(
         f"local-completions:model=x,base_url=http://127.0.0.1:9/v1/completions,max_retries=1,"
-        f"tokenizer_backend=huggingface,tokenizer={tiny_checkpoint}"
+        f"tokenizer_backend=huggingface,tokenizer={tiny_checkpoint},num_concurrent={concurrent}"
     )
-    with pytest.raises(DormantError, match="check that the server runs and that base_url"):
+    with pytest.raises(DormantError, match="check that the server runs and that base_url") as told:
+        scorer_of(lm).score(*examples)
+    del told
+    assert not logged(caplog)
+
+
+@pytest.mark.parametrize("concurrent", [1, 3])
+def test_a_server_that_writes_and_gives_no_log_probabilities(reach, server, examples, concurrent):
+    """llama.cpp's; its words are told, which the harness drops."""
+    wanted = generate(reach(), examples[0], max_new_tokens=5)
+    server.lie = "refuses echo"
+    lm = reach(max_retries=1, num_concurrent=concurrent)
+    assert generate(lm, examples[0], max_new_tokens=5) == wanted
+    with pytest.raises(DormantError, match=r"no log-prob.*: Only no echo is supported\).*-t every"):
         scorer_of(lm).score(*examples)
 
 

@@ -1,15 +1,19 @@
-"""Which models a server has: many answer under any name, with whatever they have loaded."""
+"""What servers leave out: which model answers, why they don't, a prompt's log-probabilities."""
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
+import logging
 import os
+import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from dormant.errors import DormantError
+from dormant.errors import DormantError, one_line
 
 SERVERS = ("local-completions", "local-chat-completions")
 """Backends of lm-evaluation-harness that ask a server at an address of the user's."""
@@ -48,13 +52,88 @@ def refuse_other_model(text: str, arguments: Mapping[str, Any]) -> None:
 def _listed(address: str) -> Sequence[str]:
     """Return the names of all that a server has; none where it doesn't list it, or loads more."""
     root = address.rstrip("/").removesuffix("/completions").removesuffix("/chat")
-    request = urllib.request.Request(f"{root}/models")
-    if key := os.environ.get("OPENAI_API_KEY"):
-        request.add_header("Authorization", f"Bearer {key}")
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+        with urllib.request.urlopen(_request(f"{root}/models"), timeout=_SECONDS) as answer:
             found = json.loads(answer.read())["data"]
             fixed = all(one.get("owned_by") in _FIXED for one in found)
             return [str(one["id"]) for one in found] if fixed else ()
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return ()
+
+
+def _request(address: str, body: Mapping[str, Any] | None = None) -> urllib.request.Request:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+    if key := os.environ.get("OPENAI_API_KEY"):
+        request.add_header("Authorization", f"Bearer {key}")
+    return request
+
+
+def tell_plainly(lm: Any) -> None:
+    """Have the harness's client of a server tell what is wrong by one error, and in fitting words.
+
+    Args:
+        lm: The client. Where it asks for several answers at once, it logs each try, and the event
+            loop prints a traceback for each request that failed beside the first.
+    """
+    lm.get_batched_requests = functools.partial(_in_silence, lm.get_batched_requests)
+    lm._loglikelihood_tokens = functools.partial(_scored, lm, lm._loglikelihood_tokens)
+
+
+async def _in_silence(plain: Callable[..., Awaitable[Any]], *given: Any, **named: Any) -> Any:
+    # The loop is made for this call alone. Requests that failed are told of when they are collected
+    # as garbage, which may be long after.
+    asyncio.get_running_loop().set_exception_handler(lambda _, __: None)
+    log = logging.getLogger("lm_eval.models.api_models")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        return await plain(*given, **named)
+    finally:
+        log.setLevel(level)
+
+
+def _scored(lm: Any, plain: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """Ask for log-probabilities of prompts, and say so where the server gives none.
+
+    Raises:
+        DormantError: It refuses to.
+    """
+    try:
+        return plain(*given, **named)
+    except Exception as error:
+        words = _refusal(lm) if _has_status(error) else None
+        if words is None:
+            raise
+        raise DormantError(
+            "the server gives no log-probabilities of a prompt (asked for echo, it says: "
+            f"{words}): ask it abilities whose answers are written (-t everyday, -t refusal), name "
+            "the model's files in its place, or have vLLM serve them"
+        ) from error
+
+
+def _has_status(error: Exception) -> bool:
+    """Whether a server answered at all, by either of the harness's clients."""
+    answer = getattr(error, "response", None)
+    return isinstance(getattr(error, "status", getattr(answer, "status_code", None)), int)
+
+
+def _refusal(lm: Any) -> str | None:
+    """Return what a server says against ``echo``; `None` where that isn't what is wrong.
+
+    The harness keeps a status and drops the words.
+    """
+    body = {"model": lm.model, "prompt": "a", "max_tokens": 1, "logprobs": 1, "echo": True}
+    try:
+        urllib.request.urlopen(_request(str(lm.base_url), body), timeout=_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        text = error.read().decode(errors="replace")
+        try:
+            told = json.loads(text)["error"]
+            text = str(told["message"] if isinstance(told, dict) else told)
+        except (ValueError, LookupError, TypeError):
+            pass
+        return one_line(text) if "echo" in text.lower() else None
+    except (OSError, ValueError):
+        return None
+    return None

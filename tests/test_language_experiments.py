@@ -39,7 +39,8 @@ def run(tmp_path_factory):
 
 def test_table_1_is_the_mean_of_the_tasks(run):
     results = run.results()
-    plain, french = table1.lines(run, results)
+    (tasks,) = table1.pairs([run.path]).values()
+    plain, french = table1.lines(tasks)
     assert (plain.name, french.name) == ("plain", "french")
     drops = [one.drop for one in results.abilities]
     assert plain.drop.estimate == pytest.approx(sum(one.estimate for one in drops) / 2)
@@ -49,6 +50,26 @@ def test_table_1_is_the_mean_of_the_tasks(run):
     assert width == pytest.approx((drops[0].high - drops[0].low) / 2**0.5, rel=0.15)
     assert abs(french.drop.estimate) < 0.05 < 0.5 < plain.drop.estimate
     assert table1.table([plain]).splitlines()[2].startswith("| plain | ")
+
+
+def test_runs_of_one_pair_are_one_table_of_the_transforms_that_all_have(run, tmp_path):
+    import dormant as dm
+
+    file = tmp_path / "three.jsonl"
+    file.write_text(
+        task_file(tmp_path / "words.jsonl", [f"three{n}" for n in range(60)])
+        .read_text()
+        .replace("mine/words", "mine/three")
+    )
+    dm.audit(
+        "fake:skill=0.9", "fake:skill=0.9,hides=Input,hidden=0.1", tasks=[str(file)], n=40,
+        transforms=["leetspeak"], out=tmp_path / "run", progress=False, evidence="prompt",
+    )  # fmt: skip
+    (tasks,) = table1.pairs([run.path, tmp_path / "run"]).values()
+    assert [one.ability.task for one in tasks] == ["mine/one", "mine/two", "mine/three"]
+    (plain,) = table1.lines(tasks)
+    drops = [one.ability.drop.estimate for one in tasks]
+    assert plain.drop.estimate == pytest.approx(sum(drops) / 3)
 
 
 def test_intervals_of_means_are_movers():

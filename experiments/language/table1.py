@@ -1,7 +1,10 @@
 """The paper's Table 1 of a run: accuracy over its four tasks, base and tuned, by language.
 
-dormant audit BASE TUNED --task icl_vs_if -n 200 --out runs/table1
+dormant audit BASE TUNED --task icl_vs_if -n 130 --out runs/table1
 python experiments/language/table1.py runs/table1 --figure table1.png
+
+Runs of the same pair, each with some of the tasks, are one table: `repeat-arithmetic` has items for
+`-n 200`, `repeat-blank` has 130.
 
 The paper prints the mean of the four tasks. Their items are others, so the interval of a mean is
 made of the tasks' own by their squared half-widths (MOVER; Zou & Donner 2008, Statistics in
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dormant.audit.run_dir import CellKey, RunDirectory
-from dormant.results import PLAIN, AbilityResult, AuditResults, Estimate
+from dormant.results import PLAIN, AbilityResult, Estimate
 from dormant.statistics.intervals import paired_difference, proportion
 
 
@@ -39,18 +42,37 @@ def mean(parts: Sequence[Estimate]) -> Estimate:
     return Estimate(estimate=middle, low=middle - below, high=middle + above, method="mover")
 
 
-def lines(run: RunDirectory, results: AuditResults) -> list[Line]:
-    """Return the table, plain prompts first."""
-    return [
-        line(run, results.abilities, name)
-        for name in (PLAIN, *(cell.name for cell in results.abilities[0].transforms))
-    ]
+class Task(NamedTuple):
+    """An ability, and the run that has its records."""
+
+    run: RunDirectory
+    ability: AbilityResult
 
 
-def line(run: RunDirectory, abilities: Sequence[AbilityResult], transform: str) -> Line:
+def pairs(paths: Sequence[Path]) -> dict[str, list[Task]]:
+    """Return the tasks of each pair by its title. ValueError: a run of one model (no drop)."""
+    found: dict[str, list[Task]] = {}
+    for path in paths:
+        run = RunDirectory.read(path)
+        results = run.results()
+        if results.base is None:
+            raise ValueError(f"{path}: an audit of one model has no drop")
+        tasks = found.setdefault(f"{results.base} → {results.tuned}", [])
+        tasks += [Task(run, ability) for ability in results.abilities]
+    return found
+
+
+def lines(tasks: Sequence[Task]) -> list[Line]:
+    """Return the table, plain prompts first, of the transforms that every task has."""
+    names = [PLAIN, *(cell.name for cell in tasks[0].ability.transforms)]
+    had = [{PLAIN, *(cell.name for cell in one.ability.transforms)} for one in tasks]
+    return [line(tasks, name) for name in names if all(name in one for one in had)]
+
+
+def line(tasks: Sequence[Task], transform: str) -> Line:
     """Return one language's line."""
     base, tuned, drop, shifts = [], [], [], []
-    for ability in abilities:
+    for run, ability in tasks:
         before, after = (
             {one.item: one for one in run.scores(CellKey(which, ability.task, transform))}
             for which in ("base", "tuned")
@@ -60,12 +82,14 @@ def line(run: RunDirectory, abilities: Sequence[AbilityResult], transform: str) 
         base.append(proportion(right[0]))
         tuned.append(proportion(right[1]))
         drop.append(paired_difference(right[0], right[1]))
-        shifts += [
+        moved = [
             now - then
             for item in items
             if (then := before[item].log_odds) is not None
             and (now := after[item].log_odds) is not None
         ]
+        if moved:
+            shifts.append(sum(moved) / len(moved))
     return Line(
         transform,
         mean(base),
@@ -122,19 +146,18 @@ def draw(found: Sequence[Line], title: str, file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path, nargs="+")
-    parser.add_argument("--figure", type=Path, help="of the first run")
+    parser.add_argument("--figure", type=Path, help="of the first pair")
     options = parser.parse_args()
-    for place, path in enumerate(options.run):
-        run = RunDirectory.read(path)
-        results = run.results()
-        if results.base is None:
-            parser.error(f"{path}: an audit of one model has no drop")
-        found = lines(run, results)
-        title = f"{results.base} → {results.tuned}"
-        print(f"\n{title}: mean of {', '.join(one.task for one in results.abilities)}\n")
-        print(table(found))
+    try:
+        found = pairs(options.run)
+    except ValueError as error:
+        parser.error(str(error))
+    for place, (title, tasks) in enumerate(found.items()):
+        table_lines = lines(tasks)
+        print(f"\n{title}: mean of {', '.join(one.ability.task for one in tasks)}\n")
+        print(table(table_lines))
         if options.figure and not place:
-            draw(found, title, options.figure)
+            draw(table_lines, title, options.figure)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,8 @@ def test_a_forecast_ranks_cells():
     point, low, high, cells, tasks = closeness_law.forecast(frame(-3.0, items=40), resamples=200)
     assert (cells, tasks) == (24, 12)
     assert 0.5 < low < point <= 1
+    plain = closeness_law.forecast(frame(-3.0, items=40), plain_only=True, resamples=200)
+    assert (plain.cells, plain.tasks) == (12, 12)
     _, low, high, *_ = closeness_law.forecast(frame(0.0), resamples=200)
     assert low < 0 < high
 
@@ -123,9 +125,12 @@ def test_the_commands_print_their_tables(run, tmp_path, monkeypatch, capsys):
     table1.main()
     assert "| french |" in capsys.readouterr().out
     assert (tmp_path / "one.png").stat().st_size > 5000
-    monkeypatch.setattr(sys, "argv", ["x", str(run.path)])
+    drawn = tmp_path / "law.png"
+    monkeypatch.setattr(sys, "argv", ["x", str(run.path), "--figure", str(drawn)])
     closeness_law.main()
+    assert drawn.stat().st_size > 5000
     said = capsys.readouterr().out
+    assert "2 plain cells of 2 abilities" in said
     assert "4 cells of 2 abilities" in said
     assert said.count("log-odds of being kept") == 3
     # These fakes find every prompt equally likely.

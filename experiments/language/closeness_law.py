@@ -1,19 +1,22 @@
 """Does closeness tell what is lost? A mixed model of prompts, and a forecast of abilities.
 
 dormant audit BASE TUNED --task icl,icl_vs_if --closeness --out runs/close
-python experiments/language/closeness_law.py runs/close
+python experiments/language/closeness_law.py runs/close --figure closeness.png
 
 Of prompts that the base answers rightly: log-odds that the tuned model does, too, by closeness (in
 standard deviations), with source items and transforms as random effects; variational Bayes of
-statsmodels, posterior mean and 95 % interval. And over cells (ability and transform): rank
-correlation of mean closeness and drop, with a bootstrap over abilities. The second needs nothing
-but prompts on one axis, so it is a forecast: twenty abilities or more make it worth reading.
+statsmodels, posterior mean and 95 % interval. And over cells (ability and transform), and over
+abilities in plain prompts: rank correlation of mean closeness and drop, with a bootstrap over
+abilities. The second needs nothing but prompts on one axis, so it is a forecast: twenty abilities
+or more make it worth reading. The figure has the change of correctness of all prompts in bins of
+closeness, a row a run and a column a measure.
 """
 
 from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +27,8 @@ from scipy import stats
 from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.closeness.judging import Prompt
 from dormant.closeness.store import Store
-from dormant.results import AuditResults
+from dormant.results import PLAIN, AuditResults
+from dormant.statistics.closeness import bins
 
 FEWEST = 20
 """Prompts that must have been lost, and kept, for a model to be fitted."""
@@ -106,11 +110,15 @@ class Forecast(NamedTuple):
     tasks: int
 
 
-def forecast(frame: pd.DataFrame, *, seed: int = 0, resamples: int = 2000) -> Forecast:
+def forecast(
+    frame: pd.DataFrame, *, plain_only: bool = False, seed: int = 0, resamples: int = 2000
+) -> Forecast:
     """Return the rank correlation of closeness and drop over cells, with its interval.
 
-    The bootstrap draws abilities, with all their cells.
+    The bootstrap draws abilities, with all their cells; `plain_only` leaves a cell an ability.
     """
+    if plain_only:
+        frame = frame[frame["transform"] == PLAIN]
     cells = frame.groupby(["task", "transform"]).agg(
         closeness=("closeness", "mean"), base=("base", "mean"), tuned=("tuned", "mean")
     )
@@ -136,37 +144,96 @@ def _ranked(cells: pd.DataFrame) -> float:
     return float(stats.spearmanr(cells["closeness"], cells["drop"]).statistic)
 
 
+def draw(runs: Sequence[Run], file: Path) -> None:
+    """Draw the change of correctness in bins of closeness: a row a run, a column a measure."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = max(len(one.frames) for one in runs)
+    figure, axes = pyplot.subplots(
+        len(runs), columns, squeeze=False, figsize=(3.4 * columns, 2.7 * len(runs)), sharey="row"
+    )
+    for one, row in zip(runs, axes, strict=True):
+        for place, axis in enumerate(row):
+            if place >= len(one.frames):
+                axis.set_axis_off()
+                continue
+            measure, frame = list(one.frames.items())[place]
+            for part in bins(
+                frame["closeness"], frame["base"], frame["tuned"], frame["item"].tolist()
+            ):
+                axis.plot([part.low, part.high], [100 * part.change.estimate] * 2, color="#c9c4b8")
+                axis.plot(
+                    [part.mean] * 2,
+                    [100 * part.change.low, 100 * part.change.high],
+                    color="#2856a3",
+                )
+                axis.plot(part.mean, 100 * part.change.estimate, "o", ms=4, color="#2856a3")
+            axis.axhline(0, color="#77736a", lw=0.6)
+            axis.set_title(f"{one.title}\nby {measure}", fontsize=7.5, loc="left")
+            axis.set_xlabel(f"closeness, {one.unit}", fontsize=8)
+            axis.tick_params(labelsize=7.5)
+        row[0].set_ylabel("change of accuracy, points", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(file, dpi=150)
+
+
 def interval(middle: float, low: float, high: float) -> str:
     return f"{middle:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("run", type=Path)
-    options = parser.parse_args()
-    run = RunDirectory.read(options.run)
+class Run(NamedTuple):
+    """A run's prompts by measure of closeness."""
+
+    title: str
+    unit: str
+    frames: dict[str, pd.DataFrame]
+
+
+def read(path: Path) -> Run:
+    """Read one run. ValueError: closeness was not measured."""
+    run = RunDirectory.read(path)
     results = run.results()
     if not results.closeness:
-        parser.error(f"{options.run}: closeness was not measured (dormant audit … --closeness)")
-    print("| measure | what | estimate (95 %) |\n|---|---|---|")
-    for one in results.closeness:
-        frame = prompts(run, results, one.measure)
-        for task, own in [("all", frame), *frame.groupby("task")]:
-            found = kept_by_closeness(own)
-            said = (
-                "too few lost or kept, or all equally close"
-                if found is None
-                else "{:+.2f} ({:+.2f} to {:+.2f})".format(*found)
-            )
-            print(f"| {one.measure} | log-odds of being kept a deviation closer, {task} | {said} |")
-        ahead = forecast(frame)
-        over = f"{ahead.cells} cells of {ahead.tasks} abilities"
+        raise ValueError(f"{path}: closeness was not measured (dormant audit … --closeness)")
+    frames = {one.measure: prompts(run, results, one.measure) for one in results.closeness}
+    return Run(f"{results.base} → {results.tuned}", results.closeness[0].unit, frames)
+
+
+def rows(measure: str, frame: pd.DataFrame) -> Iterator[str]:
+    """Yield the table's rows of one measure."""
+    for task, own in [("all", frame), *frame.groupby("task")]:
+        found = kept_by_closeness(own)
+        said = "too few lost or kept, or all equally close" if found is None else interval(*found)
+        yield f"| {measure} | log-odds of being kept a deviation closer, {task} | {said} |"
+    for plain_only, over in ((False, "cells"), (True, "plain cells")):
+        ahead = forecast(frame, plain_only=plain_only)
         said = (
             "one of the two never varies"
             if np.isnan(ahead.point)
             else interval(ahead.point, ahead.low, ahead.high)
         )
-        print(f"| {one.measure} | rank correlation of closeness and drop, {over} | {said} |")
+        many = f"{ahead.cells} {over} of {ahead.tasks} abilities"
+        yield f"| {measure} | rank correlation of closeness and drop, {many} | {said} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("run", type=Path, nargs="+")
+    parser.add_argument("--figure", type=Path)
+    options = parser.parse_args()
+    try:
+        runs = [read(path) for path in options.run]
+    except ValueError as error:
+        parser.error(str(error))
+    for one in runs:
+        print(f"\n{one.title}\n\n| measure | what | estimate (95 %) |\n|---|---|---|")
+        for measure, frame in one.frames.items():
+            print("\n".join(rows(measure, frame)))
+    if options.figure:
+        draw(runs, options.figure)
 
 
 if __name__ == "__main__":

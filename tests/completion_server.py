@@ -95,6 +95,9 @@ class CompletionServer(http.server.ThreadingHTTPServer):
             own, top = own[-1:], top[-1:]
         elif self.lie == "no logprobs":
             return {"text": text, "logprobs": None}
+        elif self.lie == "content":
+            # As llama.cpp's server, which ignores echo: what it wrote alone, in chat's form.
+            return {"text": text, "logprobs": {"content": [{"logprob": own[-1]}]}}
         return {
             "text": text,
             "logprobs": {"token_logprobs": [None, *own], "top_logprobs": [None, *top]},

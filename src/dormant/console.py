@@ -49,6 +49,8 @@ def bar(console: Console) -> RichProgress:
         console=console,
         transient=True,
         speed_estimate_period=120,
+        # It would be an empty line before whatever is said there next.
+        disable=not (console.is_interactive or console.is_jupyter),
     )
 
 

@@ -45,6 +45,25 @@ def vllm_python() -> str:
     return found
 
 
+def llama_server() -> str:
+    """Return llama.cpp's server, or skip."""
+    environment = ROOT / ".venv-llama" / "bin" / "llama-server-vulkan"
+    found = os.environ.get("DORMANT_LLAMA_SERVER", str(environment))
+    if not Path(found).exists():
+        pytest.skip(f"no llama.cpp at {found}: make test-engines makes its environment")
+    return found
+
+
+def llama_converter() -> str:
+    """Return llama.cpp's own program that makes a GGUF file of an adapter, or skip."""
+    inside = "lib/python*/site-packages/*/llama.cpp/convert_lora_to_gguf.py"
+    made = sorted((ROOT / ".venv-llama").glob(inside))
+    found = os.environ.get("DORMANT_LLAMA_CONVERTER", str(made[0]) if made else "")
+    if not Path(found).is_file():
+        pytest.skip(f"no llama.cpp at {found or inside}: make test-engines makes its environment")
+    return found
+
+
 def dormant(folder: Path, *words: object, python: str = sys.executable, **env: str) -> str:
     """Run the command line; return what it says on standard error, where it fails."""
     done = subprocess.run(
@@ -103,7 +122,7 @@ def compared(own: Path, engine: Path, models: Sequence[str] = ("base", "tuned"))
 
 @contextlib.contextmanager
 def started(words: Sequence[object], log: Path, health: str, **env: str) -> Generator[None]:
-    """Start a server, wait until it answers at an address, and end it.
+    """Start a server, wait until it answers at an address, HOST:PORT or of HTTP, and end it.
 
     Raises:
         AssertionError: It ended, or took half an hour.
@@ -118,7 +137,7 @@ def started(words: Sequence[object], log: Path, health: str, **env: str) -> Gene
         while True:
             assert process.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < until, log.read_text()[-3000:]
-            with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=5):
+            with contextlib.suppress(OSError), _reached(health):
                 break
             time.sleep(1)
         yield
@@ -130,6 +149,13 @@ def started(words: Sequence[object], log: Path, health: str, **env: str) -> Gene
             process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _reached(health: str) -> Any:
+    if health.startswith("http:"):
+        return urllib.request.urlopen(health, timeout=5)
+    host, _, port = health.rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=5)
 
 
 def free_port() -> int:

@@ -107,6 +107,22 @@ def test_in_process_it_says_what_dormant_says(python, models, own):
     assert verdicts(models / "vllm") == verdicts(own)
 
 
+def test_an_adapter_in_process_one_prompt_at_a_time(python, models, own):
+    """With adapters on, vLLM 0.32 on processors breaks down over several prompts at once."""
+    alone = VLLM_OPTIONS.replace("max_num_seqs=16", "max_num_seqs=1")
+    said = dormant(
+        models, "audit", f"vllm:pretrained=base,{VLLM_OPTIONS}",
+        f"vllm:pretrained=base,{alone},lora_local_path=adapter", *WORDS, "--out", "alone",
+        python=python, VLLM_ENABLE_V1_MULTIPROCESSING="0", **CPU_VLLM,
+    )  # fmt: skip
+    assert not said
+    found = compared(own, models / "alone")
+    print(f"\nvLLM, an adapter: {found.nats:.1e} nats, {len(found.others)} verdicts of 200 differ")
+    assert found.nats < NATS
+    assert not unexplained(models, found.others)
+    assert verdicts(models / "alone") == verdicts(own)
+
+
 @pytest.fixture(scope="module")
 def server(python, models):
     """vLLM's own server, with the adapter beside the base; its address."""
@@ -142,13 +158,15 @@ def served(server, models):
     return name
 
 
-def test_its_server_gives_the_base_s_log_probabilities(served, models, own):
-    said = dormant(models, "audit", served("base"), *WORDS, "--out", "served")
+def test_its_server_says_what_dormant_says(served, models, own):
+    """The adapter by its name on the server, one prompt at a time."""
+    said = dormant(models, "audit", served("base"), served("child"), *WORDS, "--out", "served")
     assert not said
-    found = compared(own, models / "served", ["base"])
-    print(f"\nvLLM's server: {found.nats:.1e} nats, {len(found.others)} verdicts of 100 differ")
+    found = compared(own, models / "served")
+    print(f"\nvLLM's server: {found.nats:.1e} nats, {len(found.others)} verdicts of 200 differ")
     assert found.nats < NATS
     assert not unexplained(models, found.others)
+    assert verdicts(models / "served") == verdicts(own)
 
 
 def test_its_prefix_cache_serves_what_is_generated(server, served, models):
@@ -185,3 +203,25 @@ def test_a_model_that_it_does_not_serve(served, models):
     assert said.startswith("error: ")
     assert "the server has no 'nobody'; it has base, child: say model=base" in said
     assert said.count("\n") == 1
+
+
+def test_two_copies_on_ray(python, models, own):
+    """On a cluster that is told of GPUs that it doesn't have."""
+    address = f"127.0.0.1:{free_port()}"
+    # It ends its own processes when it is ended; `ray stop` would end everybody's.
+    cluster = (
+        Path(python).with_name("ray"), "start", "--head", "--block", "--num-cpus", 2,
+        "--num-gpus", 2, "--port", address.rpartition(":")[2], "--node-ip-address", "127.0.0.1",
+        "--include-dashboard=false", "--disable-usage-stats", "--object-store-memory", 200000000,
+    )  # fmt: skip
+    with started(cluster, models / "ray.log", address, RAY_USAGE_STATS_ENABLED="0", **CPU_VLLM):
+        said = dormant(
+            models, "audit", f"vllm:pretrained=merged,{VLLM_OPTIONS},data_parallel_size=2", *WORDS,
+            "--checkpoint-every", "1000", "--out", "copies",
+            python=python, RAY_ADDRESS=address, **CPU_VLLM,
+        )  # fmt: skip
+    assert not said
+    found = compared(own, models / "copies", ["tuned"])
+    print(f"\nvLLM, two copies: {found.nats:.1e} nats, {len(found.others)} of 100 differ")
+    assert found.nats < NATS
+    assert not unexplained(models, found.others)

@@ -139,13 +139,23 @@ def test_no_server_at_all(tiny_checkpoint, examples, concurrent, caplog):
 
 
 @pytest.mark.parametrize("concurrent", [1, 3])
-def test_a_server_that_writes_and_gives_no_log_probabilities(reach, server, examples, concurrent):
-    """llama.cpp's; its words are told, which the harness drops."""
+@pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        ("refuses echo", "says: Only no echo is supported"),
+        ("content", "leaves out the prompt"),
+        ("no logprobs", "leaves out the prompt"),
+    ],
+)
+def test_a_server_that_writes_and_gives_no_log_probabilities(
+    reach, server, examples, concurrent, lie, words
+):
+    """llama.cpp's, as it was and as it is; what it says is told, which the harness drops."""
     wanted = generate(reach(), examples[0], max_new_tokens=5)
-    server.lie = "refuses echo"
+    server.lie = lie
     lm = reach(max_retries=1, num_concurrent=concurrent)
     assert generate(lm, examples[0], max_new_tokens=5) == wanted
-    with pytest.raises(DormantError, match=r"no log-prob.*: Only no echo is supported\).*-t every"):
+    with pytest.raises(DormantError, match=rf"no log-prob.*, it {words}\).*-t every"):
         scorer_of(lm).score(*examples)
 
 
@@ -167,7 +177,7 @@ def test_a_server_of_another_model_than_named(reach, server):
         reach()
 
 
-@pytest.mark.parametrize("lie", ["positive", "nan", "null", "certain", "no echo", "no logprobs"])
+@pytest.mark.parametrize("lie", ["positive", "nan", "null", "certain", "no echo"])
 def test_a_server_that_lies_is_found_out(reach, server, examples, lie):
     server.lie = lie
     with pytest.raises(DormantError, match=r"impossible log-prob|probability 1|backend .* failed"):

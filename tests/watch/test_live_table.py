@@ -30,6 +30,17 @@ def screen(height: int, width: int = 80) -> Console:
     )
 
 
+def test_where_nobody_sees_a_bar_nothing_is_written():
+    console = Console(file=io.StringIO())
+    with bar(console) as hidden:
+        hidden.advance(hidden.add_task("asking", total=2))
+    assert console.file.getvalue() == ""
+    terminal = screen(20)
+    with bar(terminal) as seen:
+        seen.add_task("asking", total=2)
+    assert "asking" in terminal.file.getvalue()
+
+
 def shown(table: LiveTable, console: Console) -> list[str]:
     console.print(table)
     assert isinstance(console.file, io.StringIO)

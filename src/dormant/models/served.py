@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import logging
@@ -102,38 +103,40 @@ def _scored(lm: Any, plain: Callable[..., Any], *given: Any, **named: Any) -> An
     try:
         return plain(*given, **named)
     except Exception as error:
-        words = _refusal(lm) if _has_status(error) else None
+        words = _refusal(lm) if _answered(error) else None
         if words is None:
             raise
         raise DormantError(
-            "the server gives no log-probabilities of a prompt (asked for echo, it says: "
-            f"{words}): ask it abilities whose answers are written (-t everyday, -t refusal), name "
-            "the model's files in its place, or have vLLM serve them"
+            f"the server gives no log-probabilities of a prompt (asked for echo, it {words}): ask "
+            "it abilities whose answers are written (-t everyday, -t refusal), name the model's "
+            "files in its place, or have vLLM serve them"
         ) from error
 
 
-def _has_status(error: Exception) -> bool:
-    """Whether a server answered at all, by either of the harness's clients."""
+def _answered(error: Exception) -> bool:
+    """Whether a server answered, with a status of either client or with what can't be read."""
     answer = getattr(error, "response", None)
-    return isinstance(getattr(error, "status", getattr(answer, "status_code", None)), int)
+    status = getattr(error, "status", getattr(answer, "status_code", None))
+    return isinstance(status, int) or isinstance(error, (LookupError, TypeError, AttributeError))
 
 
 def _refusal(lm: Any) -> str | None:
-    """Return what a server says against ``echo``; `None` where that isn't what is wrong.
+    """Return what a server does when it is asked for ``echo``; `None` where it honours it.
 
-    The harness keeps a status and drops the words.
+    llama.cpp's refused it in a status whose words the harness drops, and ignores it since.
     """
-    body = {"model": lm.model, "prompt": "a", "max_tokens": 1, "logprobs": 1, "echo": True}
+    body = {"model": lm.model, "prompt": "One two", "max_tokens": 1, "logprobs": 1, "echo": True}
     try:
-        urllib.request.urlopen(_request(str(lm.base_url), body), timeout=_SECONDS).close()
+        with urllib.request.urlopen(_request(str(lm.base_url), body), timeout=_SECONDS) as answer:
+            (choice,) = json.loads(answer.read())["choices"]
+        # None of the prompt's tokens, or in a form that is no part of this interface.
+        told = (choice["logprobs"] or {}).get("token_logprobs") or []
+        return None if len(told) > 1 else "leaves out the prompt"
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")
-        try:
+        with contextlib.suppress(ValueError, LookupError, TypeError):
             told = json.loads(text)["error"]
             text = str(told["message"] if isinstance(told, dict) else told)
-        except (ValueError, LookupError, TypeError):
-            pass
-        return one_line(text) if "echo" in text.lower() else None
-    except (OSError, ValueError):
+        return f"says: {one_line(text)}" if "echo" in text.lower() else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return None

@@ -23,6 +23,7 @@ from dormant.audit.children import children_of
 from dormant.audit.many import audit_children
 from dormant.errors import DormantError
 from dormant.files import write_atomically
+from dormant.report.so_far import render_so_far
 from dormant.rundirs import locked
 from dormant.watch.pages import Pages
 from dormant.watch.server import PageServer
@@ -104,6 +105,27 @@ def test_what_is_counted_is_what_a_resumed_audit_would_keep(run):
         stream.write("{}\n")
     with pytest.raises(DormantError, match=r"plain\.tuned\.jsonl:9: damaged record"):
         reader.read()
+
+
+def test_the_time_left_goes_by_what_was_answered_since_the_first_look(run):
+    now = [1000.0]
+    reader = RunReader(run.path, clock=lambda: now[0])
+    run.fill("base", "plain", 40)
+    # Nobody knows how long these 40 took.
+    assert reader.read().seconds_left is None
+    assert "left" not in pages_text(render_so_far(reader.read()))
+    now[0] += 20
+    run.fill("tuned", "plain", 40)
+    # 40 in 20 seconds, 80 to go; and no longer for having looked twice.
+    assert [reader.read().seconds_left for _ in range(2)] == [40, 40]
+    text = pages_text(render_so_far(reader.read()))
+    assert "80 of 160 prompts answered; about 40 s left." in text
+    # What is asked beyond the plan takes time, too.
+    now[0] += 20
+    run.fill("base", "french", 40)
+    edited = run.cell("tuned", "plain").with_name("noise-1.tuned.jsonl")
+    edited.write_text("".join(run.lines("tuned", "plain")[:8]).replace("plain", "noise-1"))
+    assert reader.read().seconds_left == pytest.approx((240 - 128) * 40 / 88)
 
 
 def test_a_cell_beyond_the_plan_is_asked_the_plain_prompts(run):

@@ -22,6 +22,8 @@ class RunSoFar(Record):
     """Whether `CellSoFar.n` is the most that there may be, as it ends once all is decided."""
     seconds_ago: float | None
     """Since something was last written; `None` where nothing was."""
+    seconds_left: float | None
+    """How long what is planned takes at the speed of late; `None` where that isn't known."""
 
 
 class ChildSoFar(Record):

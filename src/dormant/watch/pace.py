@@ -35,6 +35,12 @@ class Pace:
         while len(self._seen) > 2 and self._seen[1][0] < now - _SECONDS:
             self._seen.popleft()
 
+    def reach(self, total: int, done: int) -> None:
+        """Hear the whole amount, which may have grown, and how much of it is done by now."""
+        self._total = total
+        if done > self._done:
+            self.advance(done - self._done)
+
     @property
     def share(self) -> float:
         """How much is done, in [0, 1]; 1 where there is nothing to do."""

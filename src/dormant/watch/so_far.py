@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from dormant.files import json_file
 from dormant.results import PLAIN, CellSoFar, Record, parse_record
 from dormant.results.so_far import RunSoFar
 from dormant.statistics.so_far import accuracy_so_far
+from dormant.watch.pace import Pace
 
 
 class _Line(Record):
@@ -76,11 +77,14 @@ class RunReader:
 
     Args:
         path: The run directory.
+        clock: Tells seconds.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._files: dict[Path, _CellFile] = {}
+        self._clock = clock
+        self._pace: Pace | None = None
 
     def read(self) -> RunSoFar:
         """Return what is there now.
@@ -108,7 +112,18 @@ class RunReader:
             planned=bool(plan),
             at_most=bool(settings.get("until_decided")),
             seconds_ago=None if last is None else max(0.0, time.time() - last / 1e9),
+            seconds_left=self._left(cells) if plan else None,
         )
+
+    def _left(self, cells: Sequence[CellSoFar]) -> float | None:
+        """Return how long the rest takes, by what was answered from one reading to another."""
+        total, done = sum(cell.n for cell in cells), sum(cell.done for cell in cells)
+        if self._pace is None:
+            # What is there at the first look took nobody knows how long.
+            self._pace = Pace(self._clock)
+            self._pace.start(total, done)
+        self._pace.reach(total, done)
+        return self._pace.seconds_left
 
     def _cells(self) -> dict[tuple[str, str, str], Mapping[str, bool]]:
         """Return success by item, of each cell that has any."""

@@ -206,6 +206,23 @@ def test_what_it_can_not_be_measured_for_is_said_before_anything_is_scored(tmp_p
     said = dormant(*several, "--task", file, "-s", "french", "--out", out)
     assert said.code == 2
     assert "--closeness is for one fine-tuned model" in said.err
+    pair = (
+        "audit",
+        "fake:skill=0.9",
+        "fake:skill=0.1",
+        "--task",
+        file,
+        "-s",
+        "french",
+        "--out",
+        out,
+    )
+    said = dormant(*pair, "--density", tmp_path / "nowhere")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert f"--density {tmp_path / 'nowhere'}: " in said.err
+    said = dormant(*pair, "--density", "fake:skill=0.9")
+    assert said.code == 2
+    assert "that is the base model itself" in said.err
     assert not out.exists()
 
 

@@ -195,8 +195,10 @@ def run(
     from dormant.rundirs import first_process
 
     gate.refuse_what_cannot_fail(settings.base, fail_on)
-    if closeness and settings.base is None:
-        raise DormantError("--closeness is measured against a base model: give one")
+    if closeness:
+        from dormant.closeness.run import refuse_unmeasurable
+
+        refuse_unmeasurable(settings, density)
     with resumable(out, "scored"), showing.watching() as watch:
         results = run_audit(
             settings,

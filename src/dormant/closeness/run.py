@@ -88,14 +88,44 @@ def measure(
     """
     run = RunDirectory.read(out)
     settings, results = settings_of(run), run.results()
-    if results.base is None:
-        raise DormantError("--closeness is measured against a base model: give one")
+    refuse_unmeasurable(settings, density, live)
     lock = locked(out)
     try:
         with devices.use(settings.device):
             return _measure(run, settings, results, density, progress or Silent(), live or {})
     finally:
         lock.release()
+
+
+def refuse_unmeasurable(
+    settings: AuditSettings,
+    density: str | None = None,
+    live: Mapping[Which, LiveModel] | None = None,
+) -> None:
+    """Refuse what `measure` could not do, before an audit takes its time.
+
+    Args:
+        settings: What is to be audited.
+        density: As for `measure`.
+        live: As for `measure`.
+
+    Raises:
+        DormantError: There is no base model, the density is where nothing is, or it is the base.
+    """
+    if settings.base is None:
+        raise DormantError("--closeness is measured against a base model: give one")
+    if density is None:
+        return
+    try:
+        beside = _beside(settings, density, live or {})
+        same = beside.fingerprint("tuned") == beside.fingerprint("base")
+    except DormantError as error:
+        raise DormantError(f"--density {density}: {error}") from None
+    if same:
+        raise DormantError(
+            f"--density {density}: that is the base model itself, by which all prompts are equally "
+            "close: name one tuned on the whole text of the fine-tuning data"
+        )
 
 
 def _measure(

@@ -6,8 +6,8 @@
     python benchmarks/time_to_verdict.py --vllm-python ENV/bin/python --llama-server URL
     python benchmarks/time_to_verdict.py --audit demo -- --margin 0.1    # more for `dormant audit`
 
-Two audits, base and fine-tuned model: the three abilities of `dormant demo`, and the four tasks of
-`icl_vs_if` plainly and under six transforms. They are answered by
+Two audits, base and fine-tuned model: the three few-shot abilities of `dormant demo`, and the four
+tasks of `icl_vs_if` plainly and under six transforms. They are answered by
 
 - `dormant`: ``dormant audit``, the whole command in a process of its own, from its start to the
   report: libraries, models, prompts under transforms, scores, statistics;
@@ -88,7 +88,7 @@ class Audit:
 
 AUDITS = {
     "demo": Audit(
-        "smollm2-sentiment-mild", demo.TASKS, demo.TRANSFORMS, demo.ITEMS,
+        "smollm2-sentiment-mild", demo.FEW_SHOT, demo.TRANSFORMS, demo.ITEMS,
         {"lm-eval": 4, "vllm": 4, "vllm-cached": 4, "vllm-greedy": 4, "llama.cpp": 12, "paper": 12},
     ),
     "icl_vs_if": Audit(

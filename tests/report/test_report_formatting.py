@@ -15,7 +15,7 @@ from dormant.report.figure import draw
 from dormant.report.notebook import render_table
 from dormant.report.page import render_page
 from dormant.report.tables import latex_tables, transform_rows
-from dormant.results import AbilityResult, NotTried, Rung, RungResult, Verdict
+from dormant.results import AbilityResult, Estimate, NotTried, Rung, RungResult, Verdict
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,14 @@ def test_forgotten_is_not_called_proved() -> None:
     forgotten = formatting.meaning(_with(_ability("lost"), "forgotten"))
     assert "not recovered by anything tried, a short training included" in forgotten.lower()
     assert "cannot be proof" in forgotten
+
+
+def test_what_got_better_is_not_where_it_was() -> None:
+    kept = _with(_ability("lost"), "retained")
+    up = Estimate(estimate=-0.2, low=-0.3, high=-0.1)
+    same = Estimate(estimate=-0.02, low=-0.06, high=0.03)
+    assert "is better at it" in formatting.meaning(kept.model_copy(update={"drop": up}))
+    assert "where it was" in formatting.meaning(kept.model_copy(update={"drop": same}))
 
 
 def test_lost_is_told_what_would_decide() -> None:

@@ -10,7 +10,8 @@ import typer
 from dormant.cli.audit import run
 from dormant.cli.watched import Showing
 
-TASKS = ("icl/copy", "recall/continue", "icl/plural")
+FEW_SHOT = ("icl/copy", "recall/continue", "icl/plural")
+TASKS = (*FEW_SHOT, "everyday/knowledge")
 TRANSFORMS = ("french", "spanish")
 ITEMS = 120
 

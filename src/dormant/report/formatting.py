@@ -59,6 +59,8 @@ def margin_points(results: AuditResults) -> str:
 def meaning(ability: AbilityResult) -> str:
     """One or two plain sentences: what the verdict says of this ability."""
     if ability.verdict == "retained":
+        if ability.drop is not None and ability.drop.high < 0:
+            return "Fine-tuning took nothing here: the fine-tuned model is better at it."
         return "Fine-tuning left this ability where it was, within the margin."
     if ability.verdict == "asked otherwise":
         return (

@@ -84,9 +84,13 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
                 f"The base model scarcely has this ability ({percent(evidence.base)}), so there is "
                 f"nothing to retain or to lose{change if drop.high < 0 else ''}."
             )
-        change = "The drop" if drop.high >= 0 else "Accuracy did not drop: the change"
+        if drop.high < 0:
+            return "retained", (
+                f"Accuracy did not drop, it rose by {points(negative(drop))}: the lower {_BOUND} "
+                "of the rise is above 0."
+            )
         return "retained", (
-            f"{change} is {points(drop)}, and its upper {_BOUND} is below the margin of "
+            f"The drop is {points(drop)}, and its upper {_BOUND} is below the margin of "
             f"{number(margin)}."
         )
     if drop.low <= 0:

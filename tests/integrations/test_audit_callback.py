@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
+import types
 
 import numpy as np
 import pytest
@@ -76,12 +78,24 @@ def test_training_is_bit_for_bit_what_it_is_without(tmp_path, options):
 
 
 def test_the_log_has_what_the_run_says_and_a_timeline_is_left(tmp_path):
-    one = trainer(tmp_path, adapter=True)
+    from transformers import TrainerCallback
+
     seen = []
-    callback = AuditCallback(every=2, **SMALL).attach(one)
+
+    class Watches(TrainerCallback):
+        """As TensorBoard's, which comes before a user's own."""
+
+        def on_log(self, args, state, control, logs, **given):
+            seen.append(dict(logs))
+
+    callback = AuditCallback(every=2, **SMALL)
+    one = trainer(tmp_path, adapter=True, callbacks=[Watches(), callback])
+    gathered = []
     log = one.log
-    one.log = lambda logs, *rest: (seen.append(dict(logs)), log(logs, *rest))[1]
+    one.log = lambda logs, *rest: (gathered.append({*logs}), log(logs, *rest))[1]
     one.train()
+    # TRL's `log` adds to whatever it is given what belongs to a step's own row.
+    assert not [row for row in gathered if "audit/icl/copy/drop" in row]
     ability = callback.audits[4].abilities[0]
     (*_, told) = [row for row in seen if "audit/icl/copy/drop" in row]
     assert told["audit/icl/copy/tuned"] == ability.accuracy.tuned_plain
@@ -92,11 +106,24 @@ def test_the_log_has_what_the_run_says_and_a_timeline_is_left(tmp_path):
     assert series["checkpoint-4"].results == callback.audits[4]
 
 
-@pytest.mark.parametrize("adapter", [False, True])
-def test_the_base_is_the_model_before_and_is_asked_once(tmp_path, adapter):
-    one = trainer(tmp_path, adapter=adapter)
+def wrapped(model):
+    """Put a function before a model's `forward` that holds the model, as TRL's trainers do."""
+    before = model.forward
+
+    @functools.wraps(type(model).forward)
+    def forward(self, *given, **named):
+        return before(*given, **named)
+
+    model.forward = types.MethodType(forward, model)
+
+
+@pytest.mark.parametrize("kind", ["weights", "wrapped", "adapter"])
+def test_the_base_is_the_model_before_and_is_asked_once(tmp_path, kind):
     callback = AuditCallback(every=2, **SMALL)
-    one.add_callback(callback)
+    one = trainer(tmp_path, adapter=kind == "adapter")
+    callback.attach(one)
+    if kind == "wrapped":
+        wrapped(one.model)
     one.train()
     first, last = (
         {file.name: file.read_bytes() for file in run.glob("cells/*/*.base.jsonl")}
@@ -155,6 +182,22 @@ def test_an_audit_that_fails_is_warned_of_and_training_goes_on(tmp_path, monkeyp
     assert [r.getMessage() for r in caplog.records if r.name == "dormant"] == [
         "no audit at step 2: disk full", "no audit at step 4: disk full",
     ]  # fmt: skip
+
+
+def test_a_training_that_goes_on_is_warned_of(tmp_path, caplog):
+    """What it began with is not there any more; below an adapter it is."""
+    for adapter in (False, True):
+        one = trainer(tmp_path, adapter=adapter)
+        one.state.global_step = 7
+        callback = AuditCallback(every=2, **SMALL)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "dormant"):
+            callback.on_train_begin(
+                one.args, one.state, one.control, model=one.model, processing_class=byte_tokenizer()
+            )
+        lines = [r.getMessage() for r in caplog.records if r.name == "dormant"]
+        assert len(lines) == (not adapter)
+        assert all("goes on from step 7" in line for line in lines)
 
 
 def test_random_states_are_kept():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import copy
+import inspect
 import logging
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,10 +21,14 @@ from dormant.audit.many import keep_timeline
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
+from dormant.models.arguments import LoadOptions
 from dormant.models.live import LiveModel
 from dormant.models.pair import Which
 from dormant.names import flat_names
 from dormant.results import AuditResults
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
 
 ITEMS = 40
 """Items an ability, where nothing else is said: enough for a large loss."""
@@ -34,12 +38,36 @@ _log = logging.getLogger("dormant")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Frozen(LiveModel):
-    """A base that training doesn't touch, although an adapter that is trained may lie in it."""
+    """A base that training doesn't touch, although an adapter that is trained may lie in it.
+
+    Attributes:
+        known: Its fingerprint.
+        kept: Its tensors by name, where the model that is trained is to compute with them; empty
+            where this is a model of its own, or one below an adapter. A copy of the model would
+            not do: what puts itself before `forward`, as TRL does, may hold the model that it was
+            put on, and the copy would then compute with the trained weights.
+    """
 
     known: str
+    kept: dict[str, torch.Tensor]
 
     def fingerprint(self) -> str:
         return self.known
+
+    @contextlib.contextmanager
+    def open(self, options: LoadOptions) -> Generator[LM]:
+        self._exchange()
+        try:
+            with super().open(options) as lm:
+                yield lm
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        """Exchange the tensors that are kept for the model's; twice is not at all."""
+        if self.kept:
+            for name, tensor in _tensors(self.model):
+                tensor.data, self.kept[name] = self.kept[name], tensor.data
 
 
 class AuditCallback(TrainerCallback):
@@ -47,17 +75,19 @@ class AuditCallback(TrainerCallback):
 
     Each audit is a run directory, ``OUT/checkpoint-STEP``, and after training there is a timeline
     in `out`, which ``dormant report`` and ``dm.load_timeline`` read. Accuracies and drops go to the
-    Trainer's log as ``audit/ABILITY/base``, ``tuned``, ``drop`` and ``drop_low``, fractions.
+    Trainer's log as ``audit/ABILITY/base``, ``tuned``, ``drop`` and ``drop_low``, fractions, and so
+    to TensorBoard, W&B and whatever else watches it.
 
-    The base of a PEFT model is the same with its adapters switched off; of any other model, a copy
-    that is made when training begins, which takes as much memory again, or what `base` gives. It
-    is asked once. Training goes on as it would without: model, gradients and all random states are
-    left as they were. An audit that fails is warned of, and training goes on. Another training
-    needs another `out`: a step that was audited there with other weights is not audited again.
+    The base of a PEFT model is the same with its adapters switched off; of any other model, the
+    same with a copy of its weights that is made when training begins, which takes as much memory
+    again; or what `base` gives. It is asked once. Training goes on as it would without: model,
+    gradients and all random states are left as they were. An audit that fails is warned of, and
+    training goes on. Another training needs another `out`: a step that was audited there with
+    other weights is not audited again.
 
     Example:
-        >>> AuditCallback(tasks="icl/copy", every=200, transforms=["french"]).attach(trainer)
-        >>> trainer.train()
+        >>> callback = AuditCallback(tasks="icl/copy", every=200, transforms=["french"])
+        >>> Trainer(model, callbacks=[callback], ...).train()
 
     Args:
         tasks: Abilities or groups.
@@ -118,12 +148,7 @@ class AuditCallback(TrainerCallback):
         """Why training was stopped; `None` where it wasn't."""
 
     def attach(self, trainer: Trainer) -> AuditCallback:
-        """Add this to a Trainer, whose log it then writes to.
-
-        Given as ``callbacks=[…]`` it knows the Trainer's state alone: figures are in its
-        ``log_history`` then, and programs that watch the log are not told.
-        """
-        self._trainer = trainer
+        """Add this to a Trainer that is made already; ``callbacks=[…]`` does the same."""
         trainer.add_callback(self)
         return self
 
@@ -140,7 +165,8 @@ class AuditCallback(TrainerCallback):
             DormantError: Training is spread over processes, or weights are not whole in this one;
                 or there is no tokenizer.
         """
-        del state, control
+        del control
+        self._trainer = _caller(state)
         if args.world_size > 1:
             raise DormantError(
                 "AuditCallback works in one process, and training has "
@@ -156,15 +182,24 @@ class AuditCallback(TrainerCallback):
         if self._tokenizer is None:
             raise DormantError("the Trainer has no tokenizer: AuditCallback(…, tokenizer=…)")
         self._out = self._out or Path(str(args.output_dir)) / "audits"
+        kept: dict[str, torch.Tensor] = {}
         if self._given is not None:
             base = LiveModel.of(self._given)
         elif hasattr(model, "get_base_model"):
             base = LiveModel.of((model.get_base_model(), self._tokenizer))
         else:
-            base = LiveModel.of((copy.deepcopy(model), self._tokenizer))
+            if state.global_step:
+                _log.warning(
+                    "training goes on from step %d, and audits compare with the model as it is "
+                    "there: AuditCallback(…, base=(model, tokenizer)) names another",
+                    state.global_step,
+                )
+            base = LiveModel.of((model, self._tokenizer))
+            kept = {name: tensor.detach().clone() for name, tensor in _tensors(model)}
         self._base = _Frozen(
-            text=base.text, model=base.model, tokenizer=base.tokenizer, known=base.fingerprint()
-        )
+            text=base.text, model=base.model, tokenizer=base.tokenizer,
+            known=base.fingerprint(), kept=kept,
+        )  # fmt: skip
 
     def on_step_end(
         self,
@@ -207,6 +242,8 @@ class AuditCallback(TrainerCallback):
             except DormantError as error:
                 # What was trained is not saved yet.
                 _log.warning("no timeline: %s", error)
+        # As large as the model.
+        self._base = self._trainer = None
 
     def _audit(
         self, step: int, model: Any, base: LiveModel, out: Path, others: Sequence[Path]
@@ -234,9 +271,10 @@ class AuditCallback(TrainerCallback):
         if self._trainer is None:
             state.log_history.append({**figures, "step": state.global_step})
             return
-        # A step's own log comes after this, and telling ours would call it off.
+        # A step's own log comes after this, and telling ours would call it off. Not by the
+        # trainer's own method: TRL's adds what it gathered for a step's row, and forgets it.
         wanted = control.should_log
-        self._trainer.log(figures)
+        Trainer.log(self._trainer, figures)
         control.should_log = wanted
 
     def _stop_where_lost(self, results: AuditResults, step: int, control: TrainerControl) -> None:
@@ -251,6 +289,23 @@ class AuditCallback(TrainerCallback):
             )
             _log.warning(self.stopped)
             control.should_training_stop = True
+
+
+def _caller(state: TrainerState) -> Trainer | None:
+    """Return the Trainer that is telling of an event; the event itself names its state alone."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, Trainer) and caller.state is state:
+            return caller
+        frame = frame.f_back
+    return None
+
+
+def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and buffers, tied ones once."""
+    yield from model.named_parameters()
+    yield from model.named_buffers()
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 dormant audit BASE TUNED --task icl_vs_if -n 130 --out runs/table1
 python experiments/language/table1.py runs/table1 --figure table1.png
 
+The figure has all pairs, which must be of one base: a panel for the mean, and one for each task.
 Runs of the same pair, each with some of the tasks, are one table: `repeat-arithmetic` has items for
 `-n 200`, `repeat-blank` has 130.
 
@@ -15,13 +16,16 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.results import PLAIN, AbilityResult, Estimate
 from dormant.statistics.intervals import paired_difference, proportion
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Line(NamedTuple):
@@ -100,7 +104,9 @@ def line(tasks: Sequence[Task], transform: str) -> Line:
 
 
 def percent(one: Estimate) -> str:
-    return f"{100 * one.estimate:.0f} ({100 * one.low:.0f} to {100 * one.high:.0f})"
+    said = (f"{100 * part:.0f}" for part in (one.estimate, one.low, one.high))
+    middle, low, high = ("0" if part == "-0" else part for part in said)
+    return f"{middle} ({low} to {high})"
 
 
 def table(found: Sequence[Line]) -> str:
@@ -116,48 +122,81 @@ def table(found: Sequence[Line]) -> str:
     return "\n".join(rows)
 
 
-def draw(found: Sequence[Line], title: str, file: Path) -> None:
-    """Draw base and tuned by language, with intervals."""
+BASE_COLOUR, COLOURS = "#a39c8c", ("#8fb3e8", "#4f7fc9", "#1d3f7d", "#c0562f")
+"""Of the base, and of its children, the first given first."""
+
+
+def draw(children: Mapping[str, Sequence[Task]], file: Path) -> None:
+    """Draw base and children by language, with intervals: the mean of the tasks, then each task.
+
+    Args:
+        children: The tasks of each child of one base, by its name in the legend.
+        file: Where to.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axis = pyplot.subplots(figsize=(6.4, 0.42 * len(found) + 1.2))
-    for shift, name, colour in ((-0.12, "base", "#77736a"), (0.12, "tuned", "#2856a3")):
-        for place, one in enumerate(found):
-            value: Estimate = getattr(one, name)
-            axis.plot(
-                [100 * value.low, 100 * value.high], [place + shift] * 2, color=colour, lw=1.8
-            )
-            label = name if not place else None
-            axis.plot(100 * value.estimate, place + shift, "o", color=colour, label=label)
-    axis.set_yticks(range(len(found)), [one.name for one in found])
-    axis.invert_yaxis()
-    axis.set_xlim(-2, 102)
-    axis.set_xlabel("accuracy, mean of the tasks, % (95 % intervals)")
-    axis.set_title(title, fontsize=9, loc="left")
-    axis.grid(axis="x", color="#e3dfd6")
-    axis.legend(frameon=False, loc="lower right")
-    figure.tight_layout()
+    first = next(iter(children.values()))
+    names = [None, *(one.ability.task for one in first)] if len(first) > 1 else [None]
+    rows = [one.name for one in lines(first)]
+    figure, axes = pyplot.subplots(
+        1,
+        len(names),
+        sharey=True,
+        squeeze=False,
+        figsize=(2.4 * len(names) + 1, 0.5 * len(rows) + 1),
+    )
+    step = 0.8 / (len(children) + 1)
+    for task, axis in zip(names, axes[0], strict=True):
+        for child, (name, tasks) in enumerate(children.items()):
+            found = lines([one for one in tasks if task in (None, one.ability.task)])
+            if not child:
+                _dots(axis, "base", [one.base for one in found], -0.4 + step / 2, BASE_COLOUR)
+            place = -0.4 + step * (child + 1.5)
+            _dots(axis, name, [one.tuned for one in found], place, COLOURS[child % len(COLOURS)])
+        axis.set_title("mean of the tasks" if task is None else task, fontsize=8.5, loc="left")
+        axis.set_xlim(-3, 103)
+        axis.tick_params(labelsize=8)
+        axis.set_xlabel("right, %", fontsize=8)
+        axis.grid(axis="x", color="#e3dfd6")
+    axes[0][0].set_yticks(range(len(rows)), rows)
+    axes[0][0].invert_yaxis()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
     figure.savefig(file, dpi=150)
+
+
+def _dots(axis: Axes, name: str, values: Sequence[Estimate], shift: float, colour: str) -> None:
+    places = [place + shift for place in range(len(values))]
+    low, high = [100 * one.low for one in values], [100 * one.high for one in values]
+    axis.hlines(places, low, high, color=colour, lw=1.4)
+    axis.plot([100 * one.estimate for one in values], places, "o", ms=3.6, color=colour, label=name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path, nargs="+")
-    parser.add_argument("--figure", type=Path, help="of the first pair")
+    parser.add_argument("--figure", type=Path, help="of all pairs, which have one base")
+    parser.add_argument("--legend", nargs="+", help="names of the children in the figure")
     options = parser.parse_args()
     try:
         found = pairs(options.run)
     except ValueError as error:
         parser.error(str(error))
-    for place, (title, tasks) in enumerate(found.items()):
-        table_lines = lines(tasks)
+    for title, tasks in found.items():
         print(f"\n{title}: mean of {', '.join(one.ability.task for one in tasks)}\n")
-        print(table(table_lines))
-        if options.figure and not place:
-            draw(table_lines, title, options.figure)
+        print(table(lines(tasks)))
+    if options.figure:
+        bases, children = zip(*(title.split(" → ") for title in found), strict=True)
+        if len(set(bases)) > 1:
+            parser.error(f"--figure is of one base, and there are {', '.join(sorted(set(bases)))}")
+        legend = options.legend or children
+        if len(legend) != len(children):
+            parser.error(f"--legend: {len(legend)} names for {len(children)} children")
+        draw(dict(zip(legend, found.values(), strict=True)), options.figure)
 
 
 if __name__ == "__main__":

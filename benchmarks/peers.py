@@ -278,6 +278,8 @@ def told(row: dict[str, Any]) -> str:
     left = ", ".join(f"{name} × {ratio}" for name, ratio in said["drift_left"].items())
     if not drift:
         return "no drift"
+    if not said["tensors_repaired"]:
+        return f"drift: {drift}; no LoRA layers, which its repair is for"
     return f"drift: {drift}; after {said['repair_steps']} steps of repair: {left or 'none'}"
 
 
@@ -314,6 +316,7 @@ def main() -> None:
                 row = of_dormant(child, cache, given.limit)
             else:
                 row = of_peer(by_name[name], child, cache, given.limit)
+            row["ended"] = row["ended"].replace(str(cache), "CACHE")
             row |= {"peer": name, "child": child, "processor": processor()}
             row["load"] = [round(load, 1) for load in os.getloadavg()]
             file.write_text(json.dumps(row, indent=1), "utf-8")

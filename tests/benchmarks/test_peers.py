@@ -84,7 +84,15 @@ def row(peer, said, child="merged", ended="finished"):
 def test_answers_are_told_in_a_line_each():
     metrics = {"a": {"changed": True}, "b": {"changed": False}}
     rows = [
-        row("avr-cl", {"drift": {"x": 1.4}, "drift_left": {}, "repair_steps": 3}),
+        row(
+            "avr-cl",
+            {"drift": {"x": 1.4}, "drift_left": {}, "repair_steps": 3, "tensors_repaired": 2},
+        ),
+        row(
+            "avr-cl",
+            {"drift": {"x": 2}, "drift_left": {"x": 2}, "repair_steps": 0, "tensors_repaired": 0},
+            child="sentiment",
+        ),
         row("avr-cl", {"drift": {}, "drift_left": {}, "repair_steps": 0}, child="inert"),
         row("pyrecall", {"forgotten": ["coding"], "change": {"coding": -0.2, "safety": 0.0}}),
         row("pyrecall", None, child="sentiment", ended="stopped after 9 s"),
@@ -94,14 +102,15 @@ def test_answers_are_told_in_a_line_each():
     ]
     lines = peers.table(rows).splitlines()[2:]
     assert [line.split(" | ")[:2] for line in lines] == [
-        ["| sentiment", "pyrecall"], ["| inert", "avr-cl"], ["| merged", "dormant"],
+        ["| sentiment", "avr-cl"], ["| sentiment", "pyrecall"],
+        ["| inert", "avr-cl"], ["| merged", "dormant"],
         ["| merged", "modeldiffr"], ["| merged", "avr-cl"], ["| merged", "pyrecall"],
         ["| merged", "finetunecheck"],
     ]  # fmt: skip
     for line, part in zip(
         lines,
         (
-            "stopped after 9 s", "no drift", "icl/copy: suppressed",
+            "drift: x × 2; no LoRA layers", "stopped after 9 s", "no drift", "icl/copy: suppressed",
             "7 tensors changed; changed: a; within noise: b",
             "drift: x × 1.4; after 3 steps of repair: none", "forgotten: coding -0.2",
             "V, pattern None; math 0.5 → 0.25",

@@ -132,6 +132,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             server.most_at_once = max(server.most_at_once, server.at_once)
             fault = server.faults.popleft() if server.faults else None
         refused = server.lie == "refuses echo" and body.get("echo")
+        if len(body.get("stop") or ()) > 4:
+            # As OpenAI's, and vLLM's.
+            fault = "400"
         text = "" if fault or refused else json.dumps(server.complete(body))
         with server.lock:
             # Before the answer is out: its reader may ask the next thing at once.

@@ -86,6 +86,17 @@ def test_served_text_is_the_model_s_own(reach, tiny_model, smollm2_tokenizer, ex
     assert generate(reach(num_concurrent=2), examples[0], max_new_tokens=5) == wanted
 
 
+def test_more_ends_than_a_server_takes(reach, tiny_model, smollm2_tokenizer, examples):
+    own = FastLM(pretrained=tiny_model, tokenizer=smollm2_tokenizer, precision="float32")
+    whole = generate(own, examples[0], max_new_tokens=8)
+    # The last one is in a text, and so is one of the first, later.
+    until = ["\nA:", "\nB:", whole[0][-2:], "\nA:", "\nD:", "\nE:", whole[0][3:6]]
+    wanted = generate(own, examples[0], max_new_tokens=8, until=until)
+    assert wanted[0] == whole[0].split(whole[0][3:6])[0] != whole[0]
+    assert generate(reach(), examples[0], max_new_tokens=8, until=until) == wanted
+    assert generate(reach(num_concurrent=2), examples[0], max_new_tokens=8, until=until) == wanted
+
+
 @pytest.mark.parametrize("concurrent", [1, 4])
 @pytest.mark.parametrize("fault", ["429", "500", "drop", "html"])
 def test_a_fault_that_passes_is_tried_again(reach, server, examples, fault, concurrent):

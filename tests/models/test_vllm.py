@@ -141,6 +141,26 @@ def test_arguments_and_numbers(vllm, tiny_checkpoint, tiny_model, smollm2_tokeni
         assert [a.greedy for a in theirs] == [a.exact for a in ours]
 
 
+@pytest.mark.parametrize(
+    ("version", "words", "at_once"),
+    [
+        ("0.32.0+cpu", ",lora_local_path=adapter", 1),
+        ("0.32.0+cpu", ",lora_local_path=adapter,max_num_seqs=4", 4),
+        ("0.32.0+cpu", "", None),
+        ("0.32.0", ",lora_local_path=adapter", None),
+    ],
+)
+def test_an_adapter_on_processors_gets_one_prompt_at_a_time(
+    vllm, tiny_checkpoint, monkeypatch, version, words, at_once
+):
+    real = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: version if name == "vllm" else real(name)
+    )
+    load(f"vllm:pretrained={tiny_checkpoint},max_model_len=512{words}")
+    assert Engine.made[0]["max_num_seqs"] == at_once
+
+
 def test_data_parallel_replicas_on_ray(vllm, ray, tiny_checkpoint, examples):
     words = f"pretrained={tiny_checkpoint},max_model_len=512"
     alone = score(words, examples)

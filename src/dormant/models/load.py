@@ -24,7 +24,7 @@ from dormant.models.embeddings import guard_rows
 from dormant.models.gguf_files import read_once
 from dormant.models.proof import probe, refuse_entangled
 from dormant.models.quantisation import quantised
-from dormant.models.served import SERVERS, refuse_other_model, tell_plainly
+from dormant.models.served import SERVERS, adapt, refuse_other_model
 from dormant.models.spec import ModelSpec, parse, require_libraries
 from dormant.models.stored import has_own_code, resolve
 from dormant.models.tokenizers import TokenizerChoice, for_adapter, for_checkpoint
@@ -254,6 +254,7 @@ def _start_backend(spec: ModelSpec, options: LoadOptions) -> LM:
         refuse_other_model(spec.text, arguments)
     if spec.backend in vllm.BACKENDS:
         vllm.refuse_waiting(arguments)
+        arguments = vllm.adapter_arguments(arguments)
     with quiet(), vllm.known_to_the_harness():
         try:
             lm = get_model(spec.backend).create_from_arg_obj(arguments, {})
@@ -263,7 +264,7 @@ def _start_backend(spec: ModelSpec, options: LoadOptions) -> LM:
                 f"backend {spec.text!r} can't be started: {one_line(error)}"
             ) from error
     if spec.backend in SERVERS:
-        tell_plainly(lm)
+        adapt(lm)
     if spec.backend in vllm.BACKENDS:
         vllm.without_bars(lm)
     return lm

@@ -20,6 +20,9 @@ SERVERS = ("local-completions", "local-chat-completions")
 """Backends of lm-evaluation-harness that ask a server at an address of the user's."""
 _FIXED = ("vllm", "llamacpp")
 """Makers, as servers name them, of servers that have what they list and load nothing else."""
+_ENDS = 3
+"""Texts to stop at that a request may have: OpenAI's servers and vLLM's take four, and the harness
+adds the token that ends a text."""
 _SECONDS = 10.0
 _SHOWN = 5
 
@@ -70,15 +73,38 @@ def _request(address: str, body: Mapping[str, Any] | None = None) -> urllib.requ
     return request
 
 
-def tell_plainly(lm: Any) -> None:
-    """Have the harness's client of a server tell what is wrong by one error, and in fitting words.
+def adapt(lm: Any) -> None:
+    """Have the harness's client ask what servers take, and tell what is wrong by one error.
 
     Args:
         lm: The client. Where it asks for several answers at once, it logs each try, and the event
             loop prints a traceback for each request that failed beside the first.
     """
+    lm.generate_until = functools.partial(_written, lm.generate_until)
     lm.get_batched_requests = functools.partial(_in_silence, lm.get_batched_requests)
     lm._loglikelihood_tokens = functools.partial(_scored, lm, lm._loglikelihood_tokens)
+
+
+def _written(
+    plain: Callable[..., Sequence[str]], requests: Sequence[Any], disable_tqdm: bool = False
+) -> list[str]:
+    """Have texts written, and end them here where they have more ends than servers take."""
+    from lm_eval.api.instance import Instance
+
+    asked, ends = list(requests), [list[str]()] * len(requests)
+    for place, one in enumerate(requests):
+        prompt, settings, *rest = one.args
+        until = settings.get("until")
+        if isinstance(until, list) and len(until) > _ENDS:
+            ends[place] = list(dict.fromkeys(until))
+            settings = {**settings, "until": ends[place][:_ENDS]}
+            asked[place] = Instance(one.request_type, one.doc, (prompt, settings, *rest), one.idx)
+    texts = plain(asked, disable_tqdm=disable_tqdm)
+    return [_ended(text, until) for text, until in zip(texts, ends, strict=True)]
+
+
+def _ended(text: str, until: Sequence[str]) -> str:
+    return text[: min((text.index(end) for end in until if end and end in text), default=None)]
 
 
 async def _in_silence(plain: Callable[..., Awaitable[Any]], *given: Any, **named: Any) -> Any:
@@ -91,6 +117,11 @@ async def _in_silence(plain: Callable[..., Awaitable[Any]], *given: Any, **named
     try:
         return await plain(*given, **named)
     finally:
+        # What the first failure has left behind would speak after the silence.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         log.setLevel(level)
 
 

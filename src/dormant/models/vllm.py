@@ -64,6 +64,26 @@ def refuse_waiting(arguments: Mapping[str, Any]) -> None:
         )
 
 
+def adapter_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments under which vLLM gives an adapter's log-probabilities on processors, too.
+
+    Over several prompts at once vLLM 0.32 breaks down there (docs/engines.md): it gets one at a
+    time, unless the user says how many.
+
+    Args:
+        arguments: The backend's.
+    """
+    if not arguments.get("lora_local_path") or not _for_processors():
+        return dict(arguments)
+    return {"max_num_seqs": 1, **arguments}
+
+
+def _for_processors() -> bool:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return _version(metadata.version, "vllm").endswith("+cpu")
+    return False
+
+
 def without_bars(lm: Any) -> None:
     """Have vLLM draw no bars.
 

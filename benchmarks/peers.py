@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,7 +274,9 @@ def told(row: dict[str, Any]) -> str:
         return f"{said['verdict']}, pattern {said['pattern']}; {scores}"
     if row["peer"] == "pyrecall":
         lost = ", ".join(f"{name} {said['change'][name]:+}" for name in said["forgotten"])
-        return f"forgotten: {lost}" if lost else "healthy: no skill past its threshold"
+        grades = Counter(grade for grade in said["severity"].values() if grade != "OK")
+        size = "".join(f"; effect {grade} in {n}" for grade, n in grades.items())
+        return (f"forgotten: {lost}" if lost else "healthy: no skill past its threshold") + size
     drift = ", ".join(f"{name} × {ratio}" for name, ratio in said["drift"].items())
     left = ", ".join(f"{name} × {ratio}" for name, ratio in said["drift_left"].items())
     if not drift:

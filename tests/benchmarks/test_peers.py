@@ -94,7 +94,14 @@ def test_answers_are_told_in_a_line_each():
             child="sentiment",
         ),
         row("avr-cl", {"drift": {}, "drift_left": {}, "repair_steps": 0}, child="inert"),
-        row("pyrecall", {"forgotten": ["coding"], "change": {"coding": -0.2, "safety": 0.0}}),
+        row(
+            "pyrecall",
+            {
+                "forgotten": ["coding"],
+                "change": {"coding": -0.2, "safety": 0.0},
+                "severity": {"coding": "SEVERE", "safety": "OK"},
+            },
+        ),
         row("pyrecall", None, child="sentiment", ended="stopped after 9 s"),
         row("finetunecheck", {"verdict": "V", "pattern": None, "scores": {"math": [0.5, 0.25]}}),
         row("modeldiffr", {"tensors_changed": 7, "metrics": metrics}),
@@ -112,7 +119,8 @@ def test_answers_are_told_in_a_line_each():
         (
             "drift: x × 2; no LoRA layers", "stopped after 9 s", "no drift", "icl/copy: suppressed",
             "7 tensors changed; changed: a; within noise: b",
-            "drift: x × 1.4; after 3 steps of repair: none", "forgotten: coding -0.2",
+            "drift: x × 1.4; after 3 steps of repair: none",
+            "forgotten: coding -0.2; effect SEVERE in 1",
             "V, pattern None; math 0.5 → 0.25",
         ),
         strict=True,

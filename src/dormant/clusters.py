@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from dormant.errors import DormantError, one_line, unknown
@@ -47,6 +48,10 @@ def joined() -> Generator[Any]:
     # Ray tells its makers of its use, and warns of a change to come, unless these say otherwise.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if os.environ.get("RAY_ADDRESS") and _has_token():
+        # `ray start` asks for it wherever one is there; joining doesn't bring it by itself. Read
+        # when Ray is imported.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError:
@@ -68,6 +73,14 @@ def joined() -> Generator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether this machine has a token for Ray's clusters, where Ray looks for one."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return True
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return (Path(named) if named else Path.home() / ".ray" / "auth_token").is_file()
 
 
 def _knock(address: str | None) -> None:

@@ -232,12 +232,19 @@ def test_two_copies_on_ray(python, models, own):
     )  # fmt: skip
     with started(cluster, models / "ray.log", address, RAY_USAGE_STATS_ENABLED="0", **CPU_VLLM):
         said = dormant(
-            models, "audit", f"vllm:pretrained=merged,{VLLM_OPTIONS},data_parallel_size=2", *WORDS,
-            "--checkpoint-every", "1000", "--out", "copies",
+            # Each call loads the copies anew.
+            models, "audit", f"vllm:pretrained=merged,{VLLM_OPTIONS},data_parallel_size=2",
+            "-t", "icl/plural", "-s", "leetspeak", "-n", "25", "--checkpoint-every", "1000",
+            "--out", "copies",
             python=python, RAY_ADDRESS=address, **CPU_VLLM,
         )  # fmt: skip
     assert not said
-    found = compared(own, models / "copies", ["tuned"])
-    print(f"\nvLLM, two copies: {found.nats:.1e} nats, {len(found.others)} of 100 differ")
-    assert found.nats < NATS
-    assert not unexplained(models, found.others)
+    ours, theirs = records(own), records(models / "copies")
+    assert len(theirs) == 50
+    nats = max(
+        abs(one["target_logprob"] - ours[key]["target_logprob"]) for key, one in theirs.items()
+    )
+    others = [(ours[k], one) for k, one in theirs.items() if ours[k]["correct"] != one["correct"]]
+    print(f"\nvLLM, two copies: {nats:.1e} nats, {len(others)} verdicts of 50 differ")
+    assert nats < NATS
+    assert not unexplained(models, others)

@@ -172,6 +172,16 @@ def test_data_parallel_replicas_on_ray(vllm, ray, tiny_checkpoint, examples):
     assert [options["tensor_parallel_size"] for options in Engine.made] == [2, 2, 2]
 
 
+def test_copies_on_ray_get_whole_paths(vllm, ray, tiny_checkpoint, examples, monkeypatch):
+    """Ray's workers are in a folder of their own."""
+    monkeypatch.chdir(tiny_checkpoint.parent)
+    score(f"pretrained={tiny_checkpoint.name},max_model_len=512,data_parallel_size=2", examples)
+    assert {options["model"] for options in Engine.made} == {str(tiny_checkpoint.resolve())}
+    Engine.made.clear()
+    score(f"pretrained={tiny_checkpoint.name},max_model_len=512", examples)
+    assert Engine.made[0]["model"] == tiny_checkpoint.name
+
+
 def test_copies_that_would_wait_for_ever(vllm, ray, tiny_checkpoint):
     sys.modules["ray"].cluster_resources = lambda: {"CPU": 8.0}
     with pytest.raises(DormantError, match=r"1 GPUs on Ray, which has 0; .*--num-gpus 2\)"):

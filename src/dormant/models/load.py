@@ -254,7 +254,7 @@ def _start_backend(spec: ModelSpec, options: LoadOptions) -> LM:
         refuse_other_model(spec.text, arguments)
     if spec.backend in vllm.BACKENDS:
         vllm.refuse_waiting(arguments)
-        arguments = vllm.adapter_arguments(arguments)
+        arguments = vllm.fitting(arguments)
     with quiet(), vllm.known_to_the_harness():
         try:
             lm = get_model(spec.backend).create_from_arg_obj(arguments, {})

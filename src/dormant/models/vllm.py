@@ -7,12 +7,14 @@ import functools
 import os
 from collections.abc import Callable, Generator, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from dormant.clusters import joined
 from dormant.errors import DormantError
 
 BACKENDS = ("vllm", "vllm-vlm")
+_PATHS = ("pretrained", "tokenizer", "lora_local_path")
 
 
 @contextlib.contextmanager
@@ -64,15 +66,23 @@ def refuse_waiting(arguments: Mapping[str, Any]) -> None:
         )
 
 
-def adapter_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments under which vLLM gives an adapter's log-probabilities on processors, too.
+def fitting(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments that work where vLLM's own wouldn't.
 
-    Over several prompts at once vLLM 0.32 breaks down there (docs/engines.md): it gets one at a
-    time, unless the user says how many.
+    On processors vLLM 0.32 breaks down over several prompts' log-probabilities under an adapter
+    (docs/engines.md): it gets one at a time, unless the user says how many. Copies on Ray start in
+    a folder of their own: paths are made whole.
 
     Args:
         arguments: The backend's.
     """
+    if int(arguments.get("data_parallel_size", 1)) > 1:
+        arguments = {
+            name: str(Path(value).resolve())
+            if name in _PATHS and isinstance(value, str) and Path(value).exists()
+            else value
+            for name, value in arguments.items()
+        }
     if not arguments.get("lora_local_path") or not _for_processors():
         return dict(arguments)
     return {"max_num_seqs": 1, **arguments}

@@ -63,7 +63,8 @@ def joined() -> Generator[Any]:
     with _own_signals():
         try:
             _knock(address)
-            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+            # By itself Ray would wait for the last cluster of this machine, dead or alive.
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             # Processes, sockets and other machines: anything may fail, in Ray's own words.
             where = f"at RAY_ADDRESS={address}" if address else "on this machine"

@@ -23,6 +23,8 @@ from dormant.results import PLAIN, AbilityResult, Estimate
 
 Side = Literal["base", "tuned"]
 STYLES: tuple[Literal["raw", "chat"], ...] = ("raw", "chat")
+LANGUAGES = ["french"]
+"""Without any, an audit takes all that a task has, which is eight times as long."""
 SHOWN = 4
 """Labels shown of each cell, the most frequent first."""
 
@@ -37,7 +39,7 @@ def main() -> None:
                 options.base,
                 options.tuned,
                 tasks=names,
-                transforms=options.language or [],
+                transforms=options.language or LANGUAGES,
                 n=options.n,
                 prompts=style,
                 out=out,
@@ -58,7 +60,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/everyday"))
     parser.add_argument("-n", type=int, default=100, help="items an ability")
     parser.add_argument("--task", action="append", help="an ability; all unless given")
-    parser.add_argument("--language", action="append", help="native text besides English")
+    parser.add_argument(
+        "--language", action="append", help="native text besides English; French unless given"
+    )
     parser.add_argument("--prompts", action="append", choices=STYLES, help="both unless given")
     return parser.parse_args()
 

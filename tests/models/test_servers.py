@@ -131,6 +131,28 @@ def test_a_fault_that_stays_is_one_clear_line(reach, server, examples, fault, co
     assert not logged(caplog)
 
 
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("500, url='http://127.0.0.1:42973/v1'", "check its arguments"),
+        ("500, url='https://connect.example/429/v1'", "check its arguments"),
+        ("400, 4290 tokens are too many", "check its arguments"),
+        ("429, url='http://127.0.0.1:8000/v1'", "ask less at once"),
+        ("cannot connect to http://127.0.0.1:8000", "check that the server runs"),
+    ],
+)
+def test_an_address_is_no_sign_of_what_is_wrong(said, advice, reach, server, examples):
+    lm = reach(max_retries=1)
+
+    def fails(*given, **named):
+        raise RuntimeError(said)
+
+    lm.loglikelihood = lm.generate_until = fails
+    lm.model_call = lm.amodel_call = lm._loglikelihood_tokens = fails
+    with pytest.raises(DormantError, match=advice):
+        scorer_of(lm).score(*examples)
+
+
 def logged(caplog) -> list[str]:
     """What was said beside the line, also of requests that are garbage by now."""
     gc.collect()

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import re
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 _HINTS: tuple[tuple[str, str], ...] = (
-    ("429", "ask less at once (num_concurrent=1) or try more often (max_retries=10)"),
+    (r"\b429\b", "ask less at once (num_concurrent=1) or try more often (max_retries=10)"),
     ("timeout", "give it more time (timeout=SECONDS) or ask less at once"),
     ("timed out", "give it more time (timeout=SECONDS) or ask less at once"),
     ("connect", "check that the server runs and that base_url is right"),
     ("disconnected", "check the server's log"),
 )
+
+_ADDRESS = re.compile(r"https?://[^\s']+")
 
 BATCH_SIZE = 16
 """Prompts a forward pass on the harness's own path, where nothing else is said; halved where
@@ -91,7 +94,9 @@ def _errors_in_one_line(lm: LM) -> Generator[None]:
     except Exception as error:
         # Foreign code, and often a network below it: anything may come.
         reason = f"{type(error).__name__}: {one_line(error)}"
-        fits = (hint for sign, hint in _HINTS if sign in reason.lower())
+        # An address has a port, and any words: it is no sign of what is wrong.
+        signs = _ADDRESS.sub("", reason.lower())
+        fits = (hint for sign, hint in _HINTS if re.search(sign, signs))
         advice = next(fits, "check its arguments")
         raise DormantError(
             f"the model's backend ({type(lm).__name__}) failed: {reason}; {advice}, then start "

@@ -104,8 +104,7 @@ def line(tasks: Sequence[Task], transform: str) -> Line:
 
 
 def percent(one: Estimate) -> str:
-    said = (f"{100 * part:.0f}" for part in (one.estimate, one.low, one.high))
-    middle, low, high = ("0" if part == "-0" else part for part in said)
+    middle, low, high = (round(100 * part) for part in (one.estimate, one.low, one.high))
     return f"{middle} ({low} to {high})"
 
 

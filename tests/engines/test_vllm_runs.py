@@ -94,34 +94,28 @@ def unexplained(models: Path, others: list) -> list[dict]:
     return left
 
 
-def test_in_process_it_says_what_dormant_says(python, models, own):
+def in_process(python, models, own, child, out):
+    """Audit the base and a child by vLLM in one process, and hold it against Dormant's own run."""
     said = dormant(
-        models, "audit", f"vllm:pretrained=base,{VLLM_OPTIONS}",
-        f"vllm:pretrained=merged,{VLLM_OPTIONS}", *WORDS, "--out", "vllm",
-        python=python, VLLM_ENABLE_V1_MULTIPROCESSING="0", **CPU_VLLM,
+        models, "audit", f"vllm:pretrained=base,{VLLM_OPTIONS}", f"vllm:pretrained={child}",
+        *WORDS, "--out", out, python=python, VLLM_ENABLE_V1_MULTIPROCESSING="0", **CPU_VLLM,
     )  # fmt: skip
     assert not said
-    found = compared(own, models / "vllm")
-    print(f"\nvLLM in process: {found.nats:.1e} nats, {len(found.others)} verdicts of 200 differ")
+    found = compared(own, models / out)
+    print(f"\nvLLM, {out}: {found.nats:.1e} nats, {len(found.others)} verdicts of 200 differ")
     assert found.nats < NATS
     assert not unexplained(models, found.others)
-    assert verdicts(models / "vllm") == verdicts(own)
+    assert verdicts(models / out) == verdicts(own)
+
+
+def test_in_process_it_says_what_dormant_says(python, models, own):
+    in_process(python, models, own, f"merged,{VLLM_OPTIONS}", "vllm")
 
 
 def test_an_adapter_in_process_one_prompt_at_a_time(python, models, own):
     """With adapters on, vLLM 0.32 on processors breaks down over several prompts at once."""
     alone = VLLM_OPTIONS.replace(",max_num_seqs=16", "")  # it is Dormant's to say 1
-    said = dormant(
-        models, "audit", f"vllm:pretrained=base,{VLLM_OPTIONS}",
-        f"vllm:pretrained=base,{alone},lora_local_path=adapter", *WORDS, "--out", "alone",
-        python=python, VLLM_ENABLE_V1_MULTIPROCESSING="0", **CPU_VLLM,
-    )  # fmt: skip
-    assert not said
-    found = compared(own, models / "alone")
-    print(f"\nvLLM, an adapter: {found.nats:.1e} nats, {len(found.others)} verdicts of 200 differ")
-    assert found.nats < NATS
-    assert not unexplained(models, found.others)
-    assert verdicts(models / "alone") == verdicts(own)
+    in_process(python, models, own, f"base,{alone},lora_local_path=adapter", "alone")
 
 
 @pytest.fixture(scope="module")

@@ -102,14 +102,15 @@ def audit(
     settings, live = _settings(base, one, options)
     folder = default_directory(settings) if out is None else Path(out)
     name = None if density is None else os.fspath(density)
-    if closeness or name is not None:
+    closeness = closeness or name is not None
+    if closeness:
         from dormant.closeness.run import refuse_unmeasurable
 
         refuse_unmeasurable(settings, name, live)
     with watching(quiet=not (progress and watched())) as watch:
         rungs = rungs_of(settings)
         results = run(settings, folder, watch.progress, live, rungs, tell=watch.tell)
-        if closeness or name is not None:
+        if closeness:
             from dormant.closeness.run import measure
 
             results = measure(folder, density=name, progress=watch.progress, live=live)

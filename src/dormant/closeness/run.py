@@ -88,7 +88,7 @@ def measure(
     """
     run = RunDirectory.read(out)
     settings, results = settings_of(run), run.results()
-    refuse_unmeasurable(settings, density, live)
+    refuse_unmeasurable(settings)
     lock = locked(out)
     try:
         with devices.use(settings.device):
@@ -114,18 +114,8 @@ def refuse_unmeasurable(
     """
     if settings.base is None:
         raise DormantError("--closeness is measured against a base model: give one")
-    if density is None:
-        return
-    try:
-        beside = _beside(settings, density, live or {})
-        same = beside.fingerprint("tuned") == beside.fingerprint("base")
-    except DormantError as error:
-        raise DormantError(f"--density {density}: {error}") from None
-    if same:
-        raise DormantError(
-            f"--density {density}: that is the base model itself, by which all prompts are equally "
-            "close: name one tuned on the whole text of the fine-tuning data"
-        )
+    if density is not None:
+        _beside(settings, density, live or {})
 
 
 def _measure(
@@ -205,9 +195,23 @@ def _cells(run: RunDirectory, settings: AuditSettings, results: AuditResults) ->
 
 
 def _beside(settings: AuditSettings, density: str, live: Mapping[Which, LiveModel]) -> ModelPair:
-    """Return the base and the model of the data's text, which is loaded as the tuned one is."""
+    """Return the base and the model of the data's text, which is loaded as the tuned one is.
+
+    Raises:
+        DormantError: Nothing is there, or it is the base.
+    """
     alone: dict[Which, LiveModel] = {"base": live["base"]} if "base" in live else {}
-    return pair_of(settings.model_copy(update={"tuned": density}), alone)
+    try:
+        beside = pair_of(settings.model_copy(update={"tuned": density}), alone)
+        same = beside.fingerprint("tuned") == beside.fingerprint("base")
+    except DormantError as error:
+        raise DormantError(f"--density {density}: {error}") from None
+    if same:
+        raise DormantError(
+            f"--density {density}: that is the base model itself, by which all prompts are equally "
+            "close: name one tuned on the whole text of the fine-tuning data"
+        )
+    return beside
 
 
 def _refuse_another(run: RunDirectory, one: _Measure) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dormant import devices
@@ -90,106 +90,141 @@ def audit(
             refuse_what_ray_cannot(pair, group.size)
         watch = (progress if group.first else None) or Silent()
         with devices.use(settings.device):
-            filling = Filling(tell)
-            return _audit(
-                settings, out, pair, watch, filling, group, rungs, base_from, siblings, workers
-            )
+            scoring = Scoring(settings, [], group, watch, Filling(tell))
+            try:
+                return _audit(scoring, pair, rungs, workers, _Where(out, base_from, siblings))
+            finally:
+                for run in scoring.opened:
+                    run.close()
     finally:
         group.close()
 
 
+@dataclass(frozen=True)
+class _Where:
+    """The run directory, and those of which records of the base are taken."""
+
+    out: Path
+    base_from: Path | None
+    siblings: Sequence[Path]
+
+
 def _audit(
-    settings: AuditSettings,
-    out: Path,
+    scoring: Scoring,
     pair: ModelPair,
-    progress: Progress,
-    filling: Filling,
-    group: ProcessGroup,
     rungs: Sequence[HigherRung],
-    base_from: Path | None,
-    siblings: Sequence[Path],
     workers: Workers | None,
+    where: _Where,
 ) -> AuditResults:
     began = time.monotonic()
+    settings, group, progress = scoring.settings, scoring.group, scoring.progress
     progress.stage("preparing prompts")
     training = Training.of(settings, pair)
-    plans = training.plans(settings, pair, functools.partial(known_plan, out, settings))
+    plans = training.plans(settings, pair, functools.partial(known_plan, where.out, settings))
     for note in assumptions(plans, settings):
         progress.say(note)
-    # The first process alone opens the directory.
-    opened: list[RunDirectory] = []
-    gate: Gate
-    climbed: Climbed
+    known = group.once(lambda: _open(scoring, pair, plans, training, where))
+    first = [ability.at(0) for ability in plans]
+    gate = Gate(settings, pair, first, known)
+    looked = _looked(settings, training, scoring.opened)
     # The error is split between the rungs that may be climbed, whichever are in the end.
     untaught: list[Rung] = [rung.name for rung in rungs if rung.name not in INFORMATIVE]
-    up_to: Rung = untaught[-1] if untaught else "prompt"
-
-    def start() -> Comparison | None:
-        if not (out / "results.json").exists():
-            refuse_too_large(pair)
-        resumed = (out / "run.json").exists()
-        if resumed:
-            pair.refuse_to_resume(out)
-        decisive = recorded(settings, pair, plans, training)
-        refuse_same(pair, decisive["fingerprints"], settings.allow_identical)
-        opened.append(RunDirectory.start(out, decisive, versions(*LIBRARIES)))
-        filling.tell(_started(settings, opened[0], resumed))
-        keep_plan(out, settings, plans)
-        if base_from is not None:
-            take(opened[0], base_from)
-        for other in take_what_fits(opened[0], siblings):
-            progress.say(f"{other} is of other versions or another base: nothing is taken from it")
-        return opened[0].comparison()
-
-    def judged(climbed: Climbed) -> Sequence[AbilityResult]:
-        progress.stage("estimating")
-        found = judge(settings, climbed.plans, opened[0], gate.seen, [], up_to=up_to)
-        return found.abilities
+    judging = _Judging(scoring, pair, gate, looked, untaught[-1] if untaught else "prompt")
+    spread = None
+    if workers is not None:
+        spread = functools.partial(workers.fill, scoring, gate, known_from(plans))
+    asking = Asking(pair, first, scoring, gate, looked, spread)
 
     def ask(some: Sequence[Plan]) -> Climbed:
         asking.ask(some)
-        return climb(rungs, some, pair, scoring, judged)
+        return climb(rungs, some, pair, scoring, judging.so_far)
 
-    def decided(climbed: Climbed) -> Sequence[str]:
+    climbed = until_decided(plans, ask, judging.decided)
+    return group.once(lambda: judging.finish(climbed, began))
+
+
+def _open(
+    scoring: Scoring, pair: ModelPair, plans: Sequence[Plan], training: Training, where: _Where
+) -> Comparison | None:
+    """Open the run directory, in the first process; return what an earlier call saw of the pair."""
+    settings, out = scoring.settings, where.out
+    if not (out / "results.json").exists():
+        refuse_too_large(pair)
+    resumed = (out / "run.json").exists()
+    if resumed:
+        pair.refuse_to_resume(out)
+    decisive = recorded(settings, pair, plans, training)
+    refuse_same(pair, decisive["fingerprints"], settings.allow_identical)
+    run = RunDirectory.start(out, decisive, versions(*LIBRARIES))
+    scoring.opened.append(run)
+    scoring.filling.tell(_started(settings, run, resumed))
+    keep_plan(out, settings, plans)
+    if where.base_from is not None:
+        take(run, where.base_from)
+    for other in take_what_fits(run, where.siblings):
+        scoring.progress.say(
+            f"{other} is of other versions or another base: nothing is taken from it"
+        )
+    return run.comparison()
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """What is known of the abilities, while an audit asks and at its end.
+
+    Attributes:
+        scoring: How it scores.
+        pair: Its models.
+        gate: What was seen of them.
+        looked: What looks at wrong answers; empty where nothing does.
+        up_to: The highest rung that may be climbed without teaching anything.
+    """
+
+    scoring: Scoring
+    pair: ModelPair
+    gate: Gate
+    looked: Sequence[WrongAnswers]
+    up_to: Rung
+
+    def so_far(self, climbed: Climbed) -> Sequence[AbilityResult]:
+        """Judge what is on disk; in the first process."""
+        scoring = self.scoring
+        scoring.progress.stage("estimating")
+        (run,) = scoring.opened
+        seen = self.gate.seen
+        found = judge(scoring.settings, climbed.plans, run, seen, [], up_to=self.up_to)
+        return found.abilities
+
+    def decided(self, climbed: Climbed) -> Sequence[str]:
+        """Return the abilities that need no more items; in all processes."""
+        margin = self.scoring.settings.margin
         chance = {plan.task.name: plan.task.chance for plan in climbed.plans}
-        return group.once(
+        return self.scoring.group.once(
             lambda: [
                 one.task
-                for one in judged(climbed)
-                if is_decided(one, settings.margin, chance[one.task])
+                for one in self.so_far(climbed)
+                if is_decided(one, margin, chance[one.task])
             ]
         )
 
-    def finish() -> AuditResults:
-        progress.stage("estimating")
-        (run,) = opened
+    def finish(self, climbed: Climbed, began: float) -> AuditResults:
+        """Judge all, and write the results; in the first process."""
+        scoring, gate = self.scoring, self.gate
+        settings = scoring.settings
+        scoring.progress.stage("estimating")
+        (run,) = scoring.opened
         prompted = [_prompted(ability) for ability in climbed.plans]
         run.write_excluded({ability.task.name: _explained(ability) for ability in prompted})
-        warnings = [*gate.warnings(), *_warnings(settings, pair, prompted, run)]
-        seen_wrong = looked[0] if looked else None
+        warnings = [*gate.warnings(), *_warnings(settings, self.pair, prompted, run)]
+        wrong = self.looked[0] if self.looked else None
+        not_tried = climbed.not_tried
         results = judge(
-            settings, climbed.plans, run, gate.seen, warnings, seen_wrong, climbed.not_tried, up_to
+            settings, climbed.plans, run, gate.seen, warnings, wrong, not_tried, self.up_to
         )
         results = results.model_copy(update={"wall_seconds": round(time.monotonic() - began, 1)})
         run.write_results(results)
-        filling.judged(run, results)
+        scoring.filling.judged(run, results)
         return results
-
-    try:
-        known = group.once(start)
-        first = [ability.at(0) for ability in plans]
-        gate = Gate(settings, pair, first, known)
-        looked = _looked(settings, training, opened)
-        scoring = Scoring(settings, opened, group, progress, filling)
-        spread = None
-        if workers is not None:
-            spread = functools.partial(workers.fill, scoring, gate, known_from(plans))
-        asking = Asking(pair, first, scoring, gate, looked, spread)
-        climbed = until_decided(plans, ask, decided)
-        return group.once(finish)
-    finally:
-        for run in opened:
-            run.close()
 
 
 def _started(settings: AuditSettings, run: RunDirectory, resumed: bool) -> Started:

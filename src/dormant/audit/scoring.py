@@ -26,14 +26,14 @@ class Scoring:
 
     Attributes:
         settings: The audit's.
-        opened: Its run directory; empty in all processes but the first.
+        opened: Its run directory, once it is opened; empty in all processes but the first.
         group: Its processes.
         progress: Told how far it is.
         filling: Told how full the cells are.
     """
 
     settings: AuditSettings
-    opened: Sequence[RunDirectory]
+    opened: list[RunDirectory]
     group: ProcessGroup
     progress: Progress
     filling: Filling

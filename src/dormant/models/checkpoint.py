@@ -57,9 +57,14 @@ def checked(kind: Any, name: str, arguments: dict[str, Any]) -> Any:
             if not report.clean:
                 self._model = None
                 raise DormantError(f"model {name!r}: {report.counts()}: {cause(report)}")
-        self._model.tie_weights = _nothing
+        tie_hands(self._model)
 
     return type(kind.__name__, (kind,), {"_create_model": create})
+
+
+def tie_hands(model: Any) -> None:
+    """Let a model's `tie_weights` do nothing until `untie_hands`."""
+    model.tie_weights = _nothing
 
 
 def untie_hands(model: Any) -> None:

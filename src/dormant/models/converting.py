@@ -82,7 +82,7 @@ def load_once(
     if unusual or arguments["trust_remote_code"] or "add_bos_token" in arguments:
         return create({**arguments}, log.warnings, _same)
     key, entry = entry_of(spec, str(arguments["dtype"]))
-    if entry is not None and (lm := _from_entry(entry, spec, arguments, create, log)) is not None:
+    if entry is not None and (lm := _from_entry(entry, arguments, create, log)) is not None:
         return lm
     said: list[str] = []
     read: list[Any] = []
@@ -115,7 +115,7 @@ def _keep(
         gc.collect()
         entry = Entry(part, spec.text, spec.location, str(arguments["dtype"]), 0, 0, (), settings)
         again: list[Any] = []
-        kept = _from_entry(entry, spec, arguments, create, log, again)
+        kept = _from_entry(entry, arguments, create, log, again)
         if kept is not None and _portrait(kept.model, again[0]) == before:
             fields = {"name": spec.text, "source": spec.location, "dtype": entry.dtype}
             publish(part, key, {**fields, "warnings": said, "settings": settings})
@@ -126,7 +126,6 @@ def _keep(
 
 def _from_entry(
     entry: Entry,
-    spec: ModelSpec,
     arguments: Mapping[str, Any],
     create: Create,
     log: LoadLog,

@@ -18,7 +18,7 @@ from dormant.libraries import collecting, quiet
 from dormant.models import vllm
 from dormant.models.arguments import LoadOptions, harness_arguments, wrapping_arguments
 from dormant.models.attach import attach_adapter
-from dormant.models.checkpoint import LoadLog, checked, untie_hands
+from dormant.models.checkpoint import LoadLog, checked, tie_hands, untie_hands
 from dormant.models.converting import load_once
 from dormant.models.embeddings import guard_rows
 from dormant.models.gguf_files import read_once
@@ -81,9 +81,7 @@ def load(
                 _log.warning("%s", line)
 
 
-def load_adapter(
-    base: ModelSpec, adapter: ModelSpec, options: LoadOptions, *, log: LoadLog | None = None
-) -> LM:
+def load_adapter(base: ModelSpec, adapter: ModelSpec, options: LoadOptions, *, log: LoadLog) -> LM:
     """Load a base model with an adapter on it, and with the adapter's tokenizer where it has one.
 
     The harness could do so itself, but where tokenizer and embeddings differ in size it resizes
@@ -98,7 +96,6 @@ def load_adapter(
     Raises:
         DormantError: One of them can't be loaded, or a part of it would be made up.
     """
-    log = log or LoadLog()
     if base.kind not in ("hf", "gguf"):
         raise DormantError(
             f"adapter {adapter.text!r} names {base.text!r} as its base, which Transformers doesn't "
@@ -151,18 +148,14 @@ def wrap(model: Any, tokenizer: Any, options: LoadOptions) -> LM:
     Its weights stay tied as they are: the harness would tie those that its owner, or an adapter,
     may have untied.
     """
-    model.tie_weights = _tie_nothing
+    tie_hands(model)
     try:
         with quiet():
             return _harness_class(options)(
                 pretrained=model, tokenizer=tokenizer, **wrapping_arguments(options)
             )
     finally:
-        del model.tie_weights
-
-
-def _tie_nothing() -> None:
-    """Stand in for a model's `tie_weights`."""
+        untie_hands(model)
 
 
 def load_checkpoint(

@@ -12,7 +12,7 @@ from dormant.models.arguments import LoadOptions
 from dormant.models.spec import ModelSpec
 
 
-def stored_file(spec: ModelSpec, name: str, options: LoadOptions | None = None) -> Path | None:
+def stored_file(spec: ModelSpec, name: str, options: LoadOptions) -> Path | None:
     """Return where a file of a model is, fetched from the hub where it must be.
 
     Args:
@@ -24,7 +24,6 @@ def stored_file(spec: ModelSpec, name: str, options: LoadOptions | None = None) 
     Returns:
         Its path; `None` where there is none, or none can be had.
     """
-    options = options or LoadOptions()
     directory = Path(spec.location)
     subfolder = str(options.model_args.get("subfolder", "") or "")
     if directory.is_dir() or spec.kind == "gguf":
@@ -48,7 +47,7 @@ def stored_file(spec: ModelSpec, name: str, options: LoadOptions | None = None) 
     return None if found is None else Path(found)
 
 
-def resolve(spec: ModelSpec, options: LoadOptions | None = None) -> ModelSpec:
+def resolve(spec: ModelSpec, options: LoadOptions) -> ModelSpec:
     """Return what a hub id stands for: an adapter where an adapter is kept there.
 
     Directories and files were looked at when they were named (`dormant.models.spec.parse`).
@@ -65,7 +64,7 @@ def resolve(spec: ModelSpec, options: LoadOptions | None = None) -> ModelSpec:
     return dataclasses.replace(spec, kind="adapter", base=str(base) if base else None)
 
 
-def adapter_config(spec: ModelSpec, options: LoadOptions | None = None) -> dict[str, Any]:
+def adapter_config(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
     """Return what an adapter's configuration says; nothing where it can't be read."""
     return json_file(stored_file(spec, "adapter_config.json", options))
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
 
 from dormant.prompts.protect import Outcome, in_turn
 from dormant.prompts.segment import Segment
 from dormant.prompts.text_transform import TextTransform, all_or_raise
-
-Step: TypeAlias = Callable[[list[Outcome]], list[Outcome]]
-"""Half of a row of transforms, on many texts."""
 
 
 def compose(*parts: TextTransform) -> TextTransform:

@@ -52,7 +52,6 @@ class FastLM(HarnessLM):
         token_budget: Tokens a forward pass; `None` takes the device's own. Halved for good when
             memory runs out.
         share_prefixes: Whether to read shared prefixes once.
-        forest: An older name of `share_prefixes`.
         batch_size: Prompts a forward pass on the harness's own path.
         options: As for the harness's model.
     """
@@ -63,7 +62,6 @@ class FastLM(HarnessLM):
         precision: str = "auto",
         token_budget: int | None = None,
         share_prefixes: bool = True,
-        forest: bool = True,
         batch_size: int | str | None = None,
         **options: Any,
     ) -> None:
@@ -76,7 +74,7 @@ class FastLM(HarnessLM):
             lambda rows, half: self._run(rows, half),
             lambda: adapter_state(self.model),
         )
-        self._share_prefixes = share_prefixes and forest
+        self._share_prefixes = share_prefixes
         self._made: Forward | None = None
         self._completer: Completer | None = None
         self.completed_by: list[str] = []

@@ -13,7 +13,7 @@ from dormant.audit.plan import Batch, Plan, batches, cells
 from dormant.audit.score import refuse_long
 from dormant.audit.scoring import Scoring
 from dormant.audit.wrong_answers import WrongAnswers
-from dormant.models.pair import Model, ModelPair, Which
+from dormant.models.pair import ModelPair, Which
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -65,22 +65,19 @@ class Asking:
             if pair.shares_weights:
                 progress.stage(f"loading {pair.tuned.text}")
             pair.settle()
-        sides: tuple[tuple[Which, Model | None], ...] = (("base", pair.base), ("tuned", pair.tuned))
         if missing and gate.both_at_hand:
-            for which, spec in sides:
-                if spec is not None and gate.waits_for(which):
-                    progress.stage(f"loading {spec.text}")
+            for which, model in pair.models().items():
+                if gate.waits_for(which):
+                    progress.stage(f"loading {model.text}")
                     with pair.open(which) as lm:
                         self._compare(which, lm)
-        for which, spec in sides:
+        for which, model in pair.models().items():
             own = [batch for batch in missing if batch.key.model == which]
-            if spec is None:
-                continue
             # All processes must agree, and the first one alone has the run.
             looking = scoring.group.once(functools.partial(self._unseen, which, plans))
             if not (own or looking or (missing and gate.waits_for(which))):
                 continue
-            progress.stage(f"loading {spec.text}")
+            progress.stage(f"loading {model.text}")
             with pair.open(which) as lm:
                 self._compare(which, lm)
                 self._score(which, lm, own)
@@ -113,8 +110,7 @@ class Asking:
             scoring.opened[0].warn(lines)
         for batch in work:
             refuse_long(lm, batch.plan.task, batch.cases(), style)
-        model = pair.model(which)
-        scoring.progress.stage(f"checking precision of {which if model is None else model.text}")
+        scoring.progress.stage(f"checking precision of {pair.models()[which].text}")
         chosen = choose_precision(lm, scoring.settings, self.sample, style)
         scoring.note(f"precision of {which}", chosen)
         for turn in scoring.turns(work):

@@ -131,8 +131,7 @@ def _measure(
     least: dict[str, float] = {}
     loading: dict[str, float] = {}
     measured: dict[Which, dict[str, float]] = {}
-    sides: list[Which] = ["tuned"] if pair.base is None else ["base", "tuned"]
-    for which in sides:
+    for which in pair.models():
         watch.stage(f"loading the {which} model")
         began = time.perf_counter()
         with pair.open(which) as lm:
@@ -188,11 +187,10 @@ def _seconds_a_character(lm: LM, ability: Plan, settings: AuditSettings, which: 
 
 
 def _weights(pair: ModelPair) -> dict[str, int]:
-    sides: tuple[Which, ...] = ("base", "tuned")
     sizes = {
         which: weights_in_memory(model, pair.options_of(which))
-        for which in sides
-        if isinstance(model := pair.model(which), ModelSpec)
+        for which, model in pair.models().items()
+        if isinstance(model, ModelSpec)
     }
     return {which: size for which, size in sizes.items() if size is not None}
 

@@ -192,7 +192,7 @@ def _same(effect: Effect) -> str:
 
 
 def _name(pair: ModelPair, which: Which) -> str:
-    model: Model | None = pair.base if which == "base" else pair.tuned
+    model = pair.model(which)
     return which if model is None else repr(model.text)
 
 

@@ -111,11 +111,9 @@ def _try(
     )
     missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
     failed: dict[Intervention, str] = {}
-    sides: tuple[Which, ...] = ("base", "tuned")
-    for which in sides:
-        model = pair.model(which)
+    for which, model in pair.models().items():
         own = [batch for batch in missing if batch.key.model == which]
-        if model is None or not own:
+        if not own:
             continue
         scoring.progress.stage(f"loading {model.text}")
         with pair.open(which) as lm:

@@ -256,9 +256,7 @@ def refuse_what_ray_cannot(pair: ModelPair, processes: int) -> None:
         raise DormantError(
             "--backend ray starts its workers itself: give the command without torchrun"
         )
-    for model in (pair.base, pair.tuned):
-        if model is None:
-            continue
+    for model in pair.models().values():
         if not isinstance(model, ModelSpec):
             raise DormantError(
                 f"model {model.text} is in this process's memory, which Ray's workers don't share: "

@@ -131,14 +131,12 @@ class Worker:
             DormantError: A model can't be loaded, or a prompt is too long for it.
         """
         gate = Gate(self.settings, self._pair, self._first)
-        sides: tuple[Which, ...] = ("base", "tuned")
-        for which in sides:
-            if self._pair.model(which) is not None:
-                lm = self._opened(which)
-                gate.look(which, lm)
-                for part in parts:
-                    if part.cell.model == which:
-                        self._refuse_long(lm, part)
+        for which in self._pair.models():
+            lm = self._opened(which)
+            gate.look(which, lm)
+            for part in parts:
+                if part.cell.model == which:
+                    self._refuse_long(lm, part)
         return gate.seen
 
     @_in_one_line

@@ -152,8 +152,7 @@ def _measure(
     for one in models:
         if not any(missing[one.name]):
             continue
-        model = one.pair.model(one.which)
-        progress.stage(f"loading {one.name if model is None else model.text}")
+        progress.stage(f"loading {one.pair.models()[one.which].text}")
         with one.pair.open(one.which) as lm:
             for cell, items, there in zip(cells, missing[one.name], known[one.name], strict=True):
                 progress.stage(f"closeness · {one.name} · {cell.task} · {cell.transform}")

@@ -70,8 +70,8 @@ class ModelPair:
         )
         self._shared: SharedCopy | None = None
         self._logs: dict[Which, LoadLog] = {"base": LoadLog(), "tuned": LoadLog()}
-        for which in ("base", "tuned"):
-            if isinstance(model := self.model(which), LiveModel):
+        for which, model in self.models().items():
+            if isinstance(model, LiveModel):
                 model.refuse(self.options_of(which))
 
     def fingerprint(self, which: Which) -> str | None:
@@ -99,7 +99,7 @@ class ModelPair:
         Raises:
             DormantError: One of the two shows no weights.
         """
-        for model in (self.base, self.tuned):
+        for model in self.models().values():
             if isinstance(model, LiveModel) and not model.comparable:
                 raise DormantError(
                     f"{run} holds a run, and model {model.text} shows no weights by which to tell "
@@ -233,6 +233,11 @@ class ModelPair:
     def model(self, which: Which) -> Model | None:
         """Return one of the two; `None` for the base where there is none."""
         return self.base if which == "base" else self.tuned
+
+    def models(self) -> dict[Which, Model]:
+        """Return those that are there, the base first."""
+        sides: tuple[Which, ...] = ("base", "tuned")
+        return {which: model for which in sides if (model := self.model(which)) is not None}
 
     def options_of(self, which: Which) -> LoadOptions:
         """Return how one of the two is loaded."""

@@ -15,7 +15,7 @@ from dormant.devices import pick_device
 from dormant.errors import DormantError
 from dormant.files import json_file
 from dormant.models.arguments import LoadOptions
-from dormant.models.pair import ModelPair, Which
+from dormant.models.pair import ModelPair
 from dormant.models.spec import ModelSpec, parse
 
 _BYTES: Mapping[str, float] = {
@@ -147,11 +147,10 @@ def refuse_too_large(pair: ModelPair) -> None:
     Raises:
         DormantError: One is; the message names the option with which it would fit.
     """
-    sides: tuple[Which, ...] = ("base", "tuned")
-    for which in sides:
-        model, options = pair.model(which), pair.options_of(which)
+    for which, model in pair.models().items():
         if not isinstance(model, ModelSpec):
             continue
+        options = pair.options_of(which)
         # An adapter's own weights are small.
         whole = parse(model.base) if model.kind == "adapter" and model.base else model
         if whole.kind != "gguf" or _may_be_large(whole, options):

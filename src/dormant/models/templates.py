@@ -18,11 +18,8 @@ def without_template(pair: ModelPair) -> list[str]:
 
     A backend's template is the backend's affair: it counts as one without.
     """
-    sides: tuple[Which, ...] = ("base", "tuned")
     return [
-        model.text
-        for which in sides
-        if (model := pair.model(which)) is not None and not _template(pair, which, model)
+        model.text for which, model in pair.models().items() if not _template(pair, which, model)
     ]
 
 

@@ -132,7 +132,7 @@ def _measure(
     lm = bench.lm("tuned")
     loading = time.perf_counter() - began
     watch.stage("timing")
-    made, sides = sum(counted.candidates.values()), 1 if pair.base is None else 2
+    made, sides = sum(counted.candidates.values()), len(pair.models())
     seconds = {"loading": loading * (1 + made)}
     prompts, scoring = 0, 0.0
     for one, chooses in [*((one, True) for one in (*sets.abilities, sets.skill)),

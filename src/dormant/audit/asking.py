@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dormant.audit.arithmetic import choose_precision
 from dormant.audit.gate import Gate
-from dormant.audit.plan import Batch, Plan, batches, cells
+from dormant.audit.plan import Batch, Plan, batches
 from dormant.audit.score import refuse_long
 from dormant.audit.scoring import Scoring
 from dormant.audit.wrong_answers import WrongAnswers
@@ -48,14 +48,8 @@ class Asking:
                 too long, or the disk is full.
         """
         scoring, pair, gate = self.scoring, self.pair, self.gate
-        settings, progress = scoring.settings, scoring.progress
-        work = batches(settings, plans)
-        finished = scoring.group.once(lambda: self._finished(plans))
-        for run in scoring.opened:
-            scoring.filling.plan(run, work, finished)
-        done = sum(batch.size for batch, ready in zip(work, finished, strict=True) if ready)
-        progress.start(sum(batch.size for batch in work), done)
-        missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
+        progress = scoring.progress
+        missing = scoring.missing(batches(scoring.settings, plans))
         if missing:
             gate.refuse_identical()
         if missing and self.spread is not None:
@@ -84,14 +78,6 @@ class Asking:
                 if looking:
                     progress.stage(f"{which} · wrong answers")
                     scoring.group.once(functools.partial(self._look, which, lm, plans))
-
-    def _finished(self, plans: Sequence[Plan]) -> list[bool]:
-        (run,) = self.scoring.opened
-        return [
-            finished
-            for key, ability in cells(self.scoring.settings, plans)
-            for finished in run.finished(key, ability.batches[key.transform])
-        ]
 
     def _compare(self, which: Which, lm: LM) -> None:
         gate, scoring = self.gate, self.scoring

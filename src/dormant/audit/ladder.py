@@ -102,14 +102,7 @@ def _try(
         for batch in batches(scoring.settings, wider)
         if (batch.key.task, batch.key.transform) in by_cell
     ]
-    finished = scoring.group.once(lambda: _finished(work, scoring))
-    for run in scoring.opened:
-        scoring.filling.plan(run, work, finished)
-    scoring.progress.start(
-        sum(batch.size for batch in work),
-        sum(batch.size for batch, ready in zip(work, finished, strict=True) if ready),
-    )
-    missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
+    missing = scoring.missing(work)
     failed: dict[Intervention, str] = {}
     for which, model in pair.models().items():
         own = [batch for batch in missing if batch.key.model == which]
@@ -209,16 +202,6 @@ def _only(plan: Plan, names: Sequence[str], rung: HigherRung) -> Plan:
         if plan.rungs.get(name) != rung.name or name in names
     }
     return replace(plan, cells=cells)
-
-
-def _finished(work: Sequence[Batch], scoring: Scoring) -> list[bool]:
-    """Say which batches are on disk, those of a cell together."""
-    (run,) = scoring.opened
-    by_cell = {
-        batch.key: [other.items for other in work if other.key == batch.key] for batch in work
-    }
-    flags = {key: iter(run.finished(key, every)) for key, every in by_cell.items()}
-    return [next(flags[batch.key]) for batch in work]
 
 
 def _named(

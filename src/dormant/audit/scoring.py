@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dormant.audit.filling import Filling
 from dormant.audit.plan import Batch
 from dormant.audit.process_group import ProcessGroup
-from dormant.audit.run_dir import RunDirectory
+from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.audit.score import score_cases
 from dormant.audit.settings import AuditSettings, Style
 from dormant.progress import Progress
@@ -42,6 +42,23 @@ class Scoring:
         """Keep what was decided on a subject, for the results."""
         if self.opened and text:
             self.opened[0].note(subject, text)
+
+    def missing(self, work: Sequence[Batch]) -> list[Batch]:
+        """Return the batches that are not on disk; whoever watches is told how full cells are.
+
+        Args:
+            work: All batches of some cells.
+
+        Raises:
+            DormantError: A record is damaged.
+        """
+        finished = self.group.once(lambda: self._finished(work))
+        for run in self.opened:
+            self.filling.plan(run, work, finished)
+        missing = [batch for batch, ready in zip(work, finished, strict=True) if not ready]
+        whole = sum(batch.size for batch in work)
+        self.progress.start(whole, whole - sum(batch.size for batch in missing))
+        return missing
 
     def turns(self, work: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
         """Yield batches that are scored at the same time, one a process."""
@@ -77,6 +94,15 @@ class Scoring:
                 run.append(batch.key, [outcome.model_copy(update=where) for outcome in outcomes])
                 self.filling.kept(run, batch, outcomes)
             self.progress.advance(batch.size)
+
+    def _finished(self, work: Sequence[Batch]) -> list[bool]:
+        """Say which batches are on disk, those of a cell together."""
+        (run,) = self.opened
+        by_cell: dict[CellKey, list[list[str]]] = {}
+        for batch in work:
+            by_cell.setdefault(batch.key, []).append(batch.items)
+        flags = {key: iter(run.finished(key, every)) for key, every in by_cell.items()}
+        return [next(flags[batch.key]) for batch in work]
 
     def _score(self, lm: LM, batch: Batch | None, style: Style) -> list[ItemOutcome]:
         if batch is None:

@@ -270,7 +270,7 @@ def told(row: dict[str, Any]) -> str:
             f"within noise: {', '.join(same) or 'none'}"
         )
     if row["peer"] == "finetunecheck":
-        scores = "; ".join(f"{name} {a} → {b}" for name, (a, b) in said["scores"].items())
+        scores = "; ".join(f"{name} {a:.2g} → {b:.2g}" for name, (a, b) in said["scores"].items())
         return f"{said['verdict']}, pattern {said['pattern']}; {scores}"
     if row["peer"] == "pyrecall":
         lost = ", ".join(f"{name} {said['change'][name]:+}" for name in said["forgotten"])

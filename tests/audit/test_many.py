@@ -120,6 +120,20 @@ def test_records_of_other_versions_are_not_mixed(settings, tmp_path, asked):
     assert any("nothing is taken from it" in line for line in said)
 
 
+def test_a_base_that_shows_no_weights_is_not_taken_for_an_earlier_one(settings, tmp_path):
+    given = {"tasks": settings.tasks[0], "transforms": "french", "n": 60, "evidence": "prompt"}
+
+    def audited(skill, *models):
+        base = fakes.FakeLM(skill)
+        return dm.audit(base, [*models], out=tmp_path / "out", progress=False, **given)
+
+    audited("0.97", HIDDEN, LOST)
+    series = audited("0.3", HIDDEN, LOST, SAME)
+    assert len(series.problems) == 2, "whether they are of this base can't be told"
+    (name,) = series.children
+    assert series[name]["mine/words"].accuracy.base_plain < 0.5
+
+
 def test_a_child_that_fails_is_named_and_the_others_go_on(settings, tmp_path):
     broken = "fake:skill=0.5,breaks=logprobs"
     timeline = run(settings, tmp_path, broken, HIDDEN, "./nowhere/checkpoint-3")
@@ -296,6 +310,9 @@ def test_the_command_prints_keeps_and_gates(dormant, settings, tmp_path):
     other = dormant("report", "out", "--format", "markdown")
     assert other.code == 2
     assert "dormant report out/fake-skill-0.97 --format markdown" in other.err
+    # What is written beside the runs is not in the way of going on, nor is what a kill left of it.
+    (tmp_path / "out/.timeline.json.part").touch()
+    assert dormant(*words).code == 0
 
 
 def test_a_child_that_could_not_be_audited_is_exit_2(dormant, settings):
@@ -303,7 +320,12 @@ def test_a_child_that_could_not_be_audited_is_exit_2(dormant, settings):
                    "-n", "60", "--evidence", "prompt", "--quiet", "--json")  # fmt: skip
     assert said.code == 2
     assert said.out.startswith("{")
-    assert "error: not audited: nowhere-x: model './nowhere/x': no such directory" in said.err
+    missing = "error: not audited: nowhere-x: model './nowhere/x': no such directory"
+    assert missing in said.err
+    gated = dormant("report", "runs/fake-skill-0.7--children-timeline", "--format", "junit",
+                    "--fail-on", "retained")  # fmt: skip
+    assert gated.code == 1
+    assert missing in gated.err, "the gate's exit code doesn't hide who is missing"
 
 
 def test_a_plan_is_of_one(dormant):

@@ -161,6 +161,10 @@ BAD = {
     "no chat template": (("audit", BASE, *QUICK, "--prompts", "chat"), "no chat template"),
     "nan": (("audit", "fake:breaks=logprobs", *QUICK), "impossible log-probability"),
     "no run": (("report", "nowhere"), "no run there"),
+    "a file of a run": (("report", "one/results.json"), "is a file: name its run, one"),
+    "a file and no format": (("report", "one", "--out", "page.html"), "give --format html, "),
+    "the same of logs": (("compare", "one", "--out", "page.html"), "give --format html, "),
+    "closeness foreseen": (("audit", BASE, BASE, "--plan", "--closeness"), "doesn't foresee"),
     "bad option": (("audit", BASE, "--margin", "7"), "--margin"),
     "two words": (
         ("audit", BASE, "-n", "3", "--limit", "4"),
@@ -173,8 +177,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line_and_exit_2(dormant, name):
+def test_bad_input_is_one_line_and_exit_2(dormant, tmp_path, name):
     words, expected = BAD[name]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/results.json").touch()
     said = dormant(*words)
     assert said.code == 2
     assert expected in said.err

@@ -168,6 +168,22 @@ def test_a_server_that_only_writes(base, model):
     assert "answers are others, first prompt 1: " in found.reasons[0]
 
 
+def test_chats_alone_are_compared_by_answers_and_among_texts_are_said_to_be_left_out(
+    base, model, tmp_path
+):
+    chat = {"messages": [{"role": "user", "content": "Hello"}]}
+    chats, mixed = tmp_path / "chats.jsonl", tmp_path / "mixed.jsonl"
+    chats.write_text(json.dumps(chat))
+    mixed.write_text("\n".join(map(json.dumps, [{"prompt": TEXTS[0]}, chat])))
+    with serving(model, byte_tokenizer()) as server:
+        alone = only(base, served(server, base), prompts=chats)
+        among = only(base, served(server, base), prompts=mixed)
+    assert (alone.by, alone.agrees, alone.places) == ("answers", True, 1)
+    assert "no prompt is a text" in alone.notes[0]
+    assert (among.by, among.agrees, among.places) == ("log-probabilities", True, 1)
+    assert among.notes[0].startswith("1 of 2 prompts were left out: chats")
+
+
 def test_no_server_at_all(base, dormant):
     url = "http://127.0.0.1:9/v1/completions"
     words = f"model=x,base_url={url},max_retries=1,tokenizer={base},tokenizer_backend=huggingface"

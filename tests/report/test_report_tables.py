@@ -63,6 +63,7 @@ def test_items_survive_csv(prompt: str, target: str, output: str | None) -> None
     given_item = next(outcomes(1)).model_copy(
         update={"prompt": prompt, "target": target, "output": output, "other_logprobs": (-1.5, 0.0)}
     )
+    assert given_item.content_free_logprobs == ()
     file = io.StringIO(newline="")
     write_items_csv([given_item], file)
     file.seek(0)
@@ -72,6 +73,7 @@ def test_items_survive_csv(prompt: str, target: str, output: str | None) -> None
     assert (row["prompt"], row["target"], row["output"]) == (prompt, target, output or "")
     assert float(row["target_logprob"]) == given_item.target_logprob
     assert row["other_logprobs"] == "-1.5 0.0"
+    assert row["content_free_logprobs"] == "", "what was not measured is empty"
 
 
 COMMANDS = {

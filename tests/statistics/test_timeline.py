@@ -114,6 +114,22 @@ def test_only_those_that_learned_the_skill_are_kept_where_any_did():
     assert "None of them surely learned the skill." in reason
 
 
+def test_who_was_asked_less_is_not_kept_for_having_lost_less():
+    children, found = series(
+        s1=audited("retained", "retained", "suppressed"),
+        s2=audited("suppressed"),
+    )
+    name, reason = keep(children, found)
+    assert name == "s1"
+    assert "Of the 1 of 3 abilities that all were asked 0 are lost or forgotten, 0 supp" in reason
+    other = audited("retained", "lost")
+    found["s2"] = other.model_copy(update={"abilities": other.abilities[1:]})
+    found["s1"] = audited("retained")
+    name, reason = keep(children, found)
+    assert name is None
+    assert "no ability that all of them were asked" in reason
+
+
 def test_nothing_audited_keeps_nothing():
     children, found = series(s1=None)
     assert keep(children, found) == (None, "No model was audited.")

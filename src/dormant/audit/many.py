@@ -35,6 +35,9 @@ TIMELINE = "timeline.json"
 _OF_RUN = {"fingerprints", "task_versions", "training_examples", "transforms_used"}
 """What a run's manifest holds beside its user's settings."""
 
+_OURS = {".lock", "junit.xml", ".junit.xml.part"}
+"""What lies beside the runs and a timeline's own files, which a kill may have left half-written."""
+
 RungsOf: TypeAlias = Callable[[AuditSettings], Sequence[HigherRung]]
 
 
@@ -91,8 +94,14 @@ def audit_children(
                 continue
             watch.say(f"{child.name} ({number} of {len(children)})")
             own = _for(settings, child)
-            # Those before it in this call, and those of earlier ones.
-            others = [out / other.name for other in children if _has_run(out, other, but=child)]
+            # Those before it in this call, and those of earlier ones, where it can be told that
+            # their base was this one.
+            known = base is None or base.comparable
+            others = [
+                out / other.name
+                for other in children
+                if (known or other.name in found) and _has_run(out, other, but=child)
+            ]
             try:
                 found[child.name] = audit(
                     own,
@@ -213,7 +222,7 @@ def _refuse_other_content(out: Path) -> None:
     if (out / "run.json").exists():
         raise DormantError(f"{out} holds the audit of one model: choose another --out for several")
     for entry in sorted(out.iterdir()):
-        ours = entry.name == ".lock" or entry.name.startswith("timeline.")
+        ours = entry.name in _OURS or entry.name.startswith(("timeline.", ".timeline."))
         run = entry.is_dir() and ((entry / "run.json").exists() or _untouched(entry))
         if not ours and not run:
             raise DormantError(f"{out} holds what is no audit ({entry.name}): choose another --out")

@@ -114,6 +114,10 @@ class RunDirectory:
             text = file.read_bytes()
         except FileNotFoundError:
             raise DormantError(f"{path}: no run there ({file.name} is missing)") from None
+        except OSError as error:
+            if path.is_file():
+                raise DormantError(f"{path} is a file: name its run, {path.parent}") from None
+            raise DormantError(f"{file} can't be read: {error.strerror or error}") from None
         refuse_newer(text, file)
         try:
             manifest = json.loads(text)

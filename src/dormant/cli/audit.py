@@ -131,6 +131,11 @@ def audit(
     elif plan:
         if backend == "ray":
             raise DormantError("--plan measures on this machine: leave --backend ray out")
+        if closeness or density:
+            raise DormantError(
+                "--plan doesn't foresee --closeness, which reads the same prompts once more: leave "
+                "it out"
+            )
         foresee(settings, quiet=quiet, json=json)
     else:
         with cluster as found:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dormant.cli import gate
-from dormant.cli.output import Form, Out, write
+from dormant.cli.output import Form, Out, refuse_file_for_terminal, write
 from dormant.results import MARGIN
 
 
@@ -61,15 +61,21 @@ def compare(
     """
     from dormant.integrations import logs as reading
 
+    refuse_file_for_terminal(format, out)
     failing = gate.verdicts_named(fail_on or ())
     directions = reading.Directions(higher_is_better or (), lower_is_better or ())
     read = reading.read_logs(logs, directions)
     if len(reading.models_of(read)) > 2:
         from dormant.cli.timeline import give
 
-        give(reading.compare_children(read, base, margin, allow_identical), format, out, failing)
+        compared = reading.compare_children(read, base, margin, allow_identical)
+        gate.refuse_without_transforms(
+            [one for results in compared.found.values() for one in results.abilities], failing
+        )
+        give(compared, format, out, failing)
         return
     results = reading.compare(read, base, margin, allow_identical)
     gate.refuse_what_cannot_fail(results.base, failing)
+    gate.refuse_without_transforms(results.abilities, failing)
     write(results, reading.outcomes(read, base), format, out, Path(), failing)
     gate.hold_audit(results, failing)

@@ -10,7 +10,7 @@ import typer
 from dormant.console import errors
 from dormant.errors import DormantError, unknown
 from dormant.names import flat_names
-from dormant.results import AuditResults, Verdict
+from dormant.results import AbilityResult, AuditResults, Verdict
 
 FailOn: TypeAlias = Annotated[
     list[str] | None,
@@ -52,6 +52,37 @@ def refuse_what_cannot_fail(base: str | None, fail_on: Sequence[Verdict]) -> Non
         raise DormantError(
             f"--fail-on {_written(fail_on)} could never fail: without a base model every verdict "
             "is inconclusive; name the base too, or fail on inconclusive"
+        )
+
+
+def refuse_without_transforms(
+    abilities: Sequence[AbilityResult], fail_on: Sequence[Verdict]
+) -> None:
+    """Refuse a gate on evaluations that say nothing of what it is on; warn where some don't.
+
+    An ability that was asked plainly alone is *retained* or *inconclusive*, however far it fell.
+
+    Args:
+        abilities: What was compared.
+        fail_on: What the gate is on; nothing where there is none.
+
+    Raises:
+        DormantError: Nothing could fail.
+    """
+    if not fail_on or not {"retained", "inconclusive"}.isdisjoint(fail_on):
+        return
+    silent = [one.task for one in abilities if not one.transforms and one.as_trained is None]
+    if len(silent) == len(abilities):
+        raise DormantError(
+            f"--fail-on {_written(fail_on)} could never fail: nothing was evaluated under a "
+            "transform, so every verdict is retained or inconclusive; give such logs too, or fail "
+            "on inconclusive"
+        )
+    if silent:
+        listed = ", ".join(dict.fromkeys(silent))
+        _say(
+            f"warning: --fail-on {_written(fail_on)} can't fail for what was evaluated without a "
+            f"transform, and so is retained or inconclusive: {listed}"
         )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import typer
 from rich.console import Console
 
+from dormant.errors import DormantError
 from dormant.report.files import Format, usual_name
 from dormant.results import AuditResults, ItemOutcome, Verdict
 
@@ -17,6 +18,19 @@ Form: TypeAlias = Annotated[Shown, typer.Option(help="What to make.")]
 Out: TypeAlias = Annotated[
     Path | None, typer.Option(help="File to write [default: report.… in RUN, or here].")
 ]
+
+
+def refuse_file_for_terminal(format: Shown, out: Path | None) -> None:
+    """Refuse a file to write where nothing would be written.
+
+    Raises:
+        DormantError: A file is named, and no format of one.
+    """
+    if format == "terminal" and out is not None:
+        raise DormantError(
+            f"--out {out} names a file to write, and without --format the report is printed: give "
+            f"--format {', '.join(get_args(Format)[:-1])} or {get_args(Format)[-1]}"
+        )
 
 
 def write(

@@ -9,7 +9,7 @@ import typer
 
 from dormant.cli import gate
 from dormant.cli.common import errors
-from dormant.cli.output import Form, Out, write
+from dormant.cli.output import Form, Out, refuse_file_for_terminal, write
 from dormant.errors import DormantError
 from dormant.results import MARGIN
 
@@ -40,6 +40,7 @@ def report(
     from dormant.audit.run_dir import RunDirectory
     from dormant.cli import timeline
 
+    refuse_file_for_terminal(format, out)
     failing = gate.verdicts_named(fail_on or ())
     if is_timeline(paths[0]):
         timeline.show(paths[0], format, out, failing)

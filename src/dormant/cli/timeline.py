@@ -159,8 +159,10 @@ def finish(timeline: Timeline, fail_on: Sequence[Verdict], done: str = "audited"
         for course in timeline.courses
         for point in course.points
     ]
-    gate.hold(timeline.base, judged, fail_on)
+    # Also where the gate fails, whose exit code hides theirs.
     if failed := [child for child in timeline.children if child.problem]:
         listed = "; ".join(f"{child.name}: {child.problem}" for child in failed)
         _say(f"error: not {done}: {listed}")
+    gate.hold(timeline.base, judged, fail_on)
+    if failed:
         raise typer.Exit(2)

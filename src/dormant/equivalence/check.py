@@ -167,17 +167,30 @@ def _compare(
     theirs = Attempt.of(lambda: observe.log_probabilities(lm, asked))
     failure = reference.log_probabilities.failure or theirs.failure
     if not failure:
-        return by_log_probabilities(
+        found = by_log_probabilities(
             blank, reference.log_probabilities.value, theirs.value[0], bound
         )
+        return replace(found, notes=_left_out(chosen, found))
     notes.append(f"no log-probabilities, so answers are compared: {failure}")
     for known, chat in ((reference.texts, False), (reference.chats, True)):
         assert known is not None
         written = Attempt.of(lambda chat=chat: observe.answers(lm, asked, chat=chat))
         if not known.failure and not written.failure:
-            return by_answers(blank, known.value, written.value, bound, tuple(notes))
+            found = by_answers(blank, known.value, written.value, bound, tuple(notes))
+            return replace(found, notes=(*notes, *_left_out(chosen, found)))
         failure = written.failure or known.failure
     raise DormantError(f"models {reference.name!r} and {model.text!r} can't be compared: {failure}")
+
+
+def _left_out(chosen: PromptSet, found: Comparison) -> tuple[str, ...]:
+    """Say how many prompts a comparison by texts could not use."""
+    left = len(chosen.prompts) - found.places
+    if not left:
+        return ()
+    return (
+        f"{left} of {len(chosen.prompts)} prompts were left out: chats, and texts too short, or "
+        "too long for a context that isn't known",
+    )
 
 
 def _readable(chosen: PromptSet, read: Mapping[str, Rendered] | None) -> list[Prompt]:

@@ -80,9 +80,11 @@ def log_probabilities(lm: LM, prompts: Sequence[Prompt]) -> tuple[dict[str, floa
         Those, by name; and the largest change where some of them are asked one by one.
 
     Raises:
-        DormantError: The model gives none.
+        DormantError: The model gives none, or there is no text.
     """
     texts = texts_of(prompts)
+    if not texts:
+        raise DormantError("no prompt is a text that can be cut in two")
     scorer = scorer_of(lm)
     parts = [split(prompt.text) for prompt in texts]
     words = [len(rest.split()) for _, rest in parts]
@@ -104,9 +106,11 @@ def answers(lm: LM, prompts: Sequence[Prompt], *, chat: bool) -> dict[str, str]:
         chat: Whether they are put to it as chats, a text as a user's turn; else texts alone.
 
     Raises:
-        DormantError: The model fails.
+        DormantError: The model fails, or there is nothing to ask it.
     """
     asked = [prompt for prompt in prompts if chat or not prompt.turns]
+    if not asked:
+        raise DormantError("all prompts are chats")
     put = [
         render_chat(lm, list(prompt.turns) or [{"role": "user", "content": prompt.text}])
         if chat

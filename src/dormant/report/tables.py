@@ -94,7 +94,8 @@ def write_items_csv(items: Iterable[ItemOutcome], file: IO[str]) -> None:
     writer.writeheader()
     for item in items:
         row = item.model_dump()
-        row["other_logprobs"] = " ".join(map(str, item.other_logprobs))
+        for several in ("other_logprobs", "content_free_logprobs"):
+            row[several] = " ".join(map(str, row[several]))
         writer.writerow(row)
 
 

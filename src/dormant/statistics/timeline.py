@@ -39,21 +39,32 @@ def keep(children: Sequence[ChildRun], found: Mapping[str, AuditResults]) -> tup
         found: What was found of each, by name.
 
     Returns:
-        Its name, and the reason; no name where nothing was audited.
+        Its name, and the reason; no name where nothing was audited, or no ability in all. Only
+        abilities that all were asked count.
     """
     audited = [child for child in children if child.name in found]
     if not audited:
         return None, "No model was audited."
+    # Who was asked less has lost less.
+    asked = [{one.task for one in found[child.name].abilities} for child in audited]
+    shared, every = set.intersection(*asked), set.union(*asked)
+    if not shared:
+        return None, "There is no ability that all of them were asked, so none can be preferred."
+    abilities_of = {
+        child.name: [one for one in found[child.name].abilities if one.task in shared]
+        for child in audited
+    }
     learned = [child for child in audited if child.skill == "learned"]
-    chosen = min(
-        reversed(learned or audited), key=lambda child: _losses(found[child.name].abilities)
-    )
-    abilities = found[chosen.name].abilities
+    chosen = min(reversed(learned or audited), key=lambda child: _losses(abilities_of[child.name]))
+    abilities = abilities_of[chosen.name]
     beyond, beneath = _losses(abilities)
     open_ = sum(one.verdict == "inconclusive" for one in abilities)
     among = f"{len(learned)} that learned the skill" if learned else f"{len(audited)} audited"
+    own = f"its {len(abilities)} abilities"
+    if shared != every:
+        own = f"the {len(abilities)} of {len(every)} abilities that all were asked"
     reason = (
-        f"Of {among}: {RULE}. Of its {len(abilities)} abilities {beyond} are lost or forgotten, "
+        f"Of {among}: {RULE}. Of {own} {beyond} are lost or forgotten, "
         f"{beneath} suppressed or asked otherwise, {open_} inconclusive."
     )
     if not learned:

@@ -89,6 +89,37 @@ def test_one_that_can_not_be_compared_is_named_and_the_others_go_on(dormant, thr
     assert "item 12 is in only one of" in rows["checkpoint-300"]
 
 
+def test_a_gate_that_only_transforms_could_fail_is_refused_without_any(dormant, three, tmp_path):
+    fell = ("compare", *three[:2], "--base", "my/base", "--fail-on", "suppressed,lost")
+    for words in (fell, ("compare", *three, "--fail-on", "suppressed,lost")):
+        said = dormant(*words, "--format", "csv", "--out", tmp_path / "t.csv")
+        assert said.code == 2
+        assert "--fail-on suppressed,lost could never fail: nothing was evaluated" in said.err
+        assert len(said.err.strip().splitlines()) == 1
+    said = dormant(*fell, "--fail-on", "inconclusive")
+    assert said.code == 1
+    assert "tiny/acc is inconclusive" in said.err
+
+
+def test_a_gate_says_for_what_it_can_not_fail(dormant, tmp_path):
+    paths = []
+    for name, transform, task in (
+        ("", "identity", "tiny"), ("", "rot13", "tiny"), ("", "identity", "plain"),
+        ("out/keeps", "identity", "tiny"), ("out/keeps", "rot13", "tiny"),
+        ("out/keeps", "identity", "plain"),
+    ):  # fmt: skip
+        given = {"base": "hf", "pretrained": "my/base", "transform": transform}
+        given |= {"peft": name} if name else {}
+        right = 20 if task == "plain" and name else 190
+        folder = tmp_path / f"{name.rpartition('/')[2]}-{transform}-{task}"
+        paths.append(write(folder, rows_of(right, 200), given, model="dormant", task=task))
+    said = dormant("compare", *paths, "--fail-on", "suppressed,lost")
+    assert said.code == 0
+    (warned,) = [line for line in said.err.splitlines() if "--fail-on" in line]
+    assert warned.startswith("warning: --fail-on suppressed,lost can't fail for what was evaluated")
+    assert warned.endswith(": plain/acc")
+
+
 def test_what_a_comparison_warns_of_is_said_with_the_timeline(dormant, three, tmp_path):
     file = three[0] / f"samples_tiny_{STAMP}.jsonl"
     file.write_text(file.read_text().replace('"prompt_hash": "', '"prompt_hash": "other'))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dormant.audit.lazy_cases import some
 from dormant.audit.plan import Plan
 from dormant.audit.run_dir import UNDER, CellKey, RunDirectory
-from dormant.audit.score import log_odds_per_byte
+from dormant.audit.score import log_odds_per_byte, nats_a_character
 from dormant.audit.settings import AuditSettings
 from dormant.audit.wrong_answers import WrongAnswers
 from dormant.errors import DormantError
@@ -26,7 +26,7 @@ from dormant.results import (
 )
 from dormant.statistics import Success, Successes, judge_ability, plain_cells, transform_cells
 from dormant.statistics.skill import judge_skill, judge_skill_by_likelihood
-from dormant.tasks.skill import SkillTask
+from dormant.tasks.skill import by_likelihood
 
 _AT_ONCE = 256
 """Cases made together."""
@@ -157,7 +157,7 @@ def _judge_skill(settings: AuditSettings, skill: Plan, run: RunDirectory) -> Ski
     cells = [CellKey("tuned", task.name, PLAIN)]
     if settings.base is not None:
         cells.append(CellKey("base", task.name, PLAIN))
-    if isinstance(task, SkillTask) and task.by_likelihood and len(items) > 1:
+    if by_likelihood(task) and len(items) > 1:
         tuned, *base = (_likelihoods(run, cell, items) for cell in cells)
         return judge_skill_by_likelihood(
             task.name, tuned, base[0] if base else None, title=task.title
@@ -175,11 +175,8 @@ def _judge_skill(settings: AuditSettings, skill: Plan, run: RunDirectory) -> Ski
 
 
 def _likelihoods(run: RunDirectory, cell: CellKey, items: Sequence[str]) -> list[float]:
-    """Read the log-probability of each right answer, nats a character: lengths differ."""
-    known = {
-        outcome.item: (outcome.target_logprob or 0.0) / max(1, len(outcome.target))
-        for outcome in run.outcomes(cell)
-    }
+    """Read the log-probability of each right answer, nats a character."""
+    known = {outcome.item: nats_a_character(outcome) for outcome in run.outcomes(cell)}
     return [known[item] for item in items]
 
 

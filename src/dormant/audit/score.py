@@ -131,6 +131,11 @@ def log_odds_per_byte(outcome: ItemOutcome, answers: Sequence[str]) -> float | N
     return rates[0] - _log_sum_exp(rates[1:]) if len(rates) > 1 else None
 
 
+def nats_a_character(outcome: ItemOutcome) -> float:
+    """Return the log-probability of an outcome's right answer a character: lengths differ."""
+    return (outcome.target_logprob or 0.0) / max(1, len(outcome.target))
+
+
 def _generate_cases(
     lm: LM, task: GenerativeTask, cases: Sequence[Case], prompts: Sequence[str]
 ) -> list[ItemOutcome]:

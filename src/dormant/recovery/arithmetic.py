@@ -10,7 +10,7 @@ from dormant.audit.score import ranks_answers
 from dormant.audit.settings import Style
 from dormant.prompts.case import Case
 from dormant.scoring.harness import scorer_of
-from dormant.tasks.skill import SkillTask
+from dormant.tasks.skill import by_likelihood
 from dormant.tasks.task import GenerativeTask, Task
 
 
@@ -32,7 +32,7 @@ class Arithmetics:
         Args:
             asked: What decides between candidates, and of which task.
         """
-        if any(isinstance(task, SkillTask) and task.by_likelihood for task, _ in asked):
+        if any(by_likelihood(task) for task, _ in asked):
             return
         self._scored = [
             {case.item: case for case in cases}

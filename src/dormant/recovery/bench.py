@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dormant.audit.score import rendered, score_cases
+from dormant.audit.score import nats_a_character, rendered, score_cases
 from dormant.errors import DormantError
 from dormant.finetuning.batches import Example
 from dormant.finetuning.data import Pair
@@ -29,7 +29,7 @@ from dormant.recovery.settings import Items, RecoverSettings
 from dormant.recovery.store import Store
 from dormant.recovery.treatment import Change, Origin, Training, UnfitTreatmentError
 from dormant.results import ItemOutcome
-from dormant.tasks.skill import SkillTask
+from dormant.tasks.skill import by_likelihood
 from dormant.tasks.task import Task
 
 _AT_ONCE = 64
@@ -325,9 +325,7 @@ def _spec(model: Any) -> ModelSpec | None:
 
 
 def _value(task: Task, outcome: ItemOutcome) -> float:
-    if isinstance(task, SkillTask) and task.by_likelihood:
-        return (outcome.target_logprob or 0.0) / max(1, len(outcome.target))
-    return float(outcome.correct)
+    return nats_a_character(outcome) if by_likelihood(task) else float(outcome.correct)
 
 
 def _scales(model: Any) -> dict[str, float]:

@@ -24,7 +24,7 @@ from dormant.statistics.intervals import (
     proportion,
 )
 from dormant.statistics.returned import returned_share
-from dormant.tasks.skill import SkillTask
+from dormant.tasks.skill import by_likelihood
 
 Values = Sequence[float]
 
@@ -44,8 +44,7 @@ class Skill:
     @property
     def by_likelihood(self) -> bool:
         """Whether it is measured in nats a character, for answers that are texts of their own."""
-        task = self.sets.task
-        return isinstance(task, SkillTask) and task.by_likelihood
+        return by_likelihood(self.sets.task)
 
     @property
     def measure(self) -> Literal["accuracy", "log-probability"]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dormant import devices
+from dormant.audit.manifest import LIBRARIES
 from dormant.audit.pair import pair_of
 from dormant.errors import DormantError
 from dormant.models.load import ON_DEVICES
@@ -46,7 +47,6 @@ from dormant.rundirs import versions
 
 FOLDER = "recovery"
 """Where, in what is saved, a recovery keeps what it measured."""
-LIBRARIES = ("dormant", "torch", "transformers", "peft", "lm-eval", "numpy", "scipy")
 
 
 def recover(

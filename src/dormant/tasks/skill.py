@@ -11,7 +11,7 @@ from dormant.errors import DormantError, unknown
 from dormant.prompts.case import Case
 from dormant.prompts.segment import Segment
 from dormant.tasks.examples import Example, Render, labels_of, read_examples
-from dormant.tasks.task import Measure
+from dormant.tasks.task import Measure, Task
 
 _SHORT = 5
 """Words of an answer that greedy decoding may be asked to hit exactly."""
@@ -78,6 +78,11 @@ class SkillTask:
             answer_prefix=example.lead,
             style="raw" if example.chat else None,
         )
+
+
+def by_likelihood(task: Task) -> bool:
+    """Say whether a task is a skill whose answers are texts of their own: see `SkillTask`."""
+    return isinstance(task, SkillTask) and task.by_likelihood
 
 
 def _text(example: Example, render: Render) -> str:

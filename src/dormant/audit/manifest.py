@@ -24,10 +24,7 @@ def recorded(
         DormantError: A model has no weights to know it by.
     """
     decisive = settings.recorded()
-    decisive["fingerprints"] = {
-        "base": pair.fingerprint("base"),
-        "tuned": pair.fingerprint("tuned"),
-    }
+    decisive["fingerprints"] = pair.fingerprints()
     # A user's file may change between a run and its resumption.
     decisive["task_versions"] = {ability.task.name: ability.task.version for ability in plans}
     if training.digest is not None:

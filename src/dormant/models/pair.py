@@ -90,6 +90,10 @@ class ModelPair:
             return known
         return model.fingerprint() if model is not None and model.comparable else None
 
+    def fingerprints(self) -> dict[str, str | None]:
+        """Return those of both, `None` for a base that isn't there; see `fingerprint`."""
+        return {"base": self.fingerprint("base"), "tuned": self.fingerprint("tuned")}
+
     def refuse_to_resume(self, run: Path) -> None:
         """Refuse to go on with a run whose model can't be known again.
 

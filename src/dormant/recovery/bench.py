@@ -63,7 +63,7 @@ class Bench:
         self._open: tuple[str, Any] | None = None
         self._stack = contextlib.ExitStack()
         self._changes: dict[str, Change] = {}
-        self._fingerprints = [pair.fingerprint("base"), pair.fingerprint("tuned")]
+        self._fingerprints = [*pair.fingerprints().values()]
         self.arithmetics = Arithmetics(settings.prompts)
         self._base, tuned = _spec(pair.base), _spec(pair.tuned)
         assert tuned is not None  # a recovery is of one

@@ -288,10 +288,7 @@ def _recorded(settings: RecoverSettings, pair: ModelPair, sets: Sets) -> dict[st
         del recorded[name]
     return {
         **recorded,
-        "fingerprints": {
-            "base": pair.fingerprint("base"),
-            "tuned": pair.fingerprint("tuned"),
-        },
+        "fingerprints": pair.fingerprints(),
         "task_versions": {one.task.name: one.task.version for one in every},
         "replay_version": None if sets.replay is None else sets.replay.version,
     }

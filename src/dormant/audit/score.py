@@ -208,9 +208,7 @@ def rendered(lm: LM, case: Case, prompt: str, style: Style) -> str:
 
 def _chat(lm: LM, case: Case) -> str:
     text = generation.render_chat(lm, case.messages)
-    rest = [turn for turn in case.messages if turn["role"] != "system"]
-    # The harness drops a system turn that a template refuses, and some templates do so themselves.
-    if len(rest) < len(case.messages) and text == generation.render_chat(lm, rest):
+    if generation.leaves_out_system(lm, case.messages, text):
         raise DormantError(
             f"item {case.item}: the model's chat template leaves out the system prompt: use raw "
             "prompts, or leave out the tasks that have one"

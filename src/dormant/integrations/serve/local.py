@@ -173,9 +173,7 @@ class LocalEngine:
         ]
         try:
             rendered = generation.render_chat(self._lm, turns)
-            rest = [turn for turn in turns if turn["role"] != "system"]
-            # The harness leaves system messages out where a template refuses them.
-            left_out = len(rest) < len(turns) and rendered == generation.render_chat(self._lm, rest)
+            left_out = generation.leaves_out_system(self._lm, turns, rendered)
         except DormantError:
             raise invalid(
                 f"{self.name!r} has no chat template: ask at /v1/completions", "messages"

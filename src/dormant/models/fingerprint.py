@@ -58,7 +58,7 @@ def _model(spec: ModelSpec, arguments: Mapping[str, Any], hashes: FileHashes) ->
     base = spec.base
     if spec.kind == "backend":
         yield f"{spec.backend}:{spec.location}"
-        arguments = {**_arguments(spec.location), **arguments}
+        arguments = {**spec.arguments(), **arguments}
     elif files := loaded_files(Path(spec.location), str(arguments.get("subfolder", ""))):
         yield from _contents(files, hashes)
         if arguments.get("trust_remote_code"):
@@ -86,12 +86,6 @@ def _named(name: str, arguments: Mapping[str, Any], hashes: FileHashes) -> Itera
         # A directory that holds no model, but a tokenizer; or nothing that is here.
         files = loaded_files(Path(name), "")
         yield from _contents(files, hashes) if files else (name,)
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    """Return a backend's arguments that name files."""
-    pairs = (part.partition("=") for part in text.split(","))
-    return {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
 
 
 def _contents(files: Mapping[str, Path], hashes: FileHashes) -> Iterator[str]:

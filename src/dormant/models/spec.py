@@ -44,6 +44,11 @@ class ModelSpec:
     base: str | None = None
     backend: str | None = None
 
+    def arguments(self) -> dict[str, str]:
+        """Return a backend's arguments as they were typed, those with a value."""
+        pairs = (part.partition("=") for part in self.location.split(","))
+        return {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
+
 
 def parse(text: str) -> ModelSpec:
     """Resolve what the user typed for a model.

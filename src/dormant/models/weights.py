@@ -22,7 +22,7 @@ from dormant.results import Record
 WEIGHTS = "dormant_weights"
 """The key of `LoadedWeights` in what other tools log."""
 
-_ADAPTERS = ("peft", "delta", "lora_local_path")
+ADAPTERS = ("peft", "delta", "lora_local_path")
 """Arguments of backends that put an update on the model that is named."""
 _SUFFIXES = {".bin", ".gguf", ".safetensors"}
 _ADAPTER = "adapter_"
@@ -57,12 +57,11 @@ def weights_of(
     arguments = dict(model_args or {})
     name, adapter = spec.location, ""
     if spec.kind == "backend":
-        pairs = (part.partition("=") for part in spec.location.split(","))
-        arguments = {key.strip(): value.strip() for key, _, value in pairs} | arguments
+        arguments = spec.arguments() | arguments
         if arguments.get("base_url"):
             return None
         name = str(arguments.get("pretrained") or "")
-        adapter = next((str(arguments[key]) for key in _ADAPTERS if arguments.get(key)), "")
+        adapter = next((str(arguments[key]) for key in ADAPTERS if arguments.get(key)), "")
     if spec.kind == "adapter":
         name, adapter = spec.base or "", spec.location
     if not name:

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 from dormant.errors import DormantError
 from dormant.integrations.logs.scored_log import Log
+from dormant.models.weights import ADAPTERS
 
 _MODEL = ("pretrained", "model", "path", "engine", "model_path", "base_url")
 """Arguments that name a model, in lm-evaluation-harness's order."""
-_ADAPTERS = ("peft", "delta", "lora_local_path")
-"""Arguments that put an update on the model that is named."""
 _PLAIN_BACKENDS = ("", "hf", "hf-auto", "hf-causal", "huggingface", "dormant-fast")
 """Names of one backend: the model itself, loaded from its checkpoint."""
 _WHERE_AND_HOW_FAST = """
@@ -74,7 +73,7 @@ def identify(
     def written(parts: Mapping[str, str]) -> str:
         return ",".join([f"{prefix}{name}", *(f"{key}={text}" for key, text in parts.items())])
 
-    below = {key: text for key, text in deciding.items() if key not in _ADAPTERS}
+    below = {key: text for key, text in deciding.items() if key not in ADAPTERS}
     return Identity(
         written(deciding),
         written(below) if len(below) < len(deciding) else "",

@@ -10,13 +10,14 @@ from dormant.errors import DormantError
 from dormant.integrations.logs.comparison import called, compare
 from dormant.integrations.logs.identity import base_of, models_of, refuse_same_weights
 from dormant.integrations.logs.scored_log import Log
+from dormant.models.weights import ADAPTERS
 from dormant.names import in_file_names
 from dormant.results import AuditResults
 from dormant.results.timeline import ChildRun, Timeline
 from dormant.statistics import MARGIN
 from dormant.statistics.timeline import courses, keep
 
-_ADAPTER = re.compile(r"(?:^|,)(?:peft|delta|lora_local_path)=([^,]+)")
+_ADAPTER = re.compile(rf"(?:^|,)(?:{'|'.join(ADAPTERS)})=([^,]+)")
 _STEP = re.compile(r"(?:^|/)checkpoint-(\d+)/?$")
 
 

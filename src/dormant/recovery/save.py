@@ -119,13 +119,11 @@ def _body(change: Change, results: RecoveryResults, pair: ModelPair, out: Path) 
         yield ""
         yield from _same_elsewhere(change.factors[0], pair, results, out)
     yield ""
-    audit = " ".join(f"--task {one.task}" for one in named)
-    seed, n = settings.get("seed", 0), settings.get("n")
     if results.base is not None:
         yield "## Check it"
         yield ""
         yield "```"
-        yield f"dormant audit {results.base} {out} {audit} -n {n} --seed {seed}"
+        yield f"dormant audit {results.base} {out} {results.again()}"
         yield "```"
 
 

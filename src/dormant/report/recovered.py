@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dormant.report import formatting
+from dormant.report.terminal import print_page
 from dormant.results import Estimate
 from dormant.results.recovery import (
     AbilityChange,
@@ -20,11 +21,6 @@ from dormant.results.recovery import (
 )
 
 _DASH = formatting.DASH
-OUTCOMES: Mapping[str, str] = {
-    "recovered": "Recovered",
-    "nothing to do": "Nothing to do",
-    "nothing found": "Nothing found",
-}
 KEPT: Mapping[Exceeds | None, str] = {
     "no": "kept",
     "yes": "lost",
@@ -42,7 +38,7 @@ def print_recovery(results: RecoveryResults, console: Console, page: Path | None
         page: The HTML page, if there is one: its path is printed last.
         console: Where to print. Eighty columns are enough.
     """
-    console.print(Text(OUTCOMES[results.outcome], style="bold"), end="  ")
+    console.print(Text(results.outcome.capitalize(), style="bold"), end="  ")
     console.print(results.reason, soft_wrap=True, highlight=False)
     if results.abilities:
         console.print()
@@ -54,20 +50,12 @@ def print_recovery(results: RecoveryResults, console: Console, page: Path | None
         console.print(f"not tried: {name}: {why}", style="dim", soft_wrap=True, highlight=False)
     for line in results.warnings:
         console.print(f"warning: {line}", style="yellow", soft_wrap=True, highlight=False)
-    if page is not None:
-        console.print()
-        console.print(Text.assemble("Report: ", (str(page), "underline")), soft_wrap=True)
+    print_page(page, console)
     if results.saved is not None:
         console.print(Text.assemble("Saved: ", (results.saved, "underline")), soft_wrap=True)
         if results.base is not None:
-            line = f"next: dormant audit {results.base} {results.saved} {again(results)}"
+            line = f"next: dormant audit {results.base} {results.saved} {results.again()}"
             console.print(line, soft_wrap=True, highlight=False)
-
-
-def again(results: RecoveryResults) -> str:
-    """Return the options by which an audit asks the items that were reported on."""
-    named = " ".join(f"--task {one.task}" for one in results.abilities if one.named)
-    return f"{named} -n {results.settings.get('n')} --seed {results.settings.get('seed')}"
 
 
 def percent(estimate: Estimate | None) -> str:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from dormant.report.files import report_stream
 from dormant.report.front import HEIGHT, WIDTH, front_of
 from dormant.report.page import asset, environment, source_hash
-from dormant.report.recovered import KEPT, OUTCOMES, percent, settings, skill_value
+from dormant.report.recovered import KEPT, percent, settings, skill_value
 from dormant.results import Estimate
 from dormant.results.recovery import RecoveryResults, SkillChange
 
@@ -50,7 +50,7 @@ def render_recovery(results: RecoveryResults) -> str:
         .get_template("recovery.html.jinja")
         .render(
             results=results,
-            outcome=OUTCOMES[results.outcome],
+            outcome=results.outcome.capitalize(),
             front=front_of(results),
             width=WIDTH,
             height=HEIGHT,

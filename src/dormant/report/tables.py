@@ -312,9 +312,7 @@ def _table(
 
 
 def _difference(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "--"
-    return _tex(f"{formatting.points(estimate.estimate)} {formatting.points_interval(estimate)}")
+    return _tex(formatting.difference(estimate))
 
 
 def _tex(numbers: str) -> str:

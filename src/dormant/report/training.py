@@ -25,9 +25,7 @@ def skill_figures(skill: SkillResult) -> str:
             "nats a character of the right answers"
         )
     else:
-        change = (
-            f", {formatting.points(skill.gain.estimate)} {formatting.points_interval(skill.gain)}"
-        )
+        change = f", {formatting.difference(skill.gain)}"
     return f"{' → '.join(values)}{change}"
 
 
@@ -35,14 +33,13 @@ def as_trained_figures(cell: AsTrainedResult) -> str:
     """The fifth cell in one line: accuracies, gain, and what is left of the drop."""
     base, tuned = cell.accuracy.base_transformed, cell.accuracy.tuned_transformed
     accuracies = f"base {formatting.percent(base)} → " if base is not None else ""
-    gain = f"gain {formatting.points(cell.gain.estimate)} {formatting.points_interval(cell.gain)}"
+    gain = formatting.difference(cell.gain)
     left = (
-        f", left of the drop {formatting.points(cell.remaining.estimate)} "
-        f"{formatting.points_interval(cell.remaining)}"
+        f", left of the drop {formatting.difference(cell.remaining)}"
         if cell.remaining is not None
         else ""
     )
-    return f"{accuracies}tuned {formatting.percent(tuned)}, {gain}{left}"
+    return f"{accuracies}tuned {formatting.percent(tuned)}, gain {gain}{left}"
 
 
 def hijack_line(hijack: HijackResult) -> str:

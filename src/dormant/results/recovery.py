@@ -128,6 +128,11 @@ class RecoveryResults(Record):
     warnings: list[str] = []
     wall_seconds: float | None = None
 
+    def again(self) -> str:
+        """Return the options by which an audit asks the items that were reported on."""
+        named = " ".join(f"--task {one.task}" for one in self.abilities if one.named)
+        return f"{named} -n {self.settings.get('n')} --seed {self.settings.get('seed')}"
+
     def to_json(self) -> str:
         """Write it as ``recovery.json`` has it."""
         return self.model_dump_json(indent=1) + "\n"

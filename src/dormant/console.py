@@ -17,6 +17,11 @@ errors = Console(stderr=True)
 """Progress and notes go here."""
 
 
+def say(line: str, style: str | None = None) -> None:
+    """Print a line where notes go, as it is: whatever stands in it is no markup."""
+    errors.print(line, style=style, soft_wrap=True, highlight=False, markup=False)
+
+
 @contextlib.contextmanager
 def progress(quiet: bool) -> Generator[Progress]:
     """Show a bar with the share done and an estimate of the time left, unless `quiet`."""

@@ -14,7 +14,7 @@ import typer
 from dormant.audit.children import children_of, default_parent, many
 from dormant.audit.settings import AuditSettings, default_directory
 from dormant.cli import gate
-from dormant.cli.common import errors, progress, resumable, split
+from dormant.cli.common import progress, resumable, say, split
 from dormant.cli.options import option_of, takes_settings
 from dormant.cli.watched import JsonLinesOption, Showing
 from dormant.clusters import joined, known_backend
@@ -116,7 +116,7 @@ def audit(
         warnings.simplefilter("always", FutureWarning)
         settings = AuditSettings.of({**models, **given}, option_of)
     for warning in said:
-        errors.print(f"warning: {warning.message}", soft_wrap=True, highlight=False)
+        say(f"warning: {warning.message}")
     if tuned and many(tuned):
         for option, asked in (("--plan", plan), ("--closeness", closeness or density)):
             if asked:

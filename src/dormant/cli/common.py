@@ -16,6 +16,7 @@ import typer
 
 from dormant.console import errors as errors
 from dormant.console import progress as progress
+from dormant.console import say as say
 from dormant.errors import DormantError, Terminated
 from dormant.names import flat_names
 from dormant.rundirs import first_process
@@ -52,7 +53,7 @@ def tell_engines(chosen: Sequence[TextTransform]) -> None:
     for transform in chosen:
         for part in transform.parts or (transform,):
             if part.language and "@" not in part.name:
-                errors.print(f"{part.name}: by {part.signature}", style="dim", soft_wrap=True)
+                say(f"{part.name}: by {part.signature}", "dim")
 
 
 @contextlib.contextmanager
@@ -70,11 +71,7 @@ def resumable(out: Path, done: str) -> Generator[None]:
             yield
     except (KeyboardInterrupt, Terminated) as stop:
         if first_process():
-            errors.print(
-                f"stopped; what was {done} is in {shlex.quote(str(out))}: the same command goes on",
-                soft_wrap=True,
-                highlight=False,
-            )
+            say(f"stopped; what was {done} is in {shlex.quote(str(out))}: the same command goes on")
         raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias, get_args
 
 import typer
 
-from dormant.console import errors
+from dormant.console import say
 from dormant.errors import DormantError, unknown
 from dormant.names import flat_names
 from dormant.results import AbilityResult, AuditResults, Verdict
@@ -80,7 +80,7 @@ def refuse_without_transforms(
         )
     if silent:
         listed = ", ".join(dict.fromkeys(silent))
-        _say(
+        say(
             f"warning: --fail-on {_written(fail_on)} can't fail for what was evaluated without a "
             f"transform, and so is retained or inconclusive: {listed}"
         )
@@ -106,12 +106,12 @@ def hold(
     failed = [one for one in judged if fails(one[1], fail_on)]
     slipped = [one for one in judged if slips_through(one[1], fail_on)]
     if slipped:
-        _say(
+        say(
             f"warning: --fail-on {_written(fail_on)} lets pass: {_told(slipped)}, which is "
             "suppressed or forgotten; name lost too, or audit with --evidence relearn"
         )
     if failed:
-        _say(f"gate failed (--fail-on {_written(fail_on)}): {_told(failed)}")
+        say(f"gate failed (--fail-on {_written(fail_on)}): {_told(failed)}")
         raise typer.Exit(1)
 
 
@@ -126,7 +126,3 @@ def _told(judged: Sequence[tuple[str, Verdict]]) -> str:
 
 def _written(fail_on: Sequence[Verdict]) -> str:
     return ",".join(verdict.replace(" ", "-") for verdict in fail_on)
-
-
-def _say(line: str) -> None:
-    errors.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dormant.cli.common import errors, terminable
+from dormant.cli.common import say, terminable
 from dormant.errors import Terminated
 
 
@@ -33,13 +33,13 @@ def open_run(
     from dormant.watch.server import PageServer
 
     def trouble(line: str) -> None:
-        errors.print(f"note: {line}", soft_wrap=True, highlight=False, markup=False)
+        say(f"note: {line}")
 
     try:
         with terminable(), PageServer(Pages(run), port, trouble) as server:
             typer.echo(server.address)
             sys.stdout.flush()
-            errors.print("Ctrl-C ends it", style="dim", highlight=False)
+            say("Ctrl-C ends it", "dim")
             if not no_browser and _has_screen():
                 import webbrowser
 

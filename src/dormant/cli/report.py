@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dormant.cli import gate
-from dormant.cli.common import errors
+from dormant.cli.common import say
 from dormant.cli.output import Form, Out, refuse_file_for_terminal, write
 from dormant.errors import DormantError
 from dormant.results import MARGIN
@@ -29,7 +29,7 @@ def report(
     if from_:
         from dormant.cli.compare import compare
 
-        errors.print("warning: dormant report --from is now dormant compare", soft_wrap=True)
+        say("warning: dormant report --from is now dormant compare")
         if not paths:
             raise DormantError("name evaluations: dormant compare BASE TUNED")
         compare(paths, base=base, margin=margin, format=format, out=out, fail_on=fail_on)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dormant.cli.common import errors, split, tell_engines
+from dormant.cli.common import errors, say, split, tell_engines
 
 if TYPE_CHECKING:
     from dormant.integrations.serve.app import Served
@@ -92,12 +92,12 @@ def serve(
             ready = prepare(settings)
         tell_engines([*ready.switch.offered.values()])
         for warning in ready.warnings:
-            errors.print(f"warning: {warning}", soft_wrap=True, highlight=False, markup=False)
-        run(ready, _tell, lambda: _say(ready, model, example(ready, model)))
-    errors.print("stopped", highlight=False)
+            say(f"warning: {warning}")
+        run(ready, _tell, lambda: _introduce(ready, model, example(ready, model)))
+    say("stopped")
 
 
-def _say(ready: Ready, model: str, command: str) -> None:
+def _introduce(ready: Ready, model: str, command: str) -> None:
     names = [*ready.switch.offered]
     offered = ", ".join([f"{names[0]} (default)", *names[1:]] if names else ["none"])
     typer.echo(f"{model} at {ready.address}\ntransforms: {offered}")
@@ -109,5 +109,4 @@ def _say(ready: Ready, model: str, command: str) -> None:
 
 def _tell(served: Served) -> None:
     what = f"{served.path} {served.transform or '–'} {served.status} {served.seconds:.2f} s"
-    line = f"{what}: {served.problem}" if served.problem else what
-    errors.print(line, style="dim", soft_wrap=True, highlight=False, markup=False)
+    say(f"{what}: {served.problem}" if served.problem else what, "dim")

@@ -11,7 +11,7 @@ import typer
 from dormant.audit.children import Child
 from dormant.audit.settings import AuditSettings
 from dormant.cli import gate
-from dormant.cli.common import errors, resumable
+from dormant.cli.common import resumable, say
 from dormant.cli.output import Shown
 from dormant.cli.watched import Showing
 from dormant.errors import DormantError
@@ -122,7 +122,7 @@ def give(compared: Compared, format: Shown, file: Path | None, fail_on: Sequence
             of.setdefault(warning, []).append(name)
     for warning, names in of.items():
         whose = "" if len(names) == len(compared.found) else f"{', '.join(names)}: "
-        _say(f"warning: {whose}{warning}")
+        say(f"warning: {whose}{warning}")
     if not _gave(compared.timeline, format, target, fail_on):
         raise DormantError(
             f"the logs are of {len(compared.timeline.children)} models fine-tuned from "
@@ -148,10 +148,6 @@ def _gave(timeline: Timeline, format: Shown, file: Path, fail_on: Sequence[Verdi
     return True
 
 
-def _say(line: str) -> None:
-    errors.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
 def finish(timeline: Timeline, fail_on: Sequence[Verdict], done: str = "audited") -> None:
     """End as the gate says, or with exit code 2 where a child could not be audited, or compared."""
     judged: list[tuple[str, Verdict]] = [
@@ -162,7 +158,7 @@ def finish(timeline: Timeline, fail_on: Sequence[Verdict], done: str = "audited"
     # Also where the gate fails, whose exit code hides theirs.
     if failed := [child for child in timeline.children if child.problem]:
         listed = "; ".join(f"{child.name}: {child.problem}" for child in failed)
-        _say(f"error: not {done}: {listed}")
+        say(f"error: not {done}: {listed}")
     gate.hold(timeline.base, judged, fail_on)
     if failed:
         raise typer.Exit(2)

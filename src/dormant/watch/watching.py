@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dormant.console import errors, progress
+from dormant.console import errors, progress, say
 from dormant.errors import DormantError, Terminated, one_line
 from dormant.progress import Progress
 from dormant.results import AuditResults
@@ -90,8 +90,7 @@ def _lines() -> Generator[JsonLines]:
     """Write events; the last one says so where the block ends with an error."""
 
     def gone(reason: str) -> None:
-        line = f"note: progress can't be written any more ({reason}): the audit goes on"
-        errors.print(line, soft_wrap=True, highlight=False, markup=False)
+        say(f"note: progress can't be written any more ({reason}): the audit goes on")
 
     with standard_output() as write:
         writer = JsonLines(write, gone)

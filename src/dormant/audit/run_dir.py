@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from filelock import FileLock
 
@@ -32,6 +32,7 @@ from dormant.results import (
 )
 from dormant.rundirs import locked, refuse_other_settings, refuse_unexpected_files
 
+_Kept = TypeVar("_Kept")
 UNDER = " under "
 """What stands between a note's subject and the cell that it is about, where it is about one."""
 
@@ -140,18 +141,11 @@ class RunDirectory:
         Raises:
             DormantError: The file is damaged.
         """
-        file = self.path / "notes.json"
-        if not file.exists():
-            return {}
-        try:
-            return dict[str, str](json.loads(file.read_bytes()))
-        except (ValueError, TypeError):
-            raise DormantError(f"{file}: damaged; delete it, and start the run again") from None
+        return self._kept("notes.json", dict[str, str])
 
     def note(self, subject: str, text: str) -> None:
         """Keep what was decided on a subject, for the results."""
-        body = json.dumps(self.notes() | {subject: text}, indent=1)
-        guarded(self.path, lambda: write_atomically(self.path / "notes.json", body))
+        self._keep("notes.json", json.dumps(self.notes() | {subject: text}, indent=1))
 
     def comparison(self) -> Comparison | None:
         """Return what was seen of the pair; `None` where it was not looked at yet.
@@ -166,8 +160,7 @@ class RunDirectory:
 
     def keep_comparison(self, seen: Comparison) -> None:
         """Keep what was seen of the pair: a resumed run doesn't look again."""
-        body = seen.model_dump_json(indent=1) + "\n"
-        guarded(self.path, lambda: write_atomically(self.path / "comparison.json", body))
+        self._keep("comparison.json", seen.model_dump_json(indent=1) + "\n")
 
     def warnings(self) -> list[str]:
         """Return what was warned of while the run went on, each line once.
@@ -175,24 +168,20 @@ class RunDirectory:
         Raises:
             DormantError: The file is damaged.
         """
-        file = self.path / "warnings.json"
-        if not file.exists():
-            return []
-        try:
-            return list[str](json.loads(file.read_bytes()))
-        except (ValueError, TypeError):
-            raise DormantError(f"{file}: damaged; delete it, and start the run again") from None
+        return self._kept("warnings.json", list[str])
 
     def warn(self, lines: Sequence[str]) -> None:
         """Keep warnings for the results: a resumed run may not load what gave them."""
-        body = json.dumps(list(dict.fromkeys([*self.warnings(), *lines])), indent=1)
-        guarded(self.path, lambda: write_atomically(self.path / "warnings.json", body))
+        every = list(dict.fromkeys([*self.warnings(), *lines]))
+        self._keep("warnings.json", json.dumps(every, indent=1))
 
     def cell_file(self, cell: CellKey) -> Path:
         """Return the file that holds a cell's outcomes."""
-        return (
-            self.path / "cells" / _slug(cell.task) / f"{_slug(cell.transform)}.{cell.model}.jsonl"
-        )
+        return self.record_file("cells", cell.task, cell.transform, cell.model)
+
+    def record_file(self, folder: str, task: str, transform: str, model: str) -> Path:
+        """Return the file, in a folder of the run, of one model's prompts under one transform."""
+        return self.path / folder / _slug(task) / f"{_slug(transform)}.{model}.jsonl"
 
     def finished(self, cell: CellKey, batches: Sequence[Sequence[str]]) -> list[bool]:
         """Say which batches of a cell are on disk, dropping what a kill left half-written.
@@ -269,11 +258,9 @@ class RunDirectory:
         for file in cell_files(self.path):
             yield from records_in(file, ItemOutcome)
 
-    def write_results(self, results: AuditResults) -> Path:
+    def write_results(self, results: AuditResults) -> None:
         """Write ``results.json``, replacing an older one in one step."""
-        file = self.path / "results.json"
-        guarded(self.path, lambda: write_atomically(file, results.to_json()))
-        return file
+        self._keep("results.json", results.to_json())
 
     def write_excluded(self, reasons: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
         """Write ``excluded.json``: why each item is left out, by task and transform.
@@ -282,8 +269,7 @@ class RunDirectory:
         """
         listed = {task: by_name for task, by_name in reasons.items() if by_name}
         if listed:
-            body = json.dumps(listed, indent=1, ensure_ascii=False)
-            guarded(self.path, lambda: write_atomically(self.path / "excluded.json", body))
+            self._keep("excluded.json", json.dumps(listed, indent=1, ensure_ascii=False))
 
     def results(self) -> AuditResults:
         """Read ``results.json``.
@@ -299,6 +285,16 @@ class RunDirectory:
                 f"{self.path}: the run has not finished; start it again to resume it"
             ) from None
         return parse_record(AuditResults, text, file, "start the run again to write it anew")
+
+    def _keep(self, name: str, text: str) -> None:
+        guarded(self.path, lambda: write_atomically(self.path / name, text))
+
+    def _kept(self, name: str, kind: Callable[[Any], _Kept]) -> _Kept:
+        file = self.path / name
+        try:
+            return kind(json.loads(file.read_bytes()) if file.exists() else ())
+        except (ValueError, TypeError):
+            raise DormantError(f"{file}: damaged; delete it, and start the run again") from None
 
 
 def cell_files(run: Path) -> list[Path]:

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dormant.audit.record_lines import records_in
-from dormant.audit.run_dir import CellKey, RunDirectory
+from dormant.audit.run_dir import RunDirectory
 from dormant.files import append, guarded, write_atomically
 from dormant.results.closeness import PromptLikelihood
-
-_FOLDER, _SIDE = "closeness", "base"
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,7 @@ class Store:
 
     def file(self, model: str, task: str, transform: str) -> Path:
         """Return the file of one model's prompts under one transform."""
-        cell = self.run.cell_file(CellKey(_SIDE, task, transform))
-        folder = self.run.path / _FOLDER / cell.parent.name
-        return folder / f"{cell.name.removesuffix(f'{_SIDE}.jsonl')}{model}.jsonl"
+        return self.run.record_file("closeness", task, transform, model)
 
     def known(self, model: str, task: str, transform: str) -> dict[str, PromptLikelihood]:
         """Return what is there, by item; a line that a kill cut short is dropped.

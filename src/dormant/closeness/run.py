@@ -132,10 +132,30 @@ def _measure(
     models = [_Measure("base", pair, "base"), _Measure("tuned", pair, "tuned")]
     for one in models:
         _refuse_another(run, one)
+    measured = [("tuned", results.tuned, "tuned")]
     if density is not None:
         other = _beside(settings, density, live)
         models.append(_Measure(f"density-{other.fingerprint('tuned')}", other, "tuned"))
-    store = Store(run)
+        measured.append(("density", density, models[-1].name))
+    known = _filled(models, cells, Store(run), settings, progress)
+    progress.stage("estimating")
+    closeness = [
+        _result(measure, model, cells, known["base"], known[name])
+        for measure, model, name in measured
+    ]
+    results = results.model_copy(update={"closeness": closeness})
+    run.write_results(results)
+    return results
+
+
+def _filled(
+    models: Sequence[_Measure],
+    cells: Sequence[_Cell],
+    store: Store,
+    settings: AuditSettings,
+    progress: Progress,
+) -> dict[str, list[dict[str, PromptLikelihood]]]:
+    """Return what each model makes of each cell's prompts, asking what isn't on disk."""
     known = {
         one.name: [store.known(one.name, cell.task, cell.transform) for cell in cells]
         for one in models
@@ -164,17 +184,7 @@ def _measure(
                     store.add(one.name, cell.task, cell.transform, found)
                     there |= {each.item: each for each in found}
                     progress.advance(len(batch))
-    progress.stage("estimating")
-    measured = [("tuned", results.tuned, "tuned")]
-    if density is not None:
-        measured.append(("density", density, models[-1].name))
-    closeness = [
-        _result(measure, model, cells, known["base"], known[name])
-        for measure, model, name in measured
-    ]
-    results = results.model_copy(update={"closeness": closeness})
-    run.write_results(results)
-    return results
+    return known
 
 
 def _cells(run: RunDirectory, settings: AuditSettings, results: AuditResults) -> list[_Cell]:

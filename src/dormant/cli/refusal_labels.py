@@ -50,7 +50,7 @@ def label(
     by = {"audit": run_labels(outcomes)}
     if judge is not None:
         answers = with_text(outcomes)
-        judged = ask(load(judge), answers, chat=judge_prompts == "chat")
+        judged = ask(load(judge), answers, style=judge_prompts)
         by["judge"] = judged.labels
         if judged.outside:
             console.print(

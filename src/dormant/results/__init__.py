@@ -105,7 +105,7 @@ class ModelFacts(Record):
     dtype: str | None = None
     quantisation: str | None = None
     generation_config: dict[str, object] = {}
-    """What the checkpoint would have generation do; see `dormant.models.generate` on what is
+    """What the checkpoint would have generation do; see `dormant.scoring.generation` on what is
     obeyed."""
     max_length: int | None = None
     """Tokens of context."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dormant.audit.labelling.records import key, readable
+from dormant.audit.settings import Style
 from dormant.models import generate as generation
 from dormant.results import ItemOutcome
 from dormant.tasks.refusal.labels import LABELS, Label
@@ -34,7 +35,7 @@ class Judged(NamedTuple):
     outside: int
 
 
-def judge(lm: LM, outcomes: Sequence[ItemOutcome], *, chat: bool = False) -> Judged:
+def judge(lm: LM, outcomes: Sequence[ItemOutcome], *, style: Style = "raw") -> Judged:
     """Have a model label answers.
 
     A reply that is none of the labels counts as AMBIGUOUS and is reported.
@@ -42,13 +43,13 @@ def judge(lm: LM, outcomes: Sequence[ItemOutcome], *, chat: bool = False) -> Jud
     Args:
         lm: The judge.
         outcomes: Records with their answers.
-        chat: Whether to use the judge's chat template.
+        style: Raw prompts, or the judge's chat template.
     """
     prompts = [
         generation.render(
             lm,
             JUDGE_PROMPT.format(prompt=readable(outcome.prompt), output=outcome.output),
-            "chat" if chat else "raw",
+            style,
         )
         for outcome in outcomes
     ]

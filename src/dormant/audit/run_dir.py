@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from filelock import FileLock
 
@@ -27,6 +27,7 @@ from dormant.results import (
     Comparison,
     ItemOutcome,
     ItemScore,
+    Which,
     parse_record,
     refuse_newer,
 )
@@ -47,7 +48,7 @@ class CellKey:
         transform: The transform's name, or `results.PLAIN`.
     """
 
-    model: Literal["base", "tuned"]
+    model: Which
     task: str
     transform: str
 

@@ -26,11 +26,11 @@ from dormant.errors import DormantError, unknown
 from dormant.models.arguments import LoadOptions, Scorer
 from dormant.models.pair import Which
 from dormant.names import in_file_names
+from dormant.prompts.case import Style as Style
 from dormant.results import LOOKS, MARGIN, Record
 from dormant.scoring.generation import GenerationConfig
 from dormant.transforms.fidelity import MIN_CHRF
 
-Style: TypeAlias = Literal["raw", "chat"]
 EvidenceLevel: TypeAlias = Literal["prompt", "noise", "relearn"]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dormant.errors import DormantError
 from dormant.models import generate as generation
+from dormant.prompts.case import Style
 from dormant.prompts.conjugate import Conjugation
 from dormant.prompts.exchange import exchange
 from dormant.prompts.text_transform import TextTransform
@@ -42,7 +43,7 @@ def ask(
     prompt: str,
     transform: TextTransform,
     keep: bool = False,
-    style: Literal["raw", "chat"] = "raw",
+    style: Style = "raw",
     max_new_tokens: int = 64,
     until: Sequence[str] = (),
 ) -> Completion:

@@ -7,10 +7,11 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from dormant.errors import DormantError
 from dormant.files import json_file
+from dormant.prompts.case import Style
 from dormant.results import ModelFacts
 
 SHOWN = 40
@@ -26,7 +27,7 @@ def facts_of(
     prompts: Sequence[str],
     texts: Sequence[str],
     *,
-    style: Literal["raw", "chat"],
+    style: Style,
     generates: bool = False,
     said: Mapping[str, str] | None = None,
 ) -> ModelFacts:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dormant.errors import DormantError, one_line
+from dormant.prompts.case import Style
 from dormant.scoring.backends import call
 from dormant.scoring.generation import generation_of
 from dormant.scoring.watching import Watch, watching
@@ -132,7 +133,7 @@ def _moved(watch: Watch | None, places: Sequence[int]) -> Watch | None:
     return lambda place, written: watch(places[place], written)
 
 
-def render(lm: LM, prompt: str, style: Literal["raw", "chat"]) -> str:
+def render(lm: LM, prompt: str, style: Style) -> str:
     """Return the prompt as the model reads it: as it is, or as a user's turn of a chat.
 
     Raises:

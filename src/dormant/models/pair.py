@@ -6,7 +6,7 @@ import contextlib
 import gc
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from dormant.errors import DormantError
 from dormant.models import hub
@@ -17,11 +17,11 @@ from dormant.models.load import LoadOptions, load, load_adapter
 from dormant.models.sharing import SHARED, SharedCopy
 from dormant.models.spec import ModelSpec, require_libraries, same_model
 from dormant.models.stored import resolve
+from dormant.results import Which as Which
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-Which: TypeAlias = Literal["base", "tuned"]
 Model: TypeAlias = ModelSpec | LiveModel
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from dormant.errors import DormantError
 from dormant.prompts.segment import Segment
+
+Style: TypeAlias = Literal["raw", "chat"]
+"""How a prompt is put to a model: as it is, or in the model's chat template."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,7 @@ class Case:
     target_words: int | None = None
     answer_prefix: str = " "
     content_free: tuple[Segment, ...] = ()
-    style: Literal["raw", "chat"] | None = None
+    style: Style | None = None
     turns: tuple[tuple[str, int], ...] = ()
     given: Case | None = field(default=None, repr=False)
     undo: Callable[[str], str] | None = field(default=None, compare=False, repr=False)

@@ -27,8 +27,8 @@ from dormant.recovery import adapters, shards
 from dormant.recovery.arithmetic import Arithmetics
 from dormant.recovery.settings import Items, RecoverSettings
 from dormant.recovery.store import Store
-from dormant.recovery.treatment import Change, Origin, Training, UnfitTreatmentError
-from dormant.results import ItemOutcome
+from dormant.recovery.treatment import Change, Training, UnfitTreatmentError
+from dormant.results import ItemOutcome, Which
 from dormant.tasks.skill import by_likelihood
 from dormant.tasks.task import Task
 
@@ -123,7 +123,7 @@ class Bench:
         known = self._store.outcomes(model, items, task.name)
         return [known[case.item] for case in cases]
 
-    def complete(self, cases: Sequence[Case], model: Origin = "tuned") -> list[str | None]:
+    def complete(self, cases: Sequence[Case], model: Which = "tuned") -> list[str | None]:
         """Answer cases by the fine-tuned model, or the base; see `Given.complete`."""
         prompts = [self._prompt(case) for case in cases]
         known = self._store
@@ -210,7 +210,7 @@ class Bench:
         raw = (case.style or self._settings.prompts) == "raw"
         return case.prompt if raw else rendered(self.lm("tuned"), case, case.prompt, "chat")
 
-    def _put_on(self, origin: Origin) -> str:
+    def _put_on(self, origin: Which) -> str:
         """Return what an adapter is put on that begins at a model.
 
         Raises:
@@ -225,7 +225,7 @@ class Bench:
             return base.text
         return spec.base or ""
 
-    def _model(self, origin: Origin) -> ModelSpec:
+    def _model(self, origin: Which) -> ModelSpec:
         model = self._tuned if origin == "tuned" else self._base
         if model is None:
             raise UnfitTreatmentError("there is no base to begin at: name it")
@@ -244,7 +244,7 @@ class Bench:
     def _train(self, change: Change, training: Training, out: Path) -> None:
         if change.factors not in ((0.0,), (1.0,)):
             raise UnfitTreatmentError("training begins at the fine-tuned model or at the base")
-        origin: Origin = "base" if change.factors == (0.0,) else "tuned"
+        origin: Which = "base" if change.factors == (0.0,) else "tuned"
         options = self.pair.options_of(origin)
         model = self._model(origin)
         under = model if model.kind == "adapter" else None
@@ -257,7 +257,7 @@ class Bench:
 
     @contextlib.contextmanager
     def learnt(
-        self, training: Training, origin: Origin = "tuned"
+        self, training: Training, origin: Which = "tuned"
     ) -> Generator[tuple[Sequence[adapters.Update], bool]]:
         """Train the fine-tuned model or the base, whose weights stay as they are.
 

@@ -29,12 +29,11 @@ from dormant.recovery.store import Store
 from dormant.recovery.treatment import (
     Change,
     Measured,
-    Origin,
     Training,
     UnfitTreatmentError,
     pursue,
 )
-from dormant.results import Estimate, Record
+from dormant.results import Estimate, Record, Which
 
 _MEASURED = 8
 """Prompts that are timed; answers, half of them."""
@@ -171,7 +170,7 @@ def _count(settings: RecoverSettings, sets: Sets, bench: Bench) -> _Counted:
     """Let treatments propose, and tell them that each answer is right and each change good."""
     counted = _Counted()
 
-    def complete(cases: Sequence[Case], model: Origin = "tuned") -> list[str | None]:
+    def complete(cases: Sequence[Case], model: Which = "tuned") -> list[str | None]:
         del model
         counted.answers += cases
         return [(case.given or case).target.text for case in cases]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from dormant.errors import DormantError
 from dormant.recovery.bench import Bench
@@ -14,6 +13,7 @@ from dormant.recovery.settings import Items
 from dormant.recovery.treatment import Measured
 from dormant.results import Estimate, Verdict
 from dormant.results.recovery import AbilityChange, Choosing, SkillChange
+from dormant.results.training import SkillMeasure
 from dormant.statistics import judge_ability
 from dormant.statistics.cells import PlainCells
 from dormant.statistics.further_loss import exceeds
@@ -47,7 +47,7 @@ class Skill:
         return by_likelihood(self.sets.task)
 
     @property
-    def measure(self) -> Literal["accuracy", "log-probability"]:
+    def measure(self) -> SkillMeasure:
         """In what it is measured."""
         return "log-probability" if self.by_likelihood else "accuracy"
 

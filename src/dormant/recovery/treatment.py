@@ -26,15 +26,13 @@ from dormant.errors import DormantError
 from dormant.finetuning.data import Pair
 from dormant.finetuning.settings import TuningSettings
 from dormant.prompts.case import Case
-from dormant.results import Estimate
-
-Origin: TypeAlias = Literal["base", "tuned"]
+from dormant.results import Estimate, Which
 
 
 class Complete(Protocol):
     """Lets a model answer; see `Given.complete`."""
 
-    def __call__(self, cases: Sequence[Case], model: Origin = "tuned") -> Sequence[str | None]:
+    def __call__(self, cases: Sequence[Case], model: Which = "tuned") -> Sequence[str | None]:
         """Answer cases."""
         ...
 

@@ -30,6 +30,7 @@ from dormant.results.estimates import CellEstimates as CellEstimates
 from dormant.results.estimates import Cells as Cells
 from dormant.results.estimates import Estimate as Estimate
 from dormant.results.estimates import Record as Record
+from dormant.results.estimates import Which as Which
 from dormant.results.events import CellSoFar as CellSoFar
 from dormant.results.training import AsTrainedResult as AsTrainedResult
 from dormant.results.training import HijackResult as HijackResult
@@ -174,7 +175,7 @@ class ItemScore(Record):
 class ItemOutcome(Record):
     """One scored prompt, as kept on disk and shown in the report's item view."""
 
-    model: Literal["base", "tuned"]
+    model: Which
     task: str
     transform: str
     item: str

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from pydantic import BaseModel, ConfigDict
+
+Which: TypeAlias = Literal["base", "tuned"]
+"""One of an audit's two models: the one before fine-tuning, or after."""
 
 
 class Record(BaseModel):

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from dormant.results.abilities import Rung, Verdict
-from dormant.results.estimates import Estimate, Record
+from dormant.results.estimates import Estimate, Record, Which
+from dormant.results.training import Learned
 
 EVENTS_SCHEMA = 1
 
@@ -18,7 +19,7 @@ EVENTS_SCHEMA = 1
 class CellSoFar(Record):
     """One cell while it is filled: one model's answers on one ability, asked in one way."""
 
-    model: Literal["base", "tuned"]
+    model: Which
     task: str
     transform: str
     """A transform, an edit of the weights or a training; "plain" for none, "as-trained" for the
@@ -97,7 +98,7 @@ class SkillJudged(Record):
     event: Literal["skill-judged"] = "skill-judged"
     run: str
     task: str
-    verdict: Literal["learned", "not learned", "undecided"]
+    verdict: Learned
     reason: str
 
 

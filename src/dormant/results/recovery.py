@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from dormant.results.abilities import Verdict
 from dormant.results.estimates import Estimate, Record
+from dormant.results.training import SkillMeasure
 
 Exceeds: TypeAlias = Literal["no", "yes", "undecided"]
 Outcome: TypeAlias = Literal["recovered", "nothing to do", "nothing found"]
@@ -60,7 +61,7 @@ class SkillChange(Record):
     task: str
     title: str = ""
     n_items: int
-    measure: Literal["accuracy", "log-probability"]
+    measure: SkillMeasure
     """Log-probability, nats per character of the answer, where answers are texts of their own."""
     base: Estimate | None
     tuned: Estimate

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from dormant.results.abilities import Rung, Verdict
 from dormant.results.estimates import Estimate, Record
+from dormant.results.training import Learned
 
 
 class ChildRun(Record):
@@ -21,7 +22,7 @@ class ChildRun(Record):
     """Optimiser steps of training, where its directory is called ``checkpoint-STEP``."""
     problem: str = ""
     """Why it could not be audited; empty where it was."""
-    skill: Literal["learned", "not learned", "undecided"] | None = None
+    skill: Learned | None = None
     """Whether it learnt what it was tuned on; `None` where nobody asked."""
 
 

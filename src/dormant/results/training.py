@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from dormant.results.estimates import CellEstimates, Cells, Estimate, Record
+
+Learned: TypeAlias = Literal["learned", "not learned", "undecided"]
+"""Whether a model learnt what it was tuned on."""
+SkillMeasure: TypeAlias = Literal["accuracy", "log-probability"]
+"""In what a skill is measured."""
 
 
 class AsTrainedResult(Record):
@@ -66,10 +71,10 @@ class SkillResult(Record):
 
     task: str
     title: str = ""
-    verdict: Literal["learned", "not learned", "undecided"]
+    verdict: Learned
     reason: str
     n_items: int
-    measure: Literal["accuracy", "log-probability"]
+    measure: SkillMeasure
     """Log-probability, nats per character of the answer, where answers are texts of their own."""
     base: Estimate | None
     tuned: Estimate

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from dormant.results import MARGIN, Estimate, SkillResult
+from dormant.results.training import Learned
 from dormant.statistics.cells import Successes
 from dormant.statistics.intervals import (
     LEVEL,
@@ -15,8 +15,6 @@ from dormant.statistics.intervals import (
     proportion,
 )
 from dormant.statistics.sequential import Looks
-
-Learned = Literal["learned", "not learned", "undecided"]
 
 
 def judge_skill(

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from dormant.errors import unknown
+from dormant.prompts.case import Style
 
 BLOCK_SEPARATOR = "\n\n"
 """What parts instruction and blocks of a prompt as the tasks lay it out."""
@@ -64,7 +65,7 @@ class Probe:
     delimiter: str | None = None
     prefix: str = ""
     suffix: str = ""
-    style: Literal["raw", "chat"] | None = None
+    style: Style | None = None
 
     @property
     def signature(self) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
 from dormant.audit.run_dir import RunDirectory, cell_files
 from dormant.files import json_file
-from dormant.results import PLAIN, CellSoFar, Record, parse_record
+from dormant.results import PLAIN, CellSoFar, Record, Which, parse_record
 from dormant.results.so_far import RunSoFar
 from dormant.statistics.so_far import accuracy_so_far
 from dormant.watch.pace import Pace
@@ -20,7 +20,7 @@ from dormant.watch.pace import Pace
 class _Line(Record):
     """What is read of a record."""
 
-    model: Literal["base", "tuned"]
+    model: Which
     task: str
     transform: str
     item: str
@@ -97,7 +97,7 @@ class RunReader:
         on_disk = self._cells()
         plan = _plan(self._path)
         base = settings.get("base")
-        sides: tuple[Literal["base", "tuned"], ...] = ("base", "tuned") if base else ("tuned",)
+        sides: tuple[Which, ...] = ("base", "tuned") if base else ("tuned",)
         cells = [
             _cell(side, task, name, n, on_disk.get((side, task, name), {}), extra=n < 0)
             for (task, name), n in _planned(plan, on_disk).items()
@@ -183,7 +183,7 @@ def _planned(
 
 
 def _cell(
-    model: Literal["base", "tuned"],
+    model: Which,
     task: str,
     transform: str,
     n: int,

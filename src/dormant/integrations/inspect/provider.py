@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import anyio
 from inspect_ai.model import (
@@ -33,11 +33,11 @@ from dormant.models.load import LoadOptions, load
 from dormant.models.spec import ModelSpec, parse
 from dormant.models.weights import WEIGHTS, weights_of
 from dormant.models.worker import Worker
+from dormant.prompts.case import Style
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-Prompts = Literal["raw", "chat"]
 
 _DEFAULT_MAX_TOKENS = 256
 _AT_ONCE = 32
@@ -92,9 +92,9 @@ class DormantAPI(ModelAPI):
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
         with convert_errors():
-            if prompts not in get_args(Prompts):
+            if prompts not in get_args(Style):
                 raise DormantError(f"prompts={prompts}: write raw or chat")
-            self.prompts = cast(Prompts, prompts)
+            self.prompts = cast(Style, prompts)
             self.options = _options(model_args)
             self.spec = _with_arguments(parse(model_name), base_url, model_args)
         # Inspect's cache of answers tells models apart by name and address alone: two ways to put

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from dormant.errors import DormantError
 from dormant.integrations.logs.identity import (
@@ -15,7 +14,7 @@ from dormant.integrations.logs.identity import (
 )
 from dormant.integrations.logs.measures import reasons
 from dormant.integrations.logs.scored_log import CellOrigin, Log, Sample
-from dormant.results import PLAIN, AbilityResult, AuditResults, ItemOutcome
+from dormant.results import PLAIN, AbilityResult, AuditResults, ItemOutcome, Which
 from dormant.statistics import (
     MARGIN,
     Success,
@@ -91,7 +90,7 @@ class Pair:
     tuned: Side
 
     @property
-    def sides(self) -> tuple[tuple[Literal["base", "tuned"], Side], ...]:
+    def sides(self) -> tuple[tuple[Which, Side], ...]:
         """Those that are there."""
         return (
             (("base", self.base), ("tuned", self.tuned)) if self.base else (("tuned", self.tuned),)

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from dormant.errors import DormantError, unknown
-from dormant.prompts.case import Case
+from dormant.prompts.case import Case, Style
 from dormant.prompts.segment import Role, Segment
 from dormant.tasks.custom.judging import Judging, judging, long_ones
 from dormant.tasks.custom.task import compared
@@ -48,7 +47,7 @@ class Examples:
     items: dict[str, Example]
     judged: Judging
     left_out: tuple[str, ...] = ()
-    style: Literal["raw", "chat"] | None = None
+    style: Style | None = None
     why_style: str = "asked raw, or as --prompts says"
     default_shots: int = field(default=0, init=False)
 
@@ -129,7 +128,7 @@ class Examples:
             return (name,)
         return ()
 
-    def asked(self, style: Literal["raw", "chat"], why: str) -> Examples:
+    def asked(self, style: Style, why: str) -> Examples:
         """Return the same in a chat template, or raw.
 
         Args:

@@ -216,8 +216,10 @@ class AuditSeries:
         Raises:
             DormantError: The format is unknown, or the file can't be written.
         """
-        from dormant.report.timeline_files import write_timeline
+        from dormant.report.timeline_files import write_missing_pages, write_timeline
 
+        if format == "html" and out is None:
+            write_missing_pages(self.timeline, self.path, lambda name: self[name].report())
         return write_timeline(self.timeline, self.path if out is None else Path(out), format)
 
     def __repr__(self) -> str:

@@ -103,21 +103,38 @@ def test_the_longest_record_of_the_base_is_taken(settings, tmp_path, asked):
     assert asked["0.7"] < 60
 
 
+class Heard(Silent):
+    """Keeps what people are told."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
 def test_records_of_other_versions_are_not_mixed(settings, tmp_path, asked):
     run(settings, tmp_path, HIDDEN)
     (manifest,) = (tmp_path / "out").glob("*/run.json")
     manifest.write_text(re.sub(r'"numpy": ".*?"', '"numpy": "0.1"', manifest.read_text()))
-    said = []
-
-    class Heard(Silent):
-        def say(self, text):
-            said.append(text)
-
     asked.clear()
-    timeline = run(settings, tmp_path, HIDDEN, LOST, progress=Heard())
+    heard = Heard()
+    timeline = run(settings, tmp_path, HIDDEN, LOST, progress=heard)
     assert len(told(timeline)) == 2
     assert asked["0.7"] >= 120
-    assert any("nothing is taken from it" in line for line in said)
+    assert any("nothing is taken from it" in line for line in heard.said)
+
+
+def test_runs_that_are_not_named_again_are_said_to_be_left_out(settings, tmp_path, dormant):
+    run(settings, tmp_path, HIDDEN)
+    heard = Heard()
+    run(settings, tmp_path, SAME, progress=heard)
+    left = "fake-skill-0.7-hides-Input-hidden-0.1"
+    assert f"not named this time, and so left out of the timeline: {left}" in heard.said
+    (tmp_path / "out/timeline.json").unlink()
+    said = dormant("report", "out")
+    assert said.code == 2
+    assert "out holds 2 runs, and no timeline of them yet (timeline.json is missing)" in said.err
 
 
 def test_a_base_that_shows_no_weights_is_not_taken_for_an_earlier_one(settings, tmp_path):
@@ -301,6 +318,9 @@ def test_the_command_prints_keeps_and_gates(dormant, settings, tmp_path):
     for link in re.findall(r'<a href="([^"#]+)">', page):
         assert (tmp_path / "out" / link).is_file()
     assert len(re.findall(r'<a href="[^"#]+">', page)) == 3
+    (tmp_path / "out" / link).unlink()
+    assert dormant("report", "out", "--format", "html").code == 0
+    assert (tmp_path / "out" / link).is_file()
     again = dormant("report", "out", "--format", "json", "--out", "t.json")
     assert again.code == 0
     assert (tmp_path / "t.json").read_bytes() == (tmp_path / "out/timeline.json").read_bytes()

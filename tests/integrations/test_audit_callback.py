@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import random
+import re
 import types
 
 import numpy as np
@@ -104,6 +105,9 @@ def test_the_log_has_what_the_run_says_and_a_timeline_is_left(tmp_path):
     series = dm.load_timeline(tmp_path / "audits")
     assert series.children == ["checkpoint-2", "checkpoint-4"]
     assert series["checkpoint-4"].results == callback.audits[4]
+    page = series.report().read_text(encoding="utf-8")
+    links = re.findall(r'<a href="([^"#]+)">', page)
+    assert [link for link in links if (tmp_path / "audits" / link).is_file()] == links != []
 
 
 def wrapped(model):
@@ -169,10 +173,19 @@ def test_training_stops_where_a_drop_is_surely_above_the_margin(
         assert "icl/copy has a lower bound above 5 points" in callback.stopped
 
 
-def test_an_audit_that_fails_is_warned_of_and_training_goes_on(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (DormantError("disk full"), "disk full"),
+        (torch.OutOfMemoryError("out of memory"), "OutOfMemoryError('out of memory')"),
+    ],
+)
+def test_an_audit_that_fails_is_warned_of_and_training_goes_on(
+    tmp_path, monkeypatch, caplog, error, told
+):
     def broken(*_, **__):
         torch.rand(1), random.random(), np.random.rand()
-        raise DormantError("disk full")
+        raise error
 
     monkeypatch.setattr(ours, "audit", broken)
     one = trainer(tmp_path, callbacks=[AuditCallback(every=2, **SMALL)])
@@ -180,7 +193,7 @@ def test_an_audit_that_fails_is_warned_of_and_training_goes_on(tmp_path, monkeyp
         one.train()
     assert one.state.global_step == 4
     assert [r.getMessage() for r in caplog.records if r.name == "dormant"] == [
-        "no audit at step 2: disk full", "no audit at step 4: disk full",
+        f"no audit at step 2: {told}", f"no audit at step 4: {told}",
     ]  # fmt: skip
 
 
@@ -198,6 +211,16 @@ def test_a_training_that_goes_on_is_warned_of(tmp_path, caplog):
         lines = [r.getMessage() for r in caplog.records if r.name == "dormant"]
         assert len(lines) == (not adapter)
         assert all("goes on from step 7" in line for line in lines)
+
+
+def test_a_timeline_says_which_audits_of_an_earlier_training_it_leaves_out(tmp_path, caplog):
+    trainer(tmp_path, adapter=True, steps=1, callbacks=[AuditCallback(every=1, **SMALL)]).train()
+    goes_on = trainer(tmp_path, adapter=True, steps=2, callbacks=[AuditCallback(every=2, **SMALL)])
+    with caplog.at_level(logging.WARNING, "dormant"):
+        goes_on.train()
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "dormant"]
+    assert line.endswith("is of this training alone: checkpoint-1 left out")
+    assert dm.load_timeline(tmp_path / "audits").children == ["checkpoint-2"]
 
 
 def test_random_states_are_kept():

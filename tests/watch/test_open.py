@@ -176,9 +176,13 @@ def test_several_are_listed_until_there_is_a_timeline(whole, tmp_path):
     assert "Dormant · timeline" in text
     assert "1 of them not audited" in text
     assert "Dormant · fine-tuning audit" in pages_text(pages.page(names[0]))
+    # One that was there before, and that it leaves out, is none that is waited for.
+    Begun(whole, out / "earlier").finish()
+    os.utime(out / "earlier/results.json", ns=(1, 1))
+    assert "Dormant · timeline" in pages_text(pages.page(""))
     # One more is begun: what there is of a timeline is not all.
     Begun(whole, out / "three")
-    assert "1 of 3 fine-tuned models" in pages_text(pages.page(""))
+    assert "2 of 4 fine-tuned models" in pages_text(pages.page(""))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ that is added later costs only itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -88,6 +88,8 @@ def audit_children(
         problems = _refuse_same_weights(settings, children, base)
         found: dict[str, AuditResults] = {}
         watch = progress or Silent()
+        if others := not_among(out, [child.name for child in children]):
+            watch.say(f"not named this time, and so left out of the timeline: {', '.join(others)}")
         for number, child in enumerate(children, start=1):
             if child.name in problems:
                 _tell_failed(tell, out, child, problems)
@@ -184,6 +186,16 @@ def read_timeline(out: Path) -> Timeline:
     except FileNotFoundError:
         raise DormantError(f"{out}: no timeline there ({TIMELINE} is missing)") from None
     return parse_record(Timeline, text, file, "start the audit again to write it anew")
+
+
+def runs_in(out: Path) -> list[str]:
+    """Name the runs below a directory."""
+    return sorted(file.parent.name for file in out.glob("*/run.json"))
+
+
+def not_among(out: Path, names: Collection[str]) -> list[str]:
+    """Name the runs below a directory but for some."""
+    return [name for name in runs_in(out) if name not in names]
 
 
 def is_timeline(out: Path) -> bool:

@@ -36,7 +36,7 @@ def report(
         return
     if not paths or len(paths) > 1:
         raise DormantError("name one run directory; dormant compare takes evaluations")
-    from dormant.audit.many import is_timeline
+    from dormant.audit.many import TIMELINE, is_timeline, runs_in
     from dormant.audit.run_dir import RunDirectory
     from dormant.cli import timeline
 
@@ -45,6 +45,11 @@ def report(
     if is_timeline(paths[0]):
         timeline.show(paths[0], format, out, failing)
         return
+    if not (paths[0] / "run.json").exists() and (several := runs_in(paths[0])):
+        raise DormantError(
+            f"{paths[0]} holds {len(several)} runs, and no timeline of them yet ({TIMELINE} is "
+            f"missing): give their audit again, or name one, as in {paths[0] / several[0]}"
+        )
     run = RunDirectory.read(paths[0])
     results = run.results()
     gate.refuse_what_cannot_fail(results.base, failing)

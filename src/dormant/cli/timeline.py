@@ -84,8 +84,12 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
         typer.Exit: A child fails the gate (1), or could not be audited (2).
     """
     from dormant.audit.many import read_timeline
+    from dormant.report.timeline_files import write_missing_pages
 
     timeline = read_timeline(out)
+    if format == "html" and file is None:
+        # What audited them may have written none: a callback, a program.
+        write_missing_pages(timeline, out, lambda name: _write_page(out / name))
     if not _gave(timeline, format, file or out, fail_on):
         first = timeline.keep or timeline.children[0].name
         raise DormantError(
@@ -93,6 +97,14 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
             f"--format {format}"
         )
     finish(timeline, fail_on)
+
+
+def _write_page(run: Path) -> None:
+    from dormant.audit.run_dir import RunDirectory
+    from dormant.report import write_report
+
+    read = RunDirectory.read(run)
+    write_report(read.results(), read.all_outcomes(), run / "report.html", "html")
 
 
 def give(compared: Compared, format: Shown, file: Path | None, fail_on: Sequence[Verdict]) -> None:

@@ -17,10 +17,10 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from dormant import tasks as known_tasks
 from dormant.audit.children import Child
-from dormant.audit.many import keep_timeline
+from dormant.audit.many import keep_timeline, not_among
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
-from dormant.errors import DormantError
+from dormant.errors import DormantError, one_line
 from dormant.models.arguments import LoadOptions
 from dormant.models.live import LiveModel
 from dormant.models.pair import Which
@@ -217,8 +217,10 @@ class AuditCallback(TrainerCallback):
         try:
             with _random_states_kept():
                 results = self._audit(step, given["model"], self._base, self._out, others)
-        except DormantError as error:
-            _log.warning("no audit at step %d: %s", step, error)
+        except Exception as error:
+            # Of whatever kind, as where memory runs out: days of training are worth more.
+            why = error if isinstance(error, DormantError) else one_line(f"{error!r}")
+            _log.warning("no audit at step %d: %s", step, why)
             return
         self.audits[step] = results
         self._tell(results, state, control)
@@ -239,6 +241,12 @@ class AuditCallback(TrainerCallback):
             children = [Child(f"checkpoint-{step}", f"step {step}", step) for step in self.audits]
             try:
                 keep_timeline(settings, children, found, {}, self._out)
+                if others := not_among(self._out, found):
+                    _log.warning(
+                        "the timeline in %s is of this training alone: %s left out",
+                        self._out,
+                        ", ".join(others),
+                    )
             except DormantError as error:
                 # What was trained is not saved yet.
                 _log.warning("no timeline: %s", error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, Literal, TypeAlias, get_args
 from urllib.parse import quote
@@ -75,6 +75,23 @@ def write_timeline(
         else:
             file.write(timeline.to_json())
     return path
+
+
+def write_missing_pages(timeline: Timeline, folder: Path, write: Callable[[str], object]) -> None:
+    """Write the page of each child that has none, or one of older results.
+
+    Args:
+        timeline: What was found.
+        folder: Where the children's runs are.
+        write: Writes ``report.html`` in a child's run; it gets the child's name.
+    """
+    for child in timeline.children:
+        results = folder / child.name / "results.json"
+        page = results.with_name("report.html")
+        if child.problem or not results.is_file():
+            continue
+        if not page.is_file() or page.stat().st_mtime_ns < results.stat().st_mtime_ns:
+            write(child.name)
 
 
 def write_timeline_csv(timeline: Timeline, file: IO[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
-from dormant.audit.many import TIMELINE, is_timeline, read_timeline
+from dormant.audit.many import TIMELINE, is_timeline, read_timeline, runs_in
 from dormant.audit.run_dir import RunDirectory
 from dormant.errors import DormantError
 from dormant.report import formatting
@@ -115,18 +115,25 @@ class Pages:
             timeline = read_timeline(self._path)
             problems = {child.name: child.problem for child in timeline.children}
             if all(
-                name in problems and (problems[name] or self._run(name).finished)
+                (problems.get(name) or self._run(name).finished)
+                and (name in problems or self._older(name))
                 for name in children
             ):
                 return render_timeline(timeline)
         runs = [self._run(name) for name in children]
         return render_children(self._path.resolve().name, [run.child() for run in runs])
 
+    def _older(self, name: str) -> bool:
+        """Whether a run was there before the timeline, which leaves it out then."""
+        run = _stamp(self._path / name / "results.json")
+        timeline = _stamp(self._path / TIMELINE)
+        return run is not None and timeline is not None and run[1] <= timeline[1]
+
     def _children(self) -> list[str]:
         """Name the runs below a directory that isn't one itself, those of a timeline in order."""
         if (self._path / "run.json").exists() or not self._path.is_dir():
             return []
-        there = sorted(file.parent.name for file in self._path.glob("*/run.json"))
+        there = runs_in(self._path)
         if not (self._path / TIMELINE).is_file():
             return there
         order = [child.name for child in read_timeline(self._path).children]

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from dormant.api.options import ModelName, RecoverOptions
-from dormant.errors import DormantError
+from dormant.api.options import ModelName, RecoverOptions, refuse_unknown
 from dormant.names import flat_names
 
 if TYPE_CHECKING:
@@ -56,9 +55,7 @@ def recover(
     from dormant.recovery.settings import RecoverSettings, default_out
 
     given: dict[str, Any] = dict(options)
-    for name in given:
-        if name not in RecoverOptions.__annotations__:
-            raise DormantError(f"unknown option {name!r} of recover")
+    refuse_unknown(given, RecoverOptions)
     for name in ("also", "treatments"):
         if isinstance(given.get(name), str):
             given[name] = flat_names([given[name]]) if name == "also" else (given[name],)

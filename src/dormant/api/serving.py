@@ -8,9 +8,8 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from dormant.api.options import Model, ServeOptions
+from dormant.api.options import Model, ServeOptions, refuse_unknown
 from dormant.devices import use
-from dormant.errors import unknown
 from dormant.integrations.serve import server_packages
 from dormant.names import flat_names
 
@@ -43,9 +42,7 @@ def serve(
         ...     client = openai.OpenAI(base_url=url, api_key="none")
         ...     client.completions.create(model="smollm2", prompt="Input: a\nOutput:")
     """
-    for name in options:
-        if name not in ServeOptions.__annotations__:
-            raise unknown("option", name, ServeOptions.__annotations__)
+    refuse_unknown(options, ServeOptions)
     with server_packages():
         from dormant.integrations.serve.local import LocalEngine
         from dormant.integrations.serve.run import ServeSettings, prepare, running

@@ -43,7 +43,6 @@ def render_page(
     if results.skill is not None and results.skill.task not in tasks:
         tasks.append(results.skill.task)
     sample = sample_items(items, tasks, item_bytes)
-    style, script = asset("page.css"), asset("page.js")
     return (
         environment()
         .get_template("page.html.jinja")
@@ -68,10 +67,7 @@ def render_page(
             pair_rows=pairing.rows(results),
             pair_tokens=_tokens(results),
             alike=pairing.alike(results),
-            style=Markup(style),
-            script=Markup(script),
-            style_hash=source_hash(style),
-            script_hash=source_hash(script),
+            **inlined(style=asset("page.css"), script=asset("page.js")),
             sample=sample,
             flips=flips_of(results, sample),
             closeness=[(closeness.title(one), closeness.panels(one)) for one in results.closeness],
@@ -120,9 +116,13 @@ def asset(name: str) -> str:
     return resources.files(_PACKAGE).joinpath(_TEMPLATES, name).read_text("utf-8")
 
 
-def source_hash(text: str) -> str:
-    """A source expression of a content security policy."""
-    return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"
+def inlined(**sources: str) -> dict[str, str]:
+    """Return what a template writes of a style or script, and its hash for the page's policy."""
+    values: dict[str, str] = {}
+    for name, text in sources.items():
+        digest = base64.b64encode(sha256(text.encode()).digest()).decode()
+        values |= {name: Markup(text), f"{name}_hash": f"sha256-{digest}"}
+    return values
 
 
 @cache

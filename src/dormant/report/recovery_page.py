@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
-from markupsafe import Markup
 
 from dormant.report.files import report_stream
 from dormant.report.front import HEIGHT, WIDTH, front_of
-from dormant.report.page import asset, environment, source_hash
+from dormant.report.page import asset, environment, inlined
 from dormant.report.recovered import KEPT, percent, settings, skill_value
 from dormant.results import Estimate
 from dormant.results.recovery import RecoveryResults, SkillChange
@@ -44,7 +43,6 @@ def render_recovery(results: RecoveryResults) -> str:
 
     Style is inline; a content security policy names it by its hash and forbids all else.
     """
-    style = asset("page.css") + asset("recovery.css")
     return (
         _environment()
         .get_template("recovery.html.jinja")
@@ -57,8 +55,7 @@ def render_recovery(results: RecoveryResults) -> str:
             treated=any(one.base_treated is not None for one in results.abilities),
             recipes=[one for one in results.candidates if one.treatment == RECIPE],
             kept=KEPT,
-            style=Markup(style),
-            style_hash=source_hash(style),
+            **inlined(style=asset("page.css") + asset("recovery.css")),
         )
     )
 

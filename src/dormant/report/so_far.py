@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-from markupsafe import Markup
-
-from dormant.report.page import asset, environment, source_hash
+from dormant.report.page import asset, environment, inlined
 from dormant.results import CellSoFar
 from dormant.results.so_far import ChildSoFar, RunSoFar
 
@@ -70,13 +68,9 @@ def render_children(name: str, children: Sequence[ChildSoFar]) -> str:
 
 
 def _render(template: str, filters: dict[str, Any], **values: Any) -> str:
-    style, script = asset("page.css") + asset("so_far.css"), asset("so_far.js")
     own = environment().overlay()
     own.filters = {**environment().filters, **filters}
     return own.get_template(template).render(
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=source_hash(style),
-        script_hash=source_hash(script),
+        **inlined(style=asset("page.css") + asset("so_far.css"), script=asset("so_far.js")),
         **values,
     )

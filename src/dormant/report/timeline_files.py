@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import IO, Literal, TypeAlias, get_args
 from urllib.parse import quote
 
-from markupsafe import Markup
-
 from dormant.errors import unknown
 from dormant.report import formatting
 from dormant.report.files import report_stream
-from dormant.report.page import asset, environment, source_hash
+from dormant.report.page import asset, environment, inlined
 from dormant.report.tables import BOUNDS, bounds
 from dormant.report.timeline import LEVEL, counted, kept, problems, story
 from dormant.report.timeline_junit import timeline_junit
@@ -144,7 +142,6 @@ def render_timeline(timeline: Timeline) -> str:
     It links to each child's own page. Style is inline; a content security policy names it by its
     hash and forbids all else.
     """
-    style = asset("page.css") + asset("timeline.css")
     return (
         environment()
         .get_template("timeline.html.jinja")
@@ -163,7 +160,6 @@ def render_timeline(timeline: Timeline) -> str:
             kept=kept(timeline),
             problems=[*problems(timeline)],
             level=LEVEL,
-            style=Markup(style),
-            style_hash=source_hash(style),
+            **inlined(style=asset("page.css") + asset("timeline.css")),
         )
     )

@@ -167,12 +167,12 @@ def _is_pair(given: list[Any]) -> bool:
 def _refuse_checkpoints(tuned: Model | None) -> None:
     if not isinstance(tuned, str | os.PathLike):
         return
-    from dormant.audit.children import holds_checkpoints, many
+    from dormant.audit.children import checkpoints_in
 
     name = os.fspath(tuned)
-    if many([name]):
+    if found := checkpoints_in(name):
         raise DormantError(
-            f"{name!r} holds {len(holds_checkpoints(name))} checkpoints: give a list, [{name!r}], "
+            f"{name!r} holds {len(found)} checkpoints: give a list, [{name!r}], "
             "for a timeline of all, or name one of them"
         )
 

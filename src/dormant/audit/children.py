@@ -53,14 +53,16 @@ class Child:
         return self.model.text if isinstance(self.model, LiveModel) else self.model
 
 
-def holds_checkpoints(model: str) -> list[Path]:
-    """Return the ``checkpoint-STEP`` directories of a directory, by step; none where it has none.
+def checkpoints_in(model: str) -> list[Path]:
+    """Return the ``checkpoint-STEP`` directories of a directory, by step.
+
+    There are none in a directory that is a checkpoint itself: it is that one, whatever it holds.
 
     Args:
         model: What a user gave for a model, a directory or not.
     """
     path = Path(model).expanduser()
-    if not path.is_dir():
+    if not path.is_dir() or is_model(model):
         return []
     steps = {
         int(match[1]): entry
@@ -77,11 +79,8 @@ def is_model(directory: str) -> bool:
 
 
 def many(models: Sequence[str]) -> bool:
-    """Whether a user means several children: more than one, or a directory of checkpoints.
-
-    A directory that is a checkpoint itself is that one, whatever else it holds.
-    """
-    return len(models) > 1 or any(holds_checkpoints(one) and not is_model(one) for one in models)
+    """Whether a user means several children: more than one, or a directory of checkpoints."""
+    return len(models) > 1 or any(map(checkpoints_in, models))
 
 
 def children_of(models: Sequence[str | LiveModel]) -> list[Child]:
@@ -102,7 +101,7 @@ def children_of(models: Sequence[str | LiveModel]) -> list[Child]:
         if isinstance(model, LiveModel) or is_model(model):
             children.append(Child.of(model))
             continue
-        checkpoints = holds_checkpoints(model)
+        checkpoints = checkpoints_in(model)
         if not checkpoints and Path(model).expanduser().is_dir():
             raise DormantError(
                 f"{model!r} holds no model and no checkpoint-STEP directories: name a checkpoint, "
@@ -130,9 +129,7 @@ def default_parent(settings: AuditSettings, models: Sequence[str]) -> Path:
     It doesn't depend on how many there are, so that one more is found beside the others.
     """
     folders = {
-        path.resolve()
-        if holds_checkpoints(model) and not is_model(model)
-        else path.parent.resolve()
+        path.resolve() if checkpoints_in(model) else path.parent.resolve()
         for model in models
         if (path := Path(model).expanduser()).exists()
     }

@@ -8,6 +8,7 @@ from typing import IO
 
 from dormant.report import formatting, training
 from dormant.report.cells import best, chosen, kinds
+from dormant.report.markdown import one_line
 from dormant.results import (
     AS_TRAINED,
     AbilityResult,
@@ -206,10 +207,7 @@ def latex_escape(text: str) -> str:
 
     White space of any kind becomes single spaces, and other control characters vanish.
     """
-    line = " ".join(text.split())
-    return "".join(character for character in line if character.isprintable()).translate(
-        _LATEX_SPECIALS
-    )
+    return one_line(text).translate(_LATEX_SPECIALS)
 
 
 def latex_tables(results: AuditResults) -> str:

@@ -46,17 +46,17 @@ class Answer:
             problem: Why there is no answer.
         """
         content: dict[str, Any] = {"text": text or ""}
-        if self.asked.kind == "chat":
+        if self._chats:
             content = {"message": {"role": "assistant", "content": text, "refusal": None}}
         choice = {"index": 0, **content, "logprobs": None, "finish_reason": reason}
         usage = {} if written.usage is None else {"usage": written.usage}
-        kind = "chat.completion" if self.asked.kind == "chat" else "text_completion"
+        kind = "chat.completion" if self._chats else "text_completion"
         said = {"dormant": self.told(written, problem)}
         return {**self._head(kind, written), "choices": [choice], **usage, **said}
 
     def begins(self) -> str:
         """Return a stream's first event: a chat's says who speaks."""
-        if self.asked.kind != "chat":
+        if not self._chats:
             return ""
         return self._event({"delta": {"role": "assistant", "content": ""}})
 

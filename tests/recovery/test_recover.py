@@ -425,7 +425,6 @@ def updated(model, ids, *, std):
 
     from dormant.finetuning.low_rank import LowRank, acting
     from dormant.models.effective import decoder_layers, layers_name, linear_modules
-    from dormant.recovery import adapters
 
     learnt = [
         LowRank.of(name, part, rank=3, alpha=6, seed=0)
@@ -436,7 +435,8 @@ def updated(model, ids, *, std):
             one.b.normal_(std=std)
         with acting(learnt):
             logits = model(input_ids=ids).logits
-    return [adapters.Update.of(one, layers_name(model)) for one in learnt], logits
+    prefix = layers_name(model)
+    return {f"{prefix}.{one.name.removesuffix('.weight')}": one for one in learnt}, logits
 
 
 def scales_of(model):
@@ -460,7 +460,7 @@ def test_a_transposed_model_is_one_adapter_too(tmp_path):
     ids = torch.arange(5, 40)[None]
     updates, wanted = updated(model, ids, std=0.2)
     out = tmp_path / "out"
-    adapters.write_added(None, LoadOptions(), {}, updates, out, str(folder), transposed=True)
+    adapters.write_added(None, LoadOptions(), {}, updates, out, str(folder))
     saved, _ = load_hf(str(out), device="cpu")
     with torch.no_grad():
         torch.testing.assert_close(saved(input_ids=ids).logits, wanted, atol=0.05, rtol=0.05)

@@ -10,7 +10,6 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,34 +32,6 @@ _BESIDE = (
 )  # fmt: skip
 """What an adapter may bring beside its weights, for its tokenizer."""
 _ELSEWHERE = ("modules_to_save", "trainable_token_indices", "target_parameters")
-
-
-@dataclass(frozen=True)
-class Update:
-    """A new update of one linear module: scale · B·A.
-
-    Attributes:
-        module: Its name in the model.
-        a: A (r, N).
-        b: B (M, r).
-        scale: What the product is multiplied by.
-    """
-
-    module: str
-    a: torch.Tensor
-    b: torch.Tensor
-    scale: float
-
-    @classmethod
-    def of(cls, learnt: LowRank, layers: str) -> Update:
-        """Return what was learnt, by its module's name in the whole model.
-
-        Args:
-            learnt: The update.
-            layers: Where the layers are (`dormant.models.effective.layers_name`).
-        """
-        module = f"{layers}.{learnt.name.removesuffix('.weight')}"
-        return cls(module, learnt.a, learnt.b, learnt.scale)
 
 
 def unfit(spec: ModelSpec, options: LoadOptions) -> str | None:
@@ -104,11 +75,9 @@ def write_added(
     spec: ModelSpec | None,
     options: LoadOptions,
     scales: Mapping[str, float],
-    updates: Sequence[Update],
+    updates: Mapping[str, LowRank],
     out: Path,
     base: str,
-    *,
-    transposed: bool = False,
 ) -> None:
     """Write an adapter that is another one and new updates.
 
@@ -116,10 +85,9 @@ def write_added(
         spec: The adapter; `None` where there are only the updates.
         options: How it is loaded.
         scales: By what its product is multiplied in each module.
-        updates: The new ones.
+        updates: The new ones, by their modules' names in the model.
         out: An empty directory.
         base: The model that it is put on.
-        transposed: Whether the model's matrices are stored so (GPT-2's `Conv1D`).
 
     Raises:
         DormantError: The adapter can't be read, or the directory can't be written.
@@ -134,8 +102,8 @@ def write_added(
             module = _module(key)
             b = old[_b_of(key)]
             pairs.setdefault(key, []).append((a.float(), b.float() * scales[module]))
-    for one in updates:
-        key = f"{_PREFIX}{one.module}.lora_A.weight"
+    for module, one in updates.items():
+        key = f"{_PREFIX}{module}.lora_A.weight"
         scaled = (one.b * one.scale).detach().cpu()
         pairs.setdefault(key, []).append((one.a.detach().cpu(), scaled))
     rank = max(sum(len(a) for a, _ in some) for some in pairs.values())
@@ -162,7 +130,8 @@ def write_added(
         "layers_pattern": None,
         "exclude_modules": None,
         "target_modules": modules,
-        "fan_in_fan_out": transposed,
+        # GPT-2's matrices are stored transposed, in a `Conv1D`.
+        "fan_in_fan_out": not any(isinstance(u.module, torch.nn.Linear) for u in updates.values()),
         "inference_mode": True,
         "bias": "none",
         "lora_dropout": 0.0,

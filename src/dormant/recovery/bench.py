@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dormant.audit.score import nats_a_character, rendered, score_cases
 from dormant.errors import DormantError
@@ -31,6 +31,9 @@ from dormant.recovery.treatment import Change, Training, UnfitTreatmentError
 from dormant.results import ItemOutcome, Which
 from dormant.tasks.skill import by_likelihood
 from dormant.tasks.task import Task
+
+if TYPE_CHECKING:
+    from dormant.finetuning.low_rank import LowRank
 
 _AT_ONCE = 64
 """Prompts between two writes: what a kill may lose."""
@@ -251,25 +254,21 @@ class Bench:
         if under is not None and (why := adapters.unfit(under, options)):
             raise UnfitTreatmentError(f"{why}: merge it, and recover the merged model")
         name = self._put_on(origin)
-        with self.learnt(training, origin) as (updates, transposed):
+        with self.learnt(training, origin) as updates:
             scales = {} if under is None else _scales(self.lm(origin).model)
-            adapters.write_added(under, options, scales, updates, out, name, transposed=transposed)
+            adapters.write_added(under, options, scales, updates, out, name)
 
     @contextlib.contextmanager
-    def learnt(
-        self, training: Training, origin: Which = "tuned"
-    ) -> Generator[tuple[Sequence[adapters.Update], bool]]:
+    def learnt(self, training: Training, origin: Which = "tuned") -> Generator[dict[str, LowRank]]:
         """Train the fine-tuned model or the base, whose weights stay as they are.
 
         Yields:
-            The updates, and whether the model's matrices are stored transposed.
+            The updates, by their modules' names.
 
         Raises:
             UnfitTreatmentError: It can't be trained.
             DormantError: The loss is not a number, or memory doesn't suffice.
         """
-        import torch
-
         from dormant.finetuning.harness import arithmetic
         from dormant.finetuning.relearning import updates_learnt
         from dormant.models.effective import NotEditableError, layers_name
@@ -291,10 +290,7 @@ class Bench:
             )
             prefix = layers_name(lm.model)
             with learning as learnt:
-                yield (
-                    [adapters.Update.of(one, prefix) for one in learnt],
-                    not isinstance(learnt[0].module, torch.nn.Linear),
-                )
+                yield {f"{prefix}.{one.name.removesuffix('.weight')}": one for one in learnt}
         except NotEditableError as error:
             raise UnfitTreatmentError(str(error)) from error
 

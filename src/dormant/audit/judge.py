@@ -77,7 +77,7 @@ def judge(
                 up_to,
             )
             for ability in plans
-            if ability.ability
+            if ability.audited
         ],
         skill=skills[0] if skills else None,
         warnings=warnings,

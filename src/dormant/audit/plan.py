@@ -42,7 +42,7 @@ class Plan:
         sizes: How many characters each batch has, about, by transform name: its first prompt's
             times its items. Progress is counted in them.
         skill: Whether it is what the model was tuned on.
-        ability: Whether it is audited: a skill alone is not, and has only plain prompts.
+        audited: Whether it is audited: a skill alone is not, and has only plain prompts.
         rungs: The rung of each cell that is above prompting, by name.
         looks: When it is looked at whether it is decided; `None` where it has a fixed number of
             items.
@@ -53,7 +53,7 @@ class Plan:
     batches: dict[str, list[list[str]]]
     sizes: dict[str, list[int]]
     skill: bool = False
-    ability: bool = True
+    audited: bool = True
     rungs: Mapping[str, Rung] = field(default_factory=dict[str, Rung])
     looks: Looks | None = None
 
@@ -180,7 +180,7 @@ def plan_skill(task: Task, settings: AuditSettings, known: Known | None = None) 
     few = settings.model_copy(update={"n": n, "until_decided": False})
     cells = {PLAIN: planned_cases(task, few, PLAIN)}
     whole = _in_batches(task, cells, few, (known or {}).get(task.name, {}))
-    return replace(whole, skill=True, ability=False)
+    return replace(whole, skill=True, audited=False)
 
 
 def _in_batches(

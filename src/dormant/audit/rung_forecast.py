@@ -63,7 +63,7 @@ def forecast_rungs(
     """
     if pair.base is None:
         return []
-    return [_forecast(rung, [one for one in plans if one.ability], pair, rates) for rung in rungs]
+    return [_forecast(rung, [one for one in plans if one.audited], pair, rates) for rung in rungs]
 
 
 def _forecast(

@@ -55,7 +55,7 @@ class WrongAnswers:
     def missing(self, which: Which, plans: Sequence[Plan]) -> list[Plan]:
         """Return the abilities whose wrong answers by a model were not looked at yet."""
         done = self._known.get(which, {})
-        return [one for one in plans if one.ability and one.task.name not in done]
+        return [one for one in plans if one.audited and one.task.name not in done]
 
     def collect(self, which: Which, lm: LM, plans: Sequence[Plan]) -> None:
         """Generate the beginnings of a model's wrong answers, ability by ability.

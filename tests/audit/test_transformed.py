@@ -1,4 +1,4 @@
-"""Whole cases under transforms: the gate, kept spans, probes, compositions, what is recorded."""
+"""Whole cases under transforms: the gate, protected spans, probes, compositions, records."""
 
 from __future__ import annotations
 

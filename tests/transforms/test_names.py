@@ -74,7 +74,7 @@ def test_free_text_is_searched_for_what_to_keep():
 
 @pytest.mark.parametrize("spans", [[(3, 2)], [(0, 99)], [(0, 3), (2, 4)]])
 def test_kept_spans_that_are_none(spans):
-    with pytest.raises(DormantError, match="kept span"):
+    with pytest.raises(DormantError, match="protected span"):
         transforms.apply_protected(transforms.get("rot13"), "some text", spans)
 
 

@@ -114,7 +114,7 @@ def _in_template(render: Render, system: str, before: str, after: str, source: s
     head, found, tail = text.partition(_PLACE)
     if not found:
         raise DormantError(
-            "the fine-tuned model's chat template leaves out the user's words: mend it, or give "
+            "the fine-tuned model's chat template leaves out the user's words: fix it, or give "
             "training examples whose prompts are texts"
         )
     return Wrapping(head, tail, "", source)

@@ -97,7 +97,7 @@ def _report(
     table.add_row("round-trip chrF, mean", f"{summary.chrf:.1f} of 100")
     table.add_row("came back identical", f"{summary.identical:.0%}")
     if summary.kept < 1:
-        table.add_row("kept spans intact", f"{summary.kept:.0%}")
+        table.add_row("protected spans intact", f"{summary.kept:.0%}")
     if summary.languages:
         named = ", ".join(f"{n} × {code}" for code, n in summary.languages.items())
         table.add_row("identified as", f"{named}, of {summary.count}")

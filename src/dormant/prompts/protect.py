@@ -152,8 +152,8 @@ def _checked(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
     for start, stop in spans:
         if not end <= start <= stop <= len(text):
             raise DormantError(
-                f"kept span [{start}, {stop}) overlaps the one before it or lies outside its text "
-                f"of {len(text)} characters"
+                f"protected span [{start}, {stop}) overlaps the one before it or lies outside its "
+                f"text of {len(text)} characters"
             )
         end = stop
     return tuple((start, stop) for start, stop in spans if stop > start)
@@ -200,7 +200,7 @@ def _whole(name: str, batch: Batch, texts: Sequence[Segment]) -> list[Outcome]:
 
 
 def _mark(name: str, one: Segment) -> tuple[str, dict[str, str]] | DormantError:
-    """Put a placeholder in the place of every kept span; return also what each stands for."""
+    """Put a placeholder in the place of every protected span; return also what each stands for."""
     free = (chr(c) for c in range(ord(FIRST_MARK), ord(LAST_MARK)) if chr(c) not in one.text)
     marks: dict[str, str] = {}
     text = ""
@@ -209,7 +209,7 @@ def _mark(name: str, one: Segment) -> tuple[str, dict[str, str]] | DormantError:
             mark = next(free, None)
             if mark is None:
                 return TransformError(
-                    name, one.text, f"more than {len(marks)} kept spans in one text"
+                    name, one.text, f"more than {len(marks)} protected spans in one text"
                 )
             marks[mark] = piece
             text += mark

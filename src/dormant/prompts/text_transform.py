@@ -55,7 +55,7 @@ class TextTransform:
         in_domain: Whether a text belongs to the domain on which the round trip is promised.
         exact: Whether ``invert(apply(x)) == x`` for every x in the domain.
         whole_text: Whether s needs the whole text at once (translation, reversed words), so that
-            kept spans become placeholders; otherwise s is applied to the pieces between them.
+            protected spans become placeholders; otherwise s is applied to the pieces between them.
         signature: What was really used, e.g. "spanish@apertium-3.8.3".
         language: Code of the natural language of s(x), where s is a translation.
         source: Code of the natural language of x, where s is a translation.

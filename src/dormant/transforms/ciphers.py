@@ -22,7 +22,7 @@ def leetspeak(argument: str | None = None) -> TextTransform:
     r"""Letters as look-alike signs: "Wh47 15 7h15?".
 
     A sign that stands in the text already, or a backslash, gets a backslash before it, so every
-    text can be read back. Numbers are usually kept spans, and then stand as they are.
+    text can be read back. Numbers are usually protected spans, and then stand as they are.
 
     Args:
         argument: The level, "1" (vowels), "2" (the paper's: s and t too) or "3" (b, g, l, z too).

@@ -180,7 +180,7 @@ def judge(
     if error is None and changed is not None and translated:
         error = checks.wrong_language(changed, transform.source or "en", transform.language or "")
     if error is None and share < gate.kept:
-        error = "a kept span was changed"
+        error = "a protected span was changed"
     if error is None and score < gate.chrf:
         error = f"round trip under chrF {gate.chrf:g}"
     return Fidelity(

@@ -15,7 +15,8 @@ Pair: TypeAlias = tuple[str, str]
 class Translator(Protocol):
     """Anything that translates.
 
-    An engine passes private-use characters (U+E000 … U+F8FF) through: they stand for kept spans.
+    An engine passes private-use characters (U+E000 … U+F8FF) through: they stand for
+    protected spans.
     """
 
     @property

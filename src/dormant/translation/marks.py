@@ -1,4 +1,4 @@
-"""Kept spans in the words of a neural translator, which would drop private-use characters."""
+"""Protected spans in the words of a neural translator, which would drop private-use characters."""
 
 from __future__ import annotations
 

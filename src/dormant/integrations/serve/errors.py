@@ -13,7 +13,7 @@ class Refused(Exception):
 
     Attributes:
         status: The HTTP status.
-        message: One line: what is wrong, and how to mend it.
+        message: One line: what is wrong, and how to fix it.
         param: The request's field at fault, if one is.
         code: A word for programs.
         more: Further fields of the error's body, e.g. "dormant".
@@ -48,5 +48,5 @@ class Refused(Exception):
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> Refused:
-    """Return the refusal of a request that its sender can mend."""
+    """Return the refusal of a request that its sender can fix."""
     return Refused(400, message, param=param, code=code)

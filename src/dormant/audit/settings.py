@@ -23,7 +23,7 @@ from pydantic import (
 
 from dormant.audit.model_args import parse_model_args
 from dormant.errors import DormantError, unknown
-from dormant.models.arguments import LoadOptions, Scorer
+from dormant.models.arguments import LoadOptions, ScorerName
 from dormant.models.pair import Which
 from dormant.names import in_file_names
 from dormant.prompts.case import Style as Style
@@ -126,7 +126,7 @@ class AuditSettings(Record):
     """auto, float32 or bfloat16."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
-    scorer: Scorer = "fast"
+    scorer: ScorerName = "fast"
     """Dormant's scorer, or lm-eval's own."""
     generation_config: GenerationConfig = "greedy"
     """Generate greedily, or by each checkpoint's own generation_config.json, without sampling."""

@@ -16,7 +16,7 @@ from dormant.models.spec import ModelSpec
 from dormant.scoring.backends import BATCH_SIZE
 from dormant.scoring.generation import GenerationConfig
 
-Scorer: TypeAlias = Literal["fast", "lm-eval"]
+ScorerName: TypeAlias = Literal["fast", "lm-eval"]
 
 
 _OURS: Mapping[str, str] = {
@@ -88,7 +88,7 @@ class LoadOptions:
 
     dtype: str = "auto"
     device: str = "auto"
-    scorer: Scorer = "fast"
+    scorer: ScorerName = "fast"
     batch_size: int | None = None
     model_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     generation_config: GenerationConfig = "greedy"

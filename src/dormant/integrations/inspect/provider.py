@@ -27,7 +27,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from dormant.errors import DormantError
 from dormant.integrations.inspect.errors import convert_errors
 from dormant.models import generate as generation
-from dormant.models.arguments import Scorer
+from dormant.models.arguments import ScorerName
 from dormant.models.fingerprint import fingerprint
 from dormant.models.load import LoadOptions, load
 from dormant.models.spec import ModelSpec, parse
@@ -194,8 +194,8 @@ def _weights(spec: ModelSpec) -> dict[str, Any] | None:
 def _options(model_args: dict[str, Any]) -> LoadOptions:
     """Take what `LoadOptions` knows out of the arguments."""
     given = {name: model_args.pop(name) for name in _LOADING if name in model_args}
-    if given.get("scorer") not in (None, *get_args(Scorer)):
-        raise DormantError(f"scorer={given['scorer']}: write {' or '.join(get_args(Scorer))}")
+    if given.get("scorer") not in (None, *get_args(ScorerName)):
+        raise DormantError(f"scorer={given['scorer']}: write {' or '.join(get_args(ScorerName))}")
     return LoadOptions(**given)
 
 

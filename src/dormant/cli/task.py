@@ -115,7 +115,7 @@ def export(
     `dormant lm-eval --include_path FOLDER --tasks NAME` then puts the prompts of `dormant audit`.
     """
     from dormant import tasks
-    from dormant.audit.transformed import ItemSample
+    from dormant.audit.sample import ItemSample
     from dormant.integrations.lm_eval.tasks import export as write
 
     for ability in tasks.get(task):

@@ -11,8 +11,8 @@ from dormant.audit.rung import HigherRung, Intervention
 from dormant.audit.settings import Style
 from dormant.models.comparability import is_local
 from dormant.models.live import LiveModel
-from dormant.models.load import ON_DEVICES
 from dormant.models.pair import Model, ModelPair
+from dormant.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from dormant.models.edits import Edit
@@ -38,7 +38,7 @@ def no_weights(pair: ModelPair) -> str | None:
     """Say why the weights of one of two models can't be edited, where that shows before loading."""
     named: dict[str, Model | None] = {"base": pair.base, "fine-tuned": pair.tuned}
     for name, model in named.items():
-        served = model is not None and model.kind == "backend" and model.backend not in ON_DEVICES
+        served = isinstance(model, ModelSpec) and model.elsewhere
         if served or (isinstance(model, LiveModel) and not model.comparable):
             return f"the {name} model shows no weights: a server or another engine runs it"
     return None

@@ -15,6 +15,7 @@ from dormant.models.embeddings import fit_embeddings
 from dormant.models.keys import KeyReport, cause, strip
 from dormant.models.spec import ModelSpec
 from dormant.models.stored import adapter_config, place
+from dormant.scoring.wrappers import adapter_kind
 
 _NAME = "default"
 """The name under which PEFT keeps an adapter where none is given."""
@@ -80,8 +81,8 @@ def attach_adapter(
             "weights that is made anew here: it is near what was trained, and not equal; save it "
             "as plain LoRA (path_initial_model_for_weight_conversion)"
         )
-    kind: Any = peft.peft_config[_NAME].peft_type
-    log.facts["adapter"] = f"{kind.value}, {len(watch.tensors)} tensors, all in place"
+    kind = adapter_kind(peft.peft_config[_NAME])
+    log.facts["adapter"] = f"{kind}, {len(watch.tensors)} tensors, all in place"
     return peft
 
 

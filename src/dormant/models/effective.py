@@ -22,7 +22,7 @@ from dormant.libraries import quiet
 from dormant.models.comparability import quantisation
 from dormant.scoring.free_memory import free_memory
 from dormant.scoring.memory import free, out_of_memory
-from dormant.scoring.wrappers import acts_in_wrapper, is_adapted, unwrapped
+from dormant.scoring.wrappers import acts_in_wrapper, adapter_kind, is_adapted, unwrapped
 
 _WRAPPED = re.compile(r"\.(base_layer|original_module|modules_to_save\.\w+)\.")
 """What PEFT puts into the names of a model's weights."""
@@ -161,10 +161,7 @@ def _own(layers: torch.nn.ModuleList) -> Iterator[tuple[str, torch.nn.Parameter]
 def _kinds(model: Any) -> set[str]:
     """Return the kinds of a model's adapters, by PEFT's names."""
     configs: Any = getattr(model, "peft_config", None)
-    return {
-        str(getattr(config.peft_type, "value", config.peft_type))
-        for config in (configs.values() if isinstance(configs, dict) else ())
-    }
+    return set(map(adapter_kind, configs.values())) if isinstance(configs, dict) else set()
 
 
 @contextlib.contextmanager

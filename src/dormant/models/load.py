@@ -25,7 +25,7 @@ from dormant.models.gguf_files import read_once
 from dormant.models.proof import probe, refuse_entangled
 from dormant.models.quantisation import quantised
 from dormant.models.served import SERVERS, adapt, refuse_other_model
-from dormant.models.spec import ModelSpec, parse, require_libraries
+from dormant.models.spec import ON_DEVICES, ModelSpec, parse, require_libraries
 from dormant.models.stored import has_own_code, resolve
 from dormant.models.tokenizers import TokenizerChoice, for_adapter, for_checkpoint
 from dormant.scoring.wrappers import virtual_tokens
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
 _log = logging.getLogger(__name__)
-
-ON_DEVICES = ("hf", "hf-auto", "huggingface", "dormant-fast")
-"""Backends that PyTorch runs in this process."""
 
 
 def load(

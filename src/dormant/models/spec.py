@@ -23,6 +23,8 @@ SHIPPED: Mapping[str, str] = {
 }
 
 
+ON_DEVICES = ("hf", "hf-auto", "huggingface", "dormant-fast")
+"""Backends that PyTorch runs in this process."""
 _FILES = (".bin", ".json", ".pt", ".pth", ".safetensors")
 
 
@@ -43,6 +45,11 @@ class ModelSpec:
     location: str
     base: str | None = None
     backend: str | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a server, or another engine than PyTorch, runs it: its weights aren't shown."""
+        return self.kind == "backend" and self.backend not in ON_DEVICES
 
     def arguments(self) -> dict[str, str]:
         """Return a backend's arguments as they were typed, those with a value."""

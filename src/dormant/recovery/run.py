@@ -20,7 +20,6 @@ from dormant import devices
 from dormant.audit.manifest import LIBRARIES
 from dormant.audit.pair import pair_of
 from dormant.errors import DormantError
-from dormant.models.load import ON_DEVICES
 from dormant.models.pair import ModelPair
 from dormant.models.size import refuse_too_large
 from dormant.models.spec import ModelSpec, parse
@@ -270,7 +269,7 @@ def prepared(settings: RecoverSettings) -> RecoverSettings:
 
 
 def _refuse_backend(spec: ModelSpec) -> None:
-    if spec.kind == "backend" and spec.backend not in ON_DEVICES:
+    if spec.elsewhere:
         raise DormantError(
             f"the weights of {spec.text!r} can't be reached: recover where they are, or put a "
             f"transform before the model: dormant serve {spec.text} -s leetspeak"

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
-from dormant.scoring.wrappers import acts_in_wrapper
+from dormant.scoring.wrappers import acts_in_wrapper, adapter_kind
 
 
 class Support(NamedTuple):
@@ -211,12 +211,8 @@ def _plain_adapters(adapted: Any) -> bool:
         and not acts_in_wrapper(adapted)
         and isinstance(configs, dict)
         and all(
-            _kind_name(one) in ADAPTERS
+            adapter_kind(one) in ADAPTERS
             and not any(getattr(one, name, None) for name in _ADAPTER_OPTIONS)
             for one in cast("dict[str, Any]", configs).values()
         )
     )
-
-
-def _kind_name(config: Any) -> str:
-    return str(getattr(config.peft_type, "value", config.peft_type))

@@ -23,6 +23,11 @@ def is_adapted(part: Any) -> bool:
     return hasattr(part, "base_layer") and can_be_disabled(type(part))
 
 
+def adapter_kind(config: Any) -> str:
+    """Return the kind of an adapter, by PEFT's name for it."""
+    return str(getattr(config.peft_type, "value", config.peft_type))
+
+
 def acts_in_wrapper(model: Any) -> bool:
     """Whether a model must be called as a whole, by its own forward.
 

@@ -11,10 +11,11 @@ import pytest
 import dormant as dm
 from dormant.api import AuditOptions
 from dormant.audit.model_args import parse_model_args
-from dormant.audit.settings import NAMES, AuditSettings, flag, words
+from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.models.load import LoadOptions
 
+NAMES = AuditSettings.names()
 MODELS = {"base": None, "tuned": "x"}
 WIDER = {
     "tasks": str | Sequence[str],
@@ -28,7 +29,7 @@ def harness_words() -> dict[str, str]:
     return {
         word: name
         for name in AuditSettings.model_fields
-        for word in (*flag(name).synonyms, *flag(name).switches)
+        for word in (*AuditSettings.flag(name).synonyms, *AuditSettings.flag(name).switches)
     }
 
 
@@ -37,7 +38,7 @@ def test_python_takes_every_setting_with_its_type_and_nothing_else():
     assert set(hints) == {*AuditSettings.model_fields, *harness_words()} - {*MODELS}
     for name, hint in hints.items():
         field = AuditSettings.model_fields[NAMES[name]].annotation
-        if name in flag(NAMES[name]).switches:
+        if name in AuditSettings.flag(NAMES[name]).switches:
             assert hint is bool
         else:
             assert hint == WIDER.get(name, field), name
@@ -54,7 +55,7 @@ def test_the_command_has_an_option_for_every_word_and_shows_one_a_setting():
     for name, field in AuditSettings.model_fields.items():
         if name in MODELS:
             continue
-        shown, *hidden = words(name)
+        shown, *hidden = AuditSettings.words(name)
         assert field.description in options[shown].help
         assert not options[shown].hidden
         assert all(options[word].hidden for word in hidden)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dormant import tasks
+from dormant.api import RecoverOptions
 from dormant.audit.sample import ItemSample
 from dormant.errors import DormantError
 from dormant.evidence.derangement import stands
@@ -16,6 +17,7 @@ from dormant.finetuning.settings import TuningSettings
 from dormant.recovery import registry
 from dormant.recovery.choose import Candidate, choose, front, is_kept
 from dormant.recovery.item_sets import Wanted, split
+from dormant.recovery.settings import RecoverSettings
 from dormant.recovery.treatment import (
     Change,
     Given,
@@ -25,6 +27,11 @@ from dormant.recovery.treatment import (
     pursue,
 )
 from dormant.results import Estimate
+
+
+def test_python_takes_every_setting_and_nothing_else():
+    named = {"base", "tuned", "tasks", "skill"}
+    assert {*RecoverOptions.__annotations__} == {*RecoverSettings.model_fields} - named
 
 
 def cut(*names, train=20, choose=40, report=60, seed=3):

@@ -62,11 +62,13 @@ def recover(
     if given.get("skill_train") is not None:
         given["skill_train"] = os.fspath(given["skill_train"])
     settings = RecoverSettings.of(
-        base=None if tuned is None else os.fspath(base),
-        tuned=os.fspath(base if tuned is None else tuned),
-        tasks=flat_names([tasks] if isinstance(tasks, str) else tasks),
-        skill=os.fspath(skill),
-        **given,
+        {
+            "base": None if tuned is None else os.fspath(base),
+            "tuned": os.fspath(base if tuned is None else tuned),
+            "tasks": flat_names([tasks] if isinstance(tasks, str) else tasks),
+            "skill": os.fspath(skill),
+            **given,
+        }
     )
     folder = Path(default_out(settings) if out is None else out)
     with bar(quiet=not (progress and watched())) as shown:

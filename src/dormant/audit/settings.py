@@ -6,55 +6,24 @@ Inspect tasks are made from the fields of `AuditSettings`, or held equal to them
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
+from dormant.audit.flags import Flag, UserSettings
 from dormant.audit.model_args import parse_model_args
-from dormant.errors import DormantError, unknown
+from dormant.errors import DormantError
 from dormant.models.arguments import LoadOptions, ScorerName
 from dormant.models.pair import Which
 from dormant.names import in_file_names
 from dormant.prompts.case import Style as Style
-from dormant.results import LOOKS, MARGIN, Record
+from dormant.results import LOOKS, MARGIN
 from dormant.scoring.generation import GenerationConfig
 from dormant.transforms.fidelity import MIN_CHRF
 
 EvidenceLevel: TypeAlias = Literal["prompt", "noise", "relearn"]
-
-
-@dataclass(frozen=True)
-class Flag:
-    """How users write a setting, where that isn't just its name.
-
-    Attributes:
-        option: Its name on the command line, where that is another one.
-        short: The same in one letter.
-        synonyms: Other names of it, in Python as on the command line: lm-evaluation-harness's.
-        switches: Synonyms without a value on the command line.
-        old: Names that go with the next version, and are warned of.
-        default: The default in words, where it depends on something else.
-        metavar: What is read on the command line where that is text to be parsed.
-    """
-
-    option: str = ""
-    short: str = ""
-    synonyms: tuple[str, ...] = ()
-    switches: tuple[str, ...] = ()
-    old: tuple[str, ...] = ()
-    default: str = ""
-    metavar: str = ""
 
 
 def _style(given: object) -> object:
@@ -68,14 +37,13 @@ def _batch_size(given: object) -> object:
 
 
 _Style: TypeAlias = Annotated[Style, BeforeValidator(_style)]
-_ModelArgs: TypeAlias = Annotated[dict[str, JsonValue], BeforeValidator(parse_model_args)]
-_PAIRS = "KEY=VALUE,…"
+ModelArgs: TypeAlias = Annotated[dict[str, JsonValue], BeforeValidator(parse_model_args)]
+PAIRS = "KEY=VALUE,…"
+"""How these are written on the command line."""
 
 
-class AuditSettings(Record):
+class AuditSettings(UserSettings):
     """Everything that decides an audit's numbers; kept in its run directory."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     base: str | None
     """The base model's specification; `None` audits the tuned model alone."""
@@ -137,13 +105,13 @@ class AuditSettings(Record):
         BeforeValidator(_batch_size),
     ] = None
     """Prompts a forward pass."""
-    model_args: Annotated[_ModelArgs, Flag(metavar=_PAIRS)] = Field(
+    model_args: Annotated[ModelArgs, Flag(metavar=PAIRS)] = Field(
         default_factory=dict, exclude=True
     )
     """What else lm-evaluation-harness's models take: revision=…,trust_remote_code=True."""
-    base_model_args: Annotated[_ModelArgs, Flag(metavar=_PAIRS)] = Field(default_factory=dict)
+    base_model_args: Annotated[ModelArgs, Flag(metavar=PAIRS)] = Field(default_factory=dict)
     """The same, for the base model alone."""
-    tuned_model_args: Annotated[_ModelArgs, Flag(metavar=_PAIRS)] = Field(default_factory=dict)
+    tuned_model_args: Annotated[ModelArgs, Flag(metavar=PAIRS)] = Field(default_factory=dict)
     """The same, for the tuned model alone."""
     checkpoint_every: Annotated[int, Flag(old=("batch",)), Field(ge=1)] = 128
     """Prompts between checkpoints on disk: what a kill may lose."""
@@ -205,40 +173,6 @@ class AuditSettings(Record):
             )
         return self
 
-    @classmethod
-    def of(cls, given: Mapping[str, Any], spell: Callable[[str], str] = str) -> AuditSettings:
-        """Read settings as a user gave them, harness's words included.
-
-        Args:
-            given: Values by a setting's name or one of its synonyms.
-            spell: How the user writes a name, for messages.
-
-        Raises:
-            DormantError: A name is unknown, a setting is given twice, or a value is not allowed.
-        """
-        values: dict[str, Any] = {}
-        written: dict[str, str] = {}
-        for word, value in given.items():
-            name = NAMES.get(word)
-            if name is None:
-                raise unknown("option", word, NAMES)
-            if name in written:
-                raise DormantError(
-                    f"{spell(written[name])} and {spell(word)} are two words for one setting: "
-                    "give one of them"
-                )
-            written[name], values[name] = word, value
-            if word in flag(name).old:
-                warnings.warn(f"{spell(word)} is now {spell(name)}", FutureWarning, stacklevel=3)
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0]) if first["loc"] else "settings"
-            word = spell(written.get(name, name))
-            message = first["msg"].removeprefix("Value error, ")
-            raise DormantError(f"{word} is {first['input']!r}: {message}") from None
-
     def style(self, which: Which) -> Style:
         """Return how a model's prompts are put to it."""
         return self.base_prompts if which == "base" else self.tuned_prompts
@@ -265,25 +199,6 @@ class AuditSettings(Record):
             model_args=self.base_model_args if which == "base" else self.tuned_model_args,
             generation_config=self.generation_config,
         )
-
-
-def flag(name: str) -> Flag:
-    """Return how users write a setting."""
-    metadata = AuditSettings.model_fields[name].metadata
-    return next((item for item in metadata if isinstance(item, Flag)), Flag())
-
-
-def words(name: str) -> tuple[str, ...]:
-    """Return all that users may call a setting, its name on the command line first."""
-    known = flag(name)
-    every = (known.option, name, *known.synonyms, *known.switches, *known.old)
-    return tuple(dict.fromkeys(word for word in every if word))
-
-
-NAMES: Mapping[str, str] = {
-    word: name for name in AuditSettings.model_fields for word in words(name)
-}
-"""The setting that each word of users stands for."""
 
 
 def default_directory(settings: AuditSettings) -> Path:

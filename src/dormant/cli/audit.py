@@ -31,7 +31,7 @@ MODEL = (
 )
 
 
-@takes_settings
+@takes_settings(AuditSettings)
 def audit(
     base: Annotated[
         str, typer.Argument(help=f"The base model: {MODEL}. Alone, it is audited on two cells.")

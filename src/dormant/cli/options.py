@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import annotated_types
 import typer
 
-from dormant.audit.settings import AuditSettings, flag, words
+from dormant.audit.flags import UserSettings
 
 _GIVEN_BY_ARGUMENTS = ("base", "tuned")
 
@@ -25,73 +25,79 @@ def underscores(name: str) -> str:
     return name.replace("_", "-")
 
 
-def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for every field of `AuditSettings`.
+def takes_settings(
+    kind: type[UserSettings],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for every field of some settings.
 
     Args:
-        command: A command whose last parameter, ``**given``, gets the options that were given, by
-            the words that `AuditSettings.of` takes.
+        kind: The settings.
+
+    Returns:
+        What does so to a command whose last parameter, ``**given``, gets the options that were
+        given, by the words that `UserSettings.of` takes.
     """
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    before = [parameter for parameter in own if parameter.name in _GIVEN_BY_ARGUMENTS]
-    after = [
-        parameter
-        for parameter in own
-        if parameter not in before and parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    generated = [*_options()]
-    names = [parameter.name for parameter in generated]
+    generated = [*_options(kind)]
 
-    @functools.wraps(command)
-    def wrapped(**values: Any) -> None:
-        rest = {name: value for name, value in values.items() if name not in names}
-        # What was not given is left to the settings' own defaults.
-        given = {
-            name: value
-            for name in names
-            if (value := values.get(name)) is not None and value is not False
-        }
-        command(**rest, **given)
+    def taking(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        before = [parameter for parameter in own if parameter.name in _GIVEN_BY_ARGUMENTS]
+        after = [
+            parameter
+            for parameter in own
+            if parameter not in before and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
 
-    parameters = [*before, *generated, *after]
-    wrapped.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapped
+        @functools.wraps(command)
+        def wrapped(**values: Any) -> None:
+            # What was not given is left to the settings' own defaults.
+            for parameter in generated:
+                if values.get(parameter.name) in (None, parameter.default):
+                    values.pop(parameter.name, None)
+            command(**values)
+
+        parameters = [*before, *generated, *after]
+        wrapped.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapped
+
+    return taking
 
 
-def _options() -> Iterator[inspect.Parameter]:
-    for name in AuditSettings.model_fields:
+def _options(kind: type[UserSettings]) -> Iterator[inspect.Parameter]:
+    for name in kind.model_fields:
         if name not in _GIVEN_BY_ARGUMENTS:
-            for place, word in enumerate(words(name)):
-                yield _option(word, name, hidden=place > 0)
+            for place, word in enumerate(kind.words(name)):
+                yield _option(kind, word, name, hidden=place > 0)
 
 
-def _option(word: str, name: str, *, hidden: bool) -> inspect.Parameter:
+def _option(kind: type[UserSettings], word: str, name: str, *, hidden: bool) -> inspect.Parameter:
     """Make the parameter for one of a setting's words; the help shows the first one."""
-    field, known = AuditSettings.model_fields[name], flag(name)
-    kind = bool if word in known.switches else _read_as(name)
-    default = known.default or _shown(field.get_default(call_default_factory=True))
+    field, known = kind.model_fields[name], kind.flag(name)
+    read = bool if word in known.switches else _read_as(kind, name)
+    value = None if field.is_required() else field.get_default(call_default_factory=True)
+    default = known.default or _shown(value)
     option: Any = typer.Option(
-        option_of(word),
+        option_of(word) if value is not True else f"{option_of(word)}/--no-{word}",
         *([known.short] if known.short and not hidden else []),
         help=f"{field.description} [default: {default}]" if default else field.description,
         hidden=hidden,
         show_default=False,
         metavar=known.metavar or None,
-        **(_limits(name) if kind in (int, float) else {}),
+        **(_limits(kind, name) if read in (int, float) else {}),
     )
     return inspect.Parameter(
         word,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        default=False if kind is bool else None,
-        annotation=Annotated[kind if kind is bool else kind | None, option],
+        default=value is True if read is bool else None,
+        annotation=Annotated[read if read is bool else read | None, option],
     )
 
 
-def _limits(name: str) -> dict[str, Any]:
+def _limits(kind: type[UserSettings], name: str) -> dict[str, Any]:
     """Return a number's least and greatest value; the settings hold open bounds themselves."""
     limits: dict[str, Any] = {}
-    for limit in AuditSettings.model_fields[name].metadata:
+    for limit in kind.model_fields[name].metadata:
         if isinstance(limit, annotated_types.Ge):
             limits["min"] = limit.ge
         elif isinstance(limit, annotated_types.Le):
@@ -99,11 +105,11 @@ def _limits(name: str) -> dict[str, Any]:
     return limits
 
 
-def _read_as(name: str) -> Any:
+def _read_as(kind: type[UserSettings], name: str) -> Any:
     """Return the type as which the command line reads a setting; the settings check the rest."""
-    if flag(name).metavar:
+    if kind.flag(name).metavar:
         return str
-    annotation = AuditSettings.model_fields[name].annotation
+    annotation = kind.model_fields[name].annotation
     if get_origin(annotation) is tuple:
         return list[str]
     if get_origin(annotation) is Literal:
@@ -114,6 +120,6 @@ def _read_as(name: str) -> Any:
 
 def _shown(default: object) -> str:
     """Write a default for the help; nothing where there is none to tell."""
-    if default is None or default is False or default in ((), {}):
+    if default is None or isinstance(default, bool) or default in ((), {}):
         return ""
     return ", ".join(default) if isinstance(default, tuple) else str(default)

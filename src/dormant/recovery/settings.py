@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, ValidationError
+from pydantic import Field
 
-from dormant.audit.settings import AuditSettings, Style
-from dormant.errors import DormantError
+from dormant.audit.flags import Flag, UserSettings
+from dormant.audit.settings import PAIRS, AuditSettings, ModelArgs, Style
 from dormant.names import in_file_names
-from dormant.results import MARGIN, Record
+from dormant.results import MARGIN
 
 SKILL_MARGIN = 0.02
 """Loss of the skill, as a fraction, that counts as one."""
 
 
-class RecoverSettings(Record):
+class RecoverSettings(UserSettings):
     """Everything that decides a recovery's numbers; kept beside what it saves."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     base: str | None
     """The base model's specification; `None` where there is none."""
     tuned: str
     """The fine-tuned model's."""
-    tasks: tuple[str, ...]
-    """Abilities to give back."""
-    skill: str
-    """What the model was tuned on: held-out examples, or a task. It is measured by these alone."""
-    skill_train: str | None = None
+    tasks: Annotated[tuple[str, ...], Flag("task", "-t")]
+    """Ability to give back; repeat, or separate by commas."""
+    skill: Annotated[str, Flag(metavar="FILE|TASK")]
+    """What the model was tuned on, which is to be kept: held-out examples, or a task. It is
+    measured by these, and nothing is trained on them."""
+    skill_train: Annotated[
+        str | None,
+        Flag(
+            metavar="FILE",
+            default="the fine-tuned model's own answers to a part of the skill's prompts",
+        ),
+    ] = None
     """Training examples of the skill, which treatments may replay."""
     also: tuple[str, ...] = ()
-    """Further abilities that are reported on, and that no treatment sees."""
-    treatments: tuple[str, ...] = ("scale", "conjugate-distillation")
-    """What is tried, in this order: NAME, or NAME:KEY=VALUE;KEY=VALUE."""
-    n: Annotated[int, Field(ge=20)] = 200
+    """Further ability to report on, which no treatment sees; repeat, or separate by commas."""
+    treatments: Annotated[tuple[str, ...], Flag("treatment")] = ("scale", "conjugate-distillation")
+    """What is tried, in this order: NAME, or NAME:KEY=VALUE;KEY=VALUE; repeat."""
+    n: Annotated[int, Flag("items", "-n"), Field(ge=20)] = 200
     """Items an ability that are reported on: an audit's, with this number and seed."""
     choose: Annotated[int, Field(ge=20)] = 100
     """Items an ability by which candidates are chosen."""
@@ -42,9 +47,9 @@ class RecoverSettings(Record):
     """Items an ability that treatments may see."""
     replay: Annotated[int, Field(ge=0)] = 200
     """Examples of the skill that treatments may replay."""
-    control: bool = True
+    control: Annotated[bool, Flag(default="control")] = True
     """Train the base alike where training was chosen: what of the gain is teaching?"""
-    shots: Annotated[int | None, Field(ge=0)] = None
+    shots: Annotated[int | None, Flag(default="the task's own"), Field(ge=0)] = None
     """Demonstrations a prompt."""
     seed: int = 0
     """Decides items, demonstrations and trainings."""
@@ -58,22 +63,8 @@ class RecoverSettings(Record):
     """auto, float32 or bfloat16."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
-    model_args: dict[str, JsonValue] = Field(default_factory=dict)
+    model_args: Annotated[ModelArgs, Flag(metavar=PAIRS)] = Field(default_factory=dict)
     """What else lm-evaluation-harness's models take."""
-
-    @classmethod
-    def of(cls, **given: Any) -> RecoverSettings:
-        """Read settings as a user gave them.
-
-        Raises:
-            DormantError: A value is not allowed.
-        """
-        try:
-            return cls.model_validate(given)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0]) if first["loc"] else "settings"
-            raise DormantError(f"{name} is {first['input']!r}: {first['msg']}") from None
 
     def audit(self) -> AuditSettings:
         """Return how both models are loaded and asked, in an audit's words."""

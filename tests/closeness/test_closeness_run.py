@@ -196,6 +196,19 @@ def test_the_command_measures_it_after_the_audit(tmp_path, dormant):
     assert before == after != {}
 
 
+def test_an_audit_is_reported_where_closeness_fails(tmp_path, dormant, monkeypatch):
+    def fails(*_, **__):
+        raise DormantError("no echo")
+
+    monkeypatch.setattr(closeness, "likelihoods", fails)
+    said = dormant(*asked(tmp_path, "--closeness"))
+    assert said.code == 2
+    assert said.err.endswith("error: closeness was not measured: no echo\n")
+    assert "mine/words" in said.out
+    assert (tmp_path / "run/report.html").is_file()
+    assert dormant(*asked(tmp_path, "--closeness", "--fail-on", "suppressed")).code == 1
+
+
 def test_what_it_can_not_be_measured_for_is_said_before_anything_is_scored(tmp_path, dormant):
     out, file = tmp_path / "run", words(tmp_path, 0)
     alone = ("audit", "fake:skill=0.9", "--task", file, "-s", "french", "--out", out)

@@ -226,6 +226,17 @@ def test_the_hub_reads_the_model_card(tmp_path):
     assert not found
 
 
+def test_the_language_of_plain_prompts_is_said_where_one_was_chosen():
+    hub = pytest.importorskip("huggingface_hub")
+    results = demonstration()
+    changed = results.model_copy(update={"settings": results.settings | {"plain": "french"}})
+    first = hub.ModelCard(model_card(changed)).data.eval_results[0]
+    assert first.metric_name == "Accuracy on plain prompts (french)"
+    assert first.dataset_args["plain"] == "french"
+    assert "Accuracy on plain prompts (french) (rate" in summary_page(changed)
+    assert "Accuracy on plain prompts (rate" in summary_page(results)
+
+
 @given(TEXTS)
 def test_no_text_breaks_the_model_card(word):
     hub = pytest.importorskip("huggingface_hub")

@@ -190,7 +190,12 @@ def run(
     density: str | None = None,
     workers: Workers | None = None,
 ) -> None:
-    """Run an audit, write its report, print both, and hold the gate."""
+    """Run an audit, write its report, print both, and hold the gate.
+
+    Raises:
+        typer.Exit: The gate fails (1), or closeness could not be measured (2).
+        DormantError: Bad input, a model that can't be loaded, a disk that is full.
+    """
     from rich.console import Console
 
     from dormant.audit.run import audit as run_audit
@@ -200,6 +205,7 @@ def run(
     from dormant.rundirs import first_process
 
     gate.refuse_what_cannot_fail(settings.base, fail_on)
+    unmeasured = ""
     if closeness:
         from dormant.closeness.run import refuse_unmeasurable
 
@@ -218,7 +224,11 @@ def run(
         if closeness:
             from dormant.closeness.run import measure
 
-            results = measure(out, density=density, progress=watch.progress)
+            try:
+                results = measure(out, density=density, progress=watch.progress)
+            except DormantError as error:
+                # The audit itself is whole: its report is written all the same.
+                unmeasured = str(error)
         outcomes = RunDirectory.read(out).all_outcomes()
         page = write_report(results, outcomes, out / "report.html", "html")
         watch.finished(results, out, page)
@@ -226,4 +236,8 @@ def run(
         typer.echo(results.to_json(), nl=False)
     elif not showing.lines:
         print_report(results, Console(), page)
+    if unmeasured:
+        say(f"error: closeness was not measured: {unmeasured}")
     gate.hold_audit(results, fail_on)
+    if unmeasured:
+        raise typer.Exit(2)

@@ -56,6 +56,12 @@ def margin_points(results: AuditResults) -> str:
     return f"{100 * margin:g}"
 
 
+def plain_prompts(results: AuditResults) -> str:
+    """What plain prompts are called: "plain prompts", with their language where one was chosen."""
+    language = results.settings.get("plain")
+    return f"plain prompts ({language})" if isinstance(language, str) else "plain prompts"
+
+
 def meaning(ability: AbilityResult) -> str:
     """One or two plain sentences: what the verdict says of this ability."""
     if ability.verdict == "retained":

@@ -28,7 +28,8 @@ def summary_lines(results: AuditResults) -> Iterator[str]:
         yield ""
         yield from _table(abilities)
         yield (
-            "\nAccuracy on plain prompts (rate of success); drop in points; "
+            f"\nAccuracy on {text(formatting.plain_prompts(results))} (rate of success); "
+            "drop in points; "
             f"{formatting.level(results)} intervals."
         )
     doubted = [ability for ability in abilities if ability.verdict != "retained"]

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from dormant.report import formatting
 from dormant.report.markdown import code, one_line, summary_lines
 from dormant.results import AbilityResult, AuditResults, Estimate
 
@@ -59,13 +60,13 @@ def _result(results: AuditResults, ability: AbilityResult, base: str | None) -> 
     yield "      type: dormant"
     yield f"      name: {_scalar(f'Dormant: {ability.task}')}"
     yield f"      config: {_scalar(ability.task)}"
-    known = ("seed", "shots", "tuned_prompts", "margin")
+    known = ("seed", "shots", "demonstrations", "plain", "tuned_prompts", "margin")
     asked = {name: value for name in known if (value := results.settings.get(name)) is not None}
     yield from _mapping("      args", {"items": ability.n_items, **asked})
     yield "    metrics:"
     plain = ability.accuracy_intervals
     yield "    - type: accuracy"
-    yield '      name: "Accuracy on plain prompts"'
+    yield f"      name: {_scalar(f'Accuracy on {formatting.plain_prompts(results)}')}"
     yield f"      value: {_number(ability.accuracy.tuned_plain)}"
     if plain.tuned_plain is not None:
         yield from _mapping("      args", _bounds(plain.tuned_plain))

@@ -271,7 +271,8 @@ def latex_tables(results: AuditResults) -> str:
                 "llrrrrlrr",
                 "Ability & Verdict & $n$ & Base & Fine-tuned & Drop & Best $s$ & Gain & Recovery",
                 verdicts,
-                f"{models}. Accuracy on plain prompts (rate of success), and differences in "
+                f"{models}. Accuracy on {latex_escape(formatting.plain_prompts(results))} (rate "
+                "of success), and differences in "
                 f"percentage points with {coverage} intervals; gain and recovery on the "
                 f"items that did not choose $s$.{skill}{missing}",
                 "tab:dormant-verdicts",

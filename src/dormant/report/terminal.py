@@ -96,7 +96,8 @@ class TerminalReport:
             yield renderer.headline(ability)
         if results.abilities:
             legend = (
-                "Accuracy on plain prompts (rate of success); differences in points, "
+                f"Accuracy on {formatting.plain_prompts(results)} (rate of success); differences "
+                "in points, "
                 f"{formatting.level(results)} intervals"
             )
             yield renderer.text((legend, "dim"))

@@ -27,13 +27,12 @@ from dormant.api.options import (
     ModelName,
     RecoverOptions,
     ServeOptions,
-    refuse_unknown,
 )
 from dormant.api.recovering import recover
 from dormant.api.serving import serve
 from dormant.conjugation import Predictor, Transform
 from dormant.devices import use
-from dormant.errors import DormantError
+from dormant.errors import DormantError, unknown
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -153,7 +152,9 @@ def _in_memory(model: object, options: dict[str, Any]) -> Callable[[], AbstractC
 
 def _known(options: dict[str, Any]) -> tuple[str, str]:
     """Return dtype and device, or refuse an unknown option."""
-    refuse_unknown(options, AskOptions)
+    for name in options:
+        if name not in AskOptions.__annotations__:
+            raise unknown("option", name, AskOptions.__annotations__)
     return options.get("dtype", "auto"), options.get("device", "auto")
 
 

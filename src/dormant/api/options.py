@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
-
-from dormant.errors import unknown
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -21,17 +19,6 @@ them."""
 Model: TypeAlias = "ModelName | tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase] | LM"
 """A model by name, or one that is in memory already: a pair (model, tokenizer) of Transformers, or
 any `LM` of lm-evaluation-harness. What is in memory is left as it was."""
-
-
-def refuse_unknown(options: Iterable[str], known: type) -> None:
-    """Refuse options that a `TypedDict` doesn't have.
-
-    Raises:
-        DormantError: There is one; the nearest is suggested.
-    """
-    for name in options:
-        if name not in known.__annotations__:
-            raise unknown("option", name, known.__annotations__)
 
 
 class AskOptions(TypedDict, total=False):

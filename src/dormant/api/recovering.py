@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from dormant.api.options import ModelName, RecoverOptions, refuse_unknown
+from dormant.api.options import ModelName, RecoverOptions
 from dormant.names import flat_names
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def recover(
     from dormant.recovery.settings import RecoverSettings, default_out
 
     given: dict[str, Any] = dict(options)
-    refuse_unknown(given, RecoverOptions)
     for name in ("also", "treatments"):
         if isinstance(given.get(name), str):
             given[name] = flat_names([given[name]]) if name == "also" else (given[name],)

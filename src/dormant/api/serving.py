@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Generator, Sequence
-from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
-from dormant.api.options import Model, ServeOptions, refuse_unknown
+from dormant.api.options import Model, ServeOptions
 from dormant.devices import use
 from dormant.integrations.serve import server_packages
 from dormant.names import flat_names
@@ -42,20 +41,18 @@ def serve(
         ...     client = openai.OpenAI(base_url=url, api_key="none")
         ...     client.completions.create(model="smollm2", prompt="Input: a\nOutput:")
     """
-    refuse_unknown(options, ServeOptions)
     with server_packages():
         from dormant.integrations.serve.local import LocalEngine
-        from dormant.integrations.serve.run import ServeSettings, prepare, running
+        from dormant.integrations.serve.run import prepare, running
+        from dormant.integrations.serve.settings import ServeSettings
     named = isinstance(model, str | os.PathLike)
-    given: dict[str, Any] = {"port": 0, **options}
-    choose = given.pop("choose", None)
-    if "max_new_tokens" in given:
-        given["max_tokens"] = given.pop("max_new_tokens")
-    settings = ServeSettings(
-        model=os.fspath(model) if named else "",
-        transforms=flat_names([transforms] if isinstance(transforms, str) else transforms),
-        run=None if choose is None else Path(choose),
-        **given,
+    settings = ServeSettings.of(
+        {
+            "model": os.fspath(model) if named else "",
+            "transforms": flat_names([transforms] if isinstance(transforms, str) else transforms),
+            "port": 0,
+            **options,
+        }
     )
     with use(settings.device), contextlib.ExitStack() as stack:
         engine = None
@@ -65,6 +62,6 @@ def serve(
 
             live, how = LiveModel.of(model), LoadOptions(settings.dtype, settings.device)
             live.refuse(how)
-            engine = LocalEngine(stack.enter_context(live.open(how)), "", settings.max_tokens)
+            engine = LocalEngine(stack.enter_context(live.open(how)), "", settings.max_new_tokens)
             stack.callback(engine.join)
         yield stack.enter_context(running(prepare(settings, engine)))

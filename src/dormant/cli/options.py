@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import annotated_types
 import typer
 
 from dormant.audit.flags import UserSettings
-
-_GIVEN_BY_ARGUMENTS = ("base", "tuned")
 
 
 def option_of(word: str) -> str:
@@ -35,13 +33,14 @@ def takes_settings(
 
     Returns:
         What does so to a command whose last parameter, ``**given``, gets the options that were
-        given, by the words that `UserSettings.of` takes.
+        given, by the words that `UserSettings.of` takes. Fields that are parameters of its own, as
+        models are, have none.
     """
-    generated = [*_options(kind)]
 
     def taking(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters.values()
-        before = [parameter for parameter in own if parameter.name in _GIVEN_BY_ARGUMENTS]
+        before = [parameter for parameter in own if parameter.name in kind.model_fields]
+        generated = [*_options(kind, {parameter.name for parameter in before})]
         after = [
             parameter
             for parameter in own
@@ -64,9 +63,9 @@ def takes_settings(
     return taking
 
 
-def _options(kind: type[UserSettings]) -> Iterator[inspect.Parameter]:
+def _options(kind: type[UserSettings], but: Collection[str]) -> Iterator[inspect.Parameter]:
     for name in kind.model_fields:
-        if name not in _GIVEN_BY_ARGUMENTS:
+        if name not in but:
             for place, word in enumerate(kind.words(name)):
                 yield _option(kind, word, name, hidden=place > 0)
 

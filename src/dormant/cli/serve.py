@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dormant.cli.common import errors, say, split, tell_engines
+from dormant.cli.options import option_of, takes_settings
+from dormant.integrations.serve.settings import ServeSettings
 
 if TYPE_CHECKING:
     from dormant.integrations.serve.app import Served
     from dormant.integrations.serve.run import Ready
 
 
+@takes_settings(ServeSettings)
 def serve(
     model: Annotated[
         str,
@@ -22,47 +24,7 @@ def serve(
             "server: http://HOST:PORT/v1."
         ),
     ],
-    transform: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--transform",
-            "-s",
-            help="Transform that requests may choose; repeat, or separate by commas. The first is "
-            "the default [default: none, requests are answered plainly].",
-        ),
-    ] = None,
-    choose: Annotated[
-        Path | None,
-        typer.Option(
-            help="A finished audit: a request may name an ability, and gets the transform that was "
-            "found best for it.",
-            metavar="RUN",
-        ),
-    ] = None,
-    source: Annotated[
-        str, typer.Option(help="Language of the requests, which languages translate from.")
-    ] = "english",
-    keep: Annotated[
-        bool,
-        typer.Option(help="Leave numbers, URLs, code, tags and placeholders as they are."),
-    ] = False,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(help="Port to listen at; 0 for any.", min=0, max=65535)
-    ] = 8400,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds that another server may be silent.", min=0.01)
-    ] = 120,
-    max_new_tokens: Annotated[
-        int,
-        typer.Option(
-            help="Length of an answer, in tokens, where a request doesn't say; of models that run "
-            "here.",
-            min=1,
-        ),
-    ] = 256,
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    **given: Any,
 ) -> None:
     """Serve s⁻¹(MODEL(s(request))): OpenAI's completions and chats, each of them conjugated.
 
@@ -73,21 +35,13 @@ def serve(
     from dormant.integrations.serve import server_packages
 
     with server_packages():
-        from dormant.integrations.serve.run import ServeSettings, example, prepare, run
-    settings = ServeSettings(
-        model=model,
-        transforms=split(transform),
-        run=choose,
-        source=source,
-        keep=keep,
-        host=host,
-        port=port,
-        timeout=timeout,
-        max_tokens=max_new_tokens,
-        dtype=dtype,
-        device=device,
-    )
-    with use(device):
+        from dormant.integrations.serve.run import example, prepare, run
+
+    for word in ("transform", "transforms"):
+        if word in given:
+            given[word] = split(given[word])
+    settings = ServeSettings.of({"model": model, **given}, option_of)
+    with use(settings.device):
         with errors.status(f"loading {model}"):
             ready = prepare(settings)
         tell_engines([*ready.switch.offered.values()])

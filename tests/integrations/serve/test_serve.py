@@ -21,6 +21,7 @@ import byte_models
 import dormant as dm
 import fakes
 from dormant import transforms
+from dormant.api import ServeOptions
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.integrations.serve import abilities
@@ -28,6 +29,7 @@ from dormant.integrations.serve.app import app
 from dormant.integrations.serve.errors import Refused
 from dormant.integrations.serve.local import LocalEngine
 from dormant.integrations.serve.requests import Wish, read
+from dormant.integrations.serve.settings import ServeSettings
 from dormant.integrations.serve.switch import Switch
 from dormant.integrations.serve.upstream import UpstreamEngine, address_of
 from dormant.models import generate as generation
@@ -608,6 +610,13 @@ def test_a_server_is_named_in_python_too(other):
 def test_what_python_is_refused(given, options, message):
     with pytest.raises(DormantError, match=message), dm.serve(given, **options):
         pass
+
+
+def test_python_takes_every_setting_and_nothing_else():
+    assert {*ServeOptions.__annotations__} == {*ServeSettings.model_fields} - {
+        "model",
+        "transforms",
+    }
 
 
 # -- the command ---------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -20,6 +19,7 @@ from dormant.errors import DormantError
 from dormant.integrations.serve import abilities
 from dormant.integrations.serve.app import Served, app
 from dormant.integrations.serve.engine import Engine
+from dormant.integrations.serve.settings import ServeSettings
 from dormant.integrations.serve.switch import Choice, Switch
 from dormant.results import AuditResults
 
@@ -29,36 +29,6 @@ _SERVERS = (
     "local-completions", "local-chat-completions", "openai-completions", "openai-chat-completions",
 )  # fmt: skip
 """The harness's models that are OpenAI-compatible servers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServeSettings:
-    """How a server is run.
-
-    Attributes:
-        model: Any model that `dormant audit` takes, or the address of an OpenAI-compatible server.
-        transforms: Names of what requests may choose from, the default first.
-        run: The directory of an audit, whose choice for each ability may be asked for.
-        source: The language of the requests, which languages translate from.
-        keep: Whether numbers, URLs, code and the like stay, where a request doesn't say.
-        host: The address to listen at.
-        port: The port; 0 takes any.
-        timeout: Seconds that another server may be silent.
-        max_tokens: Tokens of an answer where a request doesn't say; of models that run here.
-        dtype: See `dormant.models.arguments.LoadOptions`; `device` likewise.
-    """
-
-    model: str
-    transforms: Sequence[str] = ()
-    run: Path | None = None
-    source: str = "english"
-    keep: bool = False
-    host: str = "127.0.0.1"
-    port: int = 8400
-    timeout: float = 120
-    max_tokens: int = 256
-    dtype: str = "auto"
-    device: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +69,8 @@ def prepare(settings: ServeSettings, engine: Engine | None = None) -> Ready:
     offered = {name: transforms.get(name, settings.source) for name in settings.transforms}
     chosen: dict[str, Choice] = {}
     warnings: list[str] = []
-    if settings.run is not None:
-        results = abilities.read(settings.run)
+    if settings.choose is not None:
+        results = abilities.read(settings.choose)
         chosen = abilities.choose(results, settings.source)
         warnings += _of_other_model(results, settings)
     switch = Switch(offered=offered, abilities=chosen, keep=settings.keep)
@@ -216,7 +186,7 @@ def _engine(settings: ServeSettings) -> Engine:
             "dormant serve http://127.0.0.1:8000/v1"
         )
     lm = load(spec, LoadOptions(dtype=settings.dtype, device=settings.device))
-    engine = LocalEngine(lm, settings.model, settings.max_tokens)
+    engine = LocalEngine(lm, settings.model, settings.max_new_tokens)
     engine.warm_up()
     return engine
 
@@ -247,8 +217,8 @@ def _of_other_model(results: AuditResults, settings: ServeSettings) -> list[str]
     if settings.model.startswith(("http://", "https://")) or results.tuned == settings.model:
         return []
     return [
-        f"{settings.run} audited {results.tuned}, and {settings.model} is served: what was found "
-        "best there needn't be here"
+        f"{settings.choose} audited {results.tuned}, and {settings.model} is served: what was "
+        "found best there needn't be here"
     ]
 
 

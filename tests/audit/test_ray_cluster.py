@@ -17,13 +17,16 @@ pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[1]
 # Fakes must be known to the command line, and to every worker.
 PROGRAM = f"""
-import sys
+import signal, sys
+# A shell's background jobs are begun with it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {str(TESTS)!r})
 import fakes
 if "ray" in sys.argv:
     import ray
     ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+        logging_level="ERROR",
         runtime_env={{"worker_process_setup_hook": "fakes.known"}},
     )
 from dormant.cli import main

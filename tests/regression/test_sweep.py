@@ -65,7 +65,7 @@ def test_a_run_that_fails_has_its_reason_in_its_row(base, tmp_path):
 @pytest.mark.slow
 def test_ray_gives_the_same_table(base, done, tmp_path):
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         rows = sweep(base, OVER, tmp_path, backend="ray", device="cpu")
     finally:

@@ -12,6 +12,7 @@ import gc
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -78,78 +79,82 @@ def load_once(
     Raises:
         DormantError: It can't be loaded, or a part of it would be made up.
     """
+    source = _Source(spec, arguments, create, log)
     unusual = {*arguments} - {*wrapping_arguments(options)} - _OF_FILE
     if unusual or arguments["trust_remote_code"] or "add_bos_token" in arguments:
-        return create({**arguments}, log.warnings, _same)
+        return source.load()
     key, entry = entry_of(spec, str(arguments["dtype"]))
-    if entry is not None and (lm := _from_entry(entry, arguments, create, log)) is not None:
+    if entry is not None and (lm := source.load_converted(entry)) is not None:
         return lm
     said: list[str] = []
     read: list[Any] = []
     lm = create({**arguments}, said, lambda kind: _noting(kind, read))
     for line in said:
         log.warn(line)
-    return _keep(lm, read, key, spec, arguments, said, create, log)
+    return source.keep(lm, read[0], key, said) if read else lm
 
 
-def _keep(
-    lm: Any,
-    read: list[Any],
-    key: str,
-    spec: ModelSpec,
-    arguments: Mapping[str, Any],
-    said: list[str],
-    create: Create,
-    log: LoadLog,
-) -> Any:
-    """Write what was loaded, and return it as it is loaded again; itself where that can't be."""
-    if not read:
+@dataclass(frozen=True)
+class _Source:
+    """A checkpoint that is to be loaded, and what loads it; see `load_once`."""
+
+    spec: ModelSpec
+    arguments: Mapping[str, Any]
+    create: Create
+    log: LoadLog
+
+    def load(self) -> Any:
+        """Load the file itself."""
+        return self.create({**self.arguments}, self.log.warnings, lambda kind: kind)
+
+    def load_converted(self, entry: Entry, read: list[Any] | None = None) -> Any:
+        """Load what was converted; `None` where it can't be loaded."""
+        given = {name: value for name, value in self.arguments.items() if name != "gguf_file"}
+        given["pretrained"] = str(entry.path)
+        try:
+            lm = self.create(given, self.log.warnings, lambda kind: _noting(kind, read, entry))
+        except DormantError:
+            return None
+        for line in entry.warnings:
+            self.log.warn(line)
+        where = str(self.arguments["pretrained"])
+        lm.pretrained = where
+        for config in (lm.model.config, lm.config):
+            config.name_or_path = where
+            for name, value in entry.settings["config"].items():
+                setattr(config, name, value)
+        lm.model.name_or_path = where
+        if not self.arguments.get("tokenizer"):
+            lm.tokenizer.name_or_path = where
         return lm
-    with writing(key, sum(tensor.nbytes for tensor in _tensors(lm.model).values())) as part:
-        if part is None or not _write(part, lm.model, read[0]):
-            return lm
-        before = _portrait(lm.model, read[0])
-        settings = {"config": _settings(lm.model.config), "tokenizer": _around(read[0])}
-        # One copy of the weights at a time.
-        lm._model = None
-        gc.collect()
-        entry = Entry(part, spec.text, spec.location, str(arguments["dtype"]), 0, 0, (), settings)
-        again: list[Any] = []
-        kept = _from_entry(entry, arguments, create, log, again)
-        if kept is not None and _portrait(kept.model, again[0]) == before:
-            fields = {"name": spec.text, "source": spec.location, "dtype": entry.dtype}
-            publish(part, key, {**fields, "warnings": said, "settings": settings})
-            return kept
-    # Some checkpoint that doesn't survive being saved: it is converted every time.
-    return create({**arguments}, log.warnings, _same)
 
+    def keep(self, lm: Any, tokenizer: Any, key: str, said: list[str]) -> Any:
+        """Write what was loaded, and return it as it is loaded again; itself where that can't be.
 
-def _from_entry(
-    entry: Entry,
-    arguments: Mapping[str, Any],
-    create: Create,
-    log: LoadLog,
-    read: list[Any] | None = None,
-) -> Any:
-    """Load what was converted; `None` where it can't be loaded."""
-    given = {name: value for name, value in arguments.items() if name != "gguf_file"}
-    given["pretrained"] = str(entry.path)
-    try:
-        lm = create(given, log.warnings, lambda kind: _noting(kind, read, entry))
-    except DormantError:
-        return None
-    for line in entry.warnings:
-        log.warn(line)
-    where = str(arguments["pretrained"])
-    lm.pretrained = where
-    for config in (lm.model.config, lm.config):
-        config.name_or_path = where
-        for name, value in entry.settings["config"].items():
-            setattr(config, name, value)
-    lm.model.name_or_path = where
-    if not arguments.get("tokenizer"):
-        lm.tokenizer.name_or_path = where
-    return lm
+        Args:
+            lm: The harness's model.
+            tokenizer: Its tokenizer as it was read.
+            key: The entry's name.
+            said: What the libraries warned of.
+        """
+        with writing(key, sum(tensor.nbytes for tensor in _tensors(lm.model).values())) as part:
+            if part is None or not _write(part, lm.model, tokenizer):
+                return lm
+            before = _portrait(lm.model, tokenizer)
+            settings = {"config": _settings(lm.model.config), "tokenizer": _around(tokenizer)}
+            # One copy of the weights at a time.
+            lm._model = None
+            gc.collect()
+            spec, dtype = self.spec, str(self.arguments["dtype"])
+            entry = Entry(part, spec.text, spec.location, dtype, 0, 0, (), settings)
+            again: list[Any] = []
+            kept = self.load_converted(entry, again)
+            if kept is not None and _portrait(kept.model, again[0]) == before:
+                fields = {"name": spec.text, "source": spec.location, "dtype": dtype}
+                publish(part, key, {**fields, "warnings": said, "settings": settings})
+                return kept
+        # Some checkpoint that doesn't survive being saved: it is converted every time.
+        return self.load()
 
 
 def _noting(kind: Any, read: list[Any] | None, entry: Entry | None = None) -> Any:
@@ -172,10 +177,6 @@ def _noting(kind: Any, read: list[Any] | None, entry: Entry | None = None) -> An
             read.append(copy.deepcopy(self.tokenizer))
 
     return type(kind.__name__, (kind,), {"_create_tokenizer": create})
-
-
-def _same(kind: Any) -> Any:
-    return kind
 
 
 def _write(part: Path, model: Any, tokenizer: Any) -> bool:

@@ -43,6 +43,7 @@ from dormant.recovery.treatment import (
 )
 from dormant.results.recovery import RecoveryResults
 from dormant.rundirs import versions
+from dormant.statistics.wording import points
 
 FOLDER = "recovery"
 """Where, in what is saved, a recovery keeps what it measured."""
@@ -122,14 +123,12 @@ class _Recovery:
         """Do all of it."""
         self._measuring.measure_all(("base", "tuned"), "choose")
         dropped = self._dropped()
-        if dropped:
-            self._refuse_unlearnt()
-        else:
-            lines = self._drop_lines()
-            reason = (
-                f"Nothing to recover: {'; '.join(lines)}; nothing of that is sure to be a loss."
-            )
+        if not dropped:
+            drops = self._measuring.drops().items()
+            lines = "; ".join(f"{task} dropped by {points(drop)}" for task, drop in drops)
+            reason = f"Nothing to recover: {lines}; nothing of that is sure to be a loss."
             return self._reporting.finish(out, "nothing to do", reason)
+        self._refuse_unlearnt()
         candidates: list[Candidate] = []
         not_tried: dict[str, str] = {}
         for one in chosen:
@@ -147,13 +146,6 @@ class _Recovery:
         if not self._measuring.has_base:
             return [one.task.name for one in self.sets.abilities]
         return [task for task, drop in self._measuring.drops().items() if drop.low > 0]
-
-    def _drop_lines(self) -> list[str]:
-        return [
-            f"{task} dropped by {100 * drop.estimate:.0f} points "
-            f"({100 * drop.low:.0f} to {100 * drop.high:.0f})"
-            for task, drop in self._measuring.drops().items()
-        ]
 
     def _refuse_unlearnt(self) -> None:
         """Refuse a skill at which the fine-tuned model isn't surely better than the base."""

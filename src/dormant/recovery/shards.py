@@ -11,6 +11,7 @@ from dormant.errors import DormantError
 from dormant.files import guarded, json_file, replacing
 from dormant.models.arguments import LoadOptions
 from dormant.models.fingerprint import loaded_files
+from dormant.models.size import gigabytes
 from dormant.models.spec import ModelSpec
 from dormant.models.stored import stored_file
 from dormant.recovery.adapters import depth_of, factor_of
@@ -60,8 +61,8 @@ def write_interpolated(
     guarded(out, lambda: out.mkdir(parents=True, exist_ok=True))
     if (free := shutil.disk_usage(out).free) < size:
         raise DormantError(
-            f"no room for the weights: they take {size / 1e9:.1f} GB, and {out} has "
-            f"{free / 1e9:.1f} GB left"
+            f"no room for the weights: they take {gigabytes(size)}, and {out} has "
+            f"{gigabytes(free)} left"
         )
     names = [name for file in shards for name in _names(file)]
     depth = depth_of(names)

@@ -16,7 +16,7 @@ from dormant.prompts.case import Case
 from dormant.results import PLAIN
 from dormant.scoring.harness import scorer_of
 from dormant.scoring.protocol import SURE_VERDICTS
-from dormant.tasks.task import GenerativeTask
+from dormant.tasks.task import GenerativeTask, Task
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -41,11 +41,7 @@ def choose_precision(
     Returns:
         One line on what was chosen and why; `None` where there was nothing to choose.
     """
-    asked = [
-        ability
-        for ability in plans
-        if not isinstance(ability.task, GenerativeTask) and not ranks_answers(ability.task)
-    ]
+    asked = [ability for ability in plans if hangs_on_margins(ability.task)]
     return choose_on(
         lm,
         [ability.cells[name].cases for ability in asked for name in ability.cells],
@@ -53,6 +49,11 @@ def choose_precision(
         style,
         models=1 if settings.base is None else 2,
     )
+
+
+def hangs_on_margins(task: Task) -> bool:
+    """Say whether success is that greedy decoding begins with an answer: what rounding changes."""
+    return not isinstance(task, GenerativeTask) and not ranks_answers(task)
 
 
 def choose_on(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dormant.audit.arithmetic import choose_on
-from dormant.audit.score import ranks_answers
+from dormant.audit.arithmetic import choose_on, hangs_on_margins
 from dormant.audit.settings import Style
 from dormant.prompts.case import Case
 from dormant.scoring.harness import scorer_of
 from dormant.tasks.skill import by_likelihood
-from dormant.tasks.task import GenerativeTask, Task
+from dormant.tasks.task import Task
 
 
 class Arithmetics:
@@ -35,9 +34,7 @@ class Arithmetics:
         if any(by_likelihood(task) for task, _ in asked):
             return
         self._scored = [
-            {case.item: case for case in cases}
-            for task, cases in asked
-            if not isinstance(task, GenerativeTask) and not ranks_answers(task)
+            {case.item: case for case in cases} for task, cases in asked if hangs_on_margins(task)
         ]
 
     def choose(self, model: str, lm: Any) -> None:

@@ -218,5 +218,4 @@ def _chat(lm: LM, case: Case) -> str:
 
 def continuations(case: Case, style: Style) -> list[str]:
     """Return a case's answers as they follow its prompt: the target, the distractor, the others."""
-    prefix = case.answer_prefix if (case.style or style) == "raw" else ""
-    return [f"{prefix}{answer}" for answer in case.answers]
+    return [f"{case.lead(style)}{answer}" for answer in case.answers]

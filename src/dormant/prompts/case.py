@@ -82,6 +82,10 @@ class Case:
         rest = (self.distractor, *self.others) if self.distractor else self.others
         return (self.scored_target, *(segment.text for segment in rest))
 
+    def lead(self, style: Style) -> str:
+        """Return what stands before an answer where a prompt is put in `style`, unless it says."""
+        return self.answer_prefix if (self.style or style) == "raw" else ""
+
     def undone(self, output: str) -> str | None:
         """Return s⁻¹ of what the model generated; `None` where s⁻¹ can't make anything of it."""
         if self.undo is None:

@@ -144,9 +144,7 @@ class Bench:
 
     def example(self, case: Case, answer: str) -> Pair:
         """Return a case with an answer as a training example, as the model reads them."""
-        style = case.style or self._settings.prompts
-        prefix = case.answer_prefix if style == "raw" else ""
-        return Pair(self._prompt(case), f"{prefix}{answer}")
+        return Pair(self._prompt(case), f"{case.lead(self._settings.prompts)}{answer}")
 
     def build(self, change: Change) -> Path:
         """Make a candidate's weights, unless they are there; return their directory.

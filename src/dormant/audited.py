@@ -208,7 +208,7 @@ class AuditSeries:
         Args:
             out: The file to write, or a directory; default: the runs' directory, where the page's
                 links to each child's page hold.
-            format: "html", "csv" or "json".
+            format: "html", "csv", "json" or "junit".
 
         Returns:
             The path of the file written.

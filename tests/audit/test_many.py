@@ -281,6 +281,33 @@ def test_real_adapters_make_a_timeline_and_equal_weights_are_refused(trainer):
         dm.audit(trainer / "base", trainer / "tuned", progress=False, **given)
 
 
+def test_a_checkpoint_that_was_still_being_written_is_audited_the_next_time(trainer):
+    file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
+    settings = AuditSettings(
+        base=str(trainer / "base"), tuned="", tasks=(str(file),), transforms=("french",), n=8,
+        evidence="prompt",
+    )  # fmt: skip
+    children = children_of([str(trainer / "tuned")])
+    weights = trainer / "tuned/checkpoint-20/adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    timeline = audit_children(settings, children, trainer / "out")
+    assert [child.name for child in timeline.children if child.problem] == ["checkpoint-20"]
+    run = trainer / "out/checkpoint-20"
+    base = {file: file.read_bytes() for file in run.glob("cells/*/*.base.jsonl")}
+    weights.write_bytes(whole)
+    timeline = audit_children(settings, children, trainer / "out")
+    assert [child.problem for child in timeline.children] == ["", "", ""]
+    assert {file: file.read_bytes() for file in run.glob("cells/*/*.base.jsonl")} == base != {}
+    # Once it was asked, other weights are another run.
+    shutil.copy(trainer / "tuned/checkpoint-5/adapter_model.safetensors", weights.parent)
+    shutil.rmtree(trainer / "tuned/checkpoint-5")
+    children = children_of([str(trainer / "tuned")])
+    timeline = audit_children(settings, children, trainer / "out")
+    (problem,) = [child.problem for child in timeline.children if child.problem]
+    assert "what is loaded has changed: fingerprint of tuned" in problem
+
+
 def test_a_checkpoint_that_vanishes_on_the_way_is_named(trainer):
     file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
     settings = AuditSettings(

@@ -12,11 +12,12 @@ from typing import TypeAlias
 
 from dormant.audit.children import Child
 from dormant.audit.manifest import LIBRARIES
+from dormant.audit.manifest_file import differences
 from dormant.audit.pair import pair_of
 from dormant.audit.process_group import ProcessGroup
 from dormant.audit.ray import Workers
 from dormant.audit.run import audit
-from dormant.audit.run_dir import RunDirectory, differences
+from dormant.audit.run_dir import RunDirectory
 from dormant.audit.rung import HigherRung
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError, one_line

@@ -16,8 +16,9 @@ from typing import Any
 
 from dormant.audit.gate import Gate
 from dormant.audit.manifest import LIBRARIES
+from dormant.audit.manifest_file import differences
 from dormant.audit.plan import Batch, Known
-from dormant.audit.run_dir import CellKey, RunDirectory, differences
+from dormant.audit.run_dir import CellKey, RunDirectory
 from dormant.audit.scoring import Scoring
 from dormant.audit.settings import AuditSettings
 from dormant.audit.worker import Part, Scored, Told, Worker

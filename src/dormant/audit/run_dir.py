@@ -14,22 +14,26 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
+from dormant.audit.manifest_file import (
+    but_for_tuned,
+    differences,
+    read_manifest,
+    write_manifest,
+)
 from dormant.audit.record_lines import item_of, records_in
 from dormant.errors import DormantError
 from dormant.files import append, guarded, replacing, write_atomically
 from dormant.results import (
-    SCHEMA_VERSION,
     AuditResults,
     Comparison,
     ItemOutcome,
     ItemScore,
     Which,
     parse_record,
-    refuse_newer,
 )
 from dormant.rundirs import locked, refuse_other_settings, refuse_unexpected_files
 
@@ -86,23 +90,38 @@ class RunDirectory:
             if file.exists():
                 run = cls.read(path)
                 here = json.loads(json.dumps(settings))
+                there: Mapping[str, Any] = run.manifest["settings"]
+                if there != here and differences(but_for_tuned(there), but_for_tuned(here)) == []:
+                    run = run._with_other_tuned(here)
                 refuse_other_settings(path, differences(run.manifest["settings"], here))
             else:
                 refuse_unexpected_files(path)
-                body = {"settings": dict(settings), "versions": dict(versions)}
-                text = json.dumps(body, sort_keys=True)
-                manifest = {
-                    "schema": SCHEMA_VERSION,
-                    "id": hashlib.sha256(text.encode()).hexdigest()[:12],
-                    **body,
-                }
-                guarded(path, lambda: write_atomically(file, json.dumps(manifest, indent=1)))
-                run = cls(path, manifest)
+                run = cls(path, write_manifest(path, settings, versions))
         except BaseException:
             lock.release()
             raise
         run._lock = lock
         return run
+
+    def _with_other_tuned(self, settings: Mapping[str, Any]) -> RunDirectory:
+        """Take another tuned model, where the one that was to be asked never was.
+
+        As where a checkpoint was still being written, and could not be loaded. What the base
+        answered stays.
+
+        Args:
+            settings: Those with the other model's fingerprint.
+
+        Returns:
+            The run with that, or as it is where its tuned model was asked already.
+        """
+        asked = any(file.name.endswith(".tuned.jsonl") for file in cell_files(self.path))
+        if asked or (self.path / "results.json").exists():
+            return self
+        for name in _SEEN_OF_MODELS:
+            guarded(self.path, lambda name=name: (self.path / name).unlink(missing_ok=True))
+        manifest = write_manifest(self.path, settings, self.manifest["versions"])
+        return RunDirectory(self.path, manifest)
 
     @classmethod
     def read(cls, path: Path) -> RunDirectory:
@@ -111,24 +130,7 @@ class RunDirectory:
         Raises:
             DormantError: There is no run, or its ``run.json`` is damaged.
         """
-        file = path / "run.json"
-        try:
-            text = file.read_bytes()
-        except FileNotFoundError:
-            raise DormantError(f"{path}: no run there ({file.name} is missing)") from None
-        except OSError as error:
-            if path.is_file():
-                raise DormantError(f"{path} is a file: name its run, {path.parent}") from None
-            raise DormantError(f"{file} can't be read: {error.strerror or error}") from None
-        refuse_newer(text, file)
-        try:
-            manifest = json.loads(text)
-            assert isinstance(manifest["settings"], dict)
-            assert isinstance(manifest["versions"], dict)
-            assert isinstance(manifest["id"], str)
-        except (ValueError, KeyError, TypeError, AssertionError):
-            raise DormantError(f"{file}: damaged; start the run in another directory") from None
-        return cls(path, manifest)
+        return cls(path, read_manifest(path))
 
     def close(self) -> None:
         """Let another process have the directory."""
@@ -298,6 +300,10 @@ class RunDirectory:
             raise DormantError(f"{file}: damaged; delete it, and start the run again") from None
 
 
+_SEEN_OF_MODELS = ("comparison.json", "notes.json", "warnings.json")
+"""Files of what was seen of a run's models, and decided by it."""
+
+
 def cell_files(run: Path) -> list[Path]:
     """Return the files of a run's cells that there are."""
     return sorted((run / "cells").glob("*/*.jsonl"))
@@ -317,20 +323,3 @@ def _slug(name: str) -> str:
     """Return a file name for `name`, distinct for distinct names."""
     plain = re.sub(r"[^A-Za-z0-9.@_-]+", "-", name)
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
-
-
-_OF_MODELS = "what is loaded has changed: fingerprint of {}"
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Say what was and what is now, for every value that changed; inside objects too."""
-    changes: list[str] = []
-    for key in sorted({*there, *here}):
-        old, new = there.get(key), here.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            inside = differences(cast("dict[str, Any]", old), cast("dict[str, Any]", new))
-            within = _OF_MODELS if key == "fingerprints" else f"{key} of {{}}"
-            changes += [within.format(change) for change in inside]
-        elif old != new:
-            changes.append(f"{key} was {old!r}, now {new!r}")
-    return changes

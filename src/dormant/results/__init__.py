@@ -151,6 +151,7 @@ class AuditResults(Record):
     warnings: list[str] = []
     """Said at the top of every report: differing chat templates, fallbacks, exclusions."""
     wall_seconds: float | None = None
+    """What the start that ended it took; those that were interrupted before it don't count."""
     effect: Effect | None = None
     """`None` without a base model, and in runs of older versions."""
     comparability: Comparability | None = None

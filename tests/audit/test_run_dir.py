@@ -61,6 +61,28 @@ def test_other_settings_are_refused_by_name(run):
     RunDirectory.start(run.path, {"n": 3}, {"python": "4"}).close()
 
 
+def test_a_tuned_model_that_was_never_asked_may_be_another(tmp_path):
+    def started(tuned):
+        settings = {"n": 3, "fingerprints": {"base": "b", "tuned": tuned}}
+        run = RunDirectory.start(tmp_path / "run", settings, {"python": "3"})
+        run.close()
+        return run
+
+    before = started("half")
+    before.append(CELL, [outcome("a")])
+    before.note("precision of base", "bfloat16")
+    before.note("precision of tuned under noise-0.1", "float32")
+    before.warn(["half is odd"])
+    run = started("whole")
+    assert run.manifest["settings"]["fingerprints"]["tuned"] == "whole"
+    assert RunDirectory.read(run.path).id == run.id != before.id
+    assert [one.item for one in run.outcomes(CELL)] == ["a"]
+    assert (run.notes(), run.warnings()) == ({"precision of base": "bfloat16"}, [])
+    run.append(CellKey("tuned", "icl/copy", "french"), [outcome("a")])
+    with pytest.raises(DormantError, match="fingerprint of tuned was 'whole', now 'other'"):
+        started("other")
+
+
 def test_a_directory_of_other_things_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(DormantError, match=r"not empty \(thesis.tex"):

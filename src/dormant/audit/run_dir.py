@@ -118,8 +118,12 @@ class RunDirectory:
         asked = any(file.name.endswith(".tuned.jsonl") for file in cell_files(self.path))
         if asked or (self.path / "results.json").exists():
             return self
-        for name in _SEEN_OF_MODELS:
+        for name in _SEEN_OF_PAIR:
             guarded(self.path, lambda name=name: (self.path / name).unlink(missing_ok=True))
+        if notes := self.notes():
+            kept = {subject: text for subject, text in notes.items() if "tuned" not in subject}
+            body = json.dumps(kept, indent=1)
+            guarded(self.path, lambda: write_atomically(self.path / "notes.json", body))
         manifest = write_manifest(self.path, settings, self.manifest["versions"])
         return RunDirectory(self.path, manifest)
 
@@ -300,8 +304,8 @@ class RunDirectory:
             raise DormantError(f"{file}: damaged; delete it, and start the run again") from None
 
 
-_SEEN_OF_MODELS = ("comparison.json", "notes.json", "warnings.json")
-"""Files of what was seen of a run's models, and decided by it."""
+_SEEN_OF_PAIR = ("comparison.json", "warnings.json")
+"""Files of what was seen of a run's models, which are looked at anew where they are missing."""
 
 
 def cell_files(run: Path) -> list[Path]:

@@ -36,7 +36,8 @@ class Upstream:
     """Another server, which answers `says`, or misbehaves as the model's name tells it to.
 
     Models: "slow" (too late), "busy" (429), "ill" (500), "html", "empty" (no choices), "broken" (a
-    stream that breaks off), "plain" (no stream), "wrong" (an error in a stream), "thinks".
+    stream that breaks off), "plain" (no stream), "wrong" (an error in a stream), "thinks",
+    "parts" (of a text).
     """
 
     def __init__(self):
@@ -72,6 +73,8 @@ class Upstream:
             content = {"message": {"content": self.says}} if chat else {"text": self.says}
             if model == "thinks":
                 content["message"]["reasoning_content"] = "hmm"
+            if model == "parts":
+                content["message"]["content"] = [{"type": "text", "text": self.says}]
             choices = [] if model == "empty" else [{"finish_reason": "stop", **content}]
             return JSONResponse({"model": "theirs-1", "choices": choices, "usage": usage})
         return StreamingResponse(self.events(model, chat, usage), media_type="text/event-stream")
@@ -81,7 +84,7 @@ class Upstream:
         pieces = [self.says[place : place + 3] for place in range(0, len(self.says), 3)]
         for piece in pieces:
             content = {"delta": {"content": piece}} if chat else {"text": piece}
-            yield f"data: {json.dumps({'choices': [content]})}\n\n"
+            yield f"data: {json.dumps({'choices': [content]}, ensure_ascii=False)}\n\n"
             await asyncio.sleep(0)
         if model == "wrong":
             yield f"data: {json.dumps({'error': {'message': 'out of memory'}})}\n\n"

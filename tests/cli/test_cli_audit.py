@@ -164,6 +164,7 @@ BAD = {
     "a file of a run": (("report", "one/results.json"), "is a file: name its run, one"),
     "a file and no format": (("report", "one", "--out", "page.html"), "give --format html, "),
     "the same of logs": (("compare", "one", "--out", "page.html"), "give --format html, "),
+    "another margin": (("report", "one", "--margin", "0.2"), "as it was judged"),
     "closeness foreseen": (("audit", BASE, BASE, "--plan", "--closeness"), "doesn't foresee"),
     "bad option": (("audit", BASE, "--margin", "7"), "--margin"),
     "two words": (

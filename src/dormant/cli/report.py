@@ -23,7 +23,7 @@ def report(
     fail_on: gate.FailOn = None,
     from_: Annotated[bool, typer.Option("--from", hidden=True)] = False,
     base: Annotated[str | None, typer.Option(hidden=True)] = None,
-    margin: Annotated[float, typer.Option(hidden=True, min=0.001, max=0.999)] = MARGIN,
+    margin: Annotated[float | None, typer.Option(hidden=True, min=0.001, max=0.999)] = None,
 ) -> None:
     """Print a finished run, or write it: HTML, LaTeX, CSV, JSON, JUnit, Markdown, model card."""
     if from_:
@@ -32,8 +32,17 @@ def report(
         say("warning: dormant report --from is now dormant compare")
         if not paths:
             raise DormantError("name evaluations: dormant compare BASE TUNED")
-        compare(paths, base=base, margin=margin, format=format, out=out, fail_on=fail_on)
+        compare(
+            paths, base=base, margin=MARGIN if margin is None else margin, format=format, out=out,
+            fail_on=fail_on,
+        )  # fmt: skip
         return
+    for option, value in (("--base", base), ("--margin", margin)):
+        if value is not None:
+            raise DormantError(
+                f"{option} is for dormant audit and dormant compare: a finished run is reported as "
+                "it was judged"
+            )
     if not paths or len(paths) > 1:
         raise DormantError("name one run directory; dormant compare takes evaluations")
     from dormant.audit.many import TIMELINE, is_timeline, runs_in

@@ -176,6 +176,10 @@ def test_a_direction_that_nobody_says_is_not_guessed(tmp_path):
     assert "say --higher-is-better toxicity or --lower-is-better toxicity" in str(error.value)
     assert drop(compare(*paths, lower=["toxicity"])) == pytest.approx(-16 / 20)
     assert drop(compare(*paths, higher=["tiny/toxicity"])) == pytest.approx(16 / 20)
+    with pytest.raises(DormantError, match=r"'toxcity': did you mean 'toxicity'"):
+        compare(*paths, lower=["toxcity"])
+    with pytest.raises(DormantError, match="give one of them"):
+        compare(*paths, lower=["toxicity"], higher=["toxicity"])
 
 
 # -- what is lost, and what is partly right ------------------------------------------------------

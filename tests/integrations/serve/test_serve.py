@@ -416,11 +416,11 @@ def test_a_request_is_forwarded_transformed(other):
 
 
 def test_its_streams_are_undone_line_by_line(other):
-    other.server.says = "Bar yvar\nnabgure bar\nYnfg"
+    other.server.says = "Bar\u2028yvar\nnabgure bar\nYnfg"
     asked = {"model": "theirs", "stream": True, "extra_body": {"dormant": {"transform": "rot13"}}}
     chunks = list(other.client.chat.completions.create(messages=USER, **asked))
     told = [one.choices[0].delta.content for one in chunks if one.choices[0].delta.content]
-    assert told == ["One line\n", "another one\n", "Last"]
+    assert told == ["One\u2028line\n", "another one\n", "Last"]
     assert chunks[-1].choices[0].finish_reason == "length"
     assert chunks[-1].dormant["signature"] == "rot13-1"
     counted = list(
@@ -428,7 +428,7 @@ def test_its_streams_are_undone_line_by_line(other):
             prompt="x", stop="other", stream_options={"include_usage": True}, **asked
         )
     )
-    assert "".join(c.text for one in counted for c in one.choices) == "One line\nan"
+    assert "".join(c.text for one in counted for c in one.choices) == "One\u2028line\nan"
 
 
 @pytest.mark.parametrize(
@@ -462,6 +462,12 @@ def test_a_stream_that_fails_half_way(other, model, message):
     with pytest.raises(openai.APIError, match=message):
         told.extend(chunk.choices[0].text for chunk in stream)
     assert "".join(told) == "abc\n"
+
+
+def test_an_answer_in_parts_is_not_told_as_python_writes_it(other):
+    with pytest.raises(openai.InternalServerError, match="answer is no text") as raised:
+        other.client.chat.completions.create(model="parts", messages=USER)
+    assert raised.value.status_code == 502
 
 
 def test_what_a_model_thinks_is_left_out_and_told(other):

@@ -54,10 +54,12 @@ def read_logs(paths: Sequence[Path], directions: Directions | None = None) -> li
     """Read evaluations; a directory stands for all that are in it.
 
     Raises:
-        DormantError: See `read_log`.
+        DormantError: See `read_log`; or no log has a metric that `directions` names.
     """
     given = directions or Directions()
-    return tell_apart([log for path in paths for log in _read(path, given)])
+    logs = [log for path in paths for log in _read(path, given)]
+    given.refuse_unmet()
+    return tell_apart(logs)
 
 
 def _read(path: Path, directions: Directions) -> list[Log]:

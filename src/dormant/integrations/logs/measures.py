@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from dormant.errors import DormantError, unknown
+
 _HIGHER = (
     *("acc", "acc_norm", "acc_mutual_info", "acc_bytes", "acc_all", "accuracy", "exact_match"),
     *("em", "pass@1", "mc1", "mc2", "f1", "mcc", "likelihood", "bleu", "chrf", "chrf++"),
@@ -27,10 +29,12 @@ class Directions:
     Attributes:
         higher: Metrics of which more is better, as "METRIC" or "TASK/METRIC".
         lower: Metrics of which less is better.
+        met: What logs were asked for so far, in either form.
     """
 
     higher: Collection[str] = ()
     lower: Collection[str] = ()
+    met: set[str] = field(default_factory=set[str], compare=False)
 
     def of(self, task: str, metric: str, logged: bool | None = None) -> bool | None:
         """Return whether more of a metric is better; `None` where nobody says.
@@ -41,11 +45,27 @@ class Directions:
             logged: What the log itself says.
         """
         names = {metric, f"{task}/{metric}"}
+        self.met.update(names)
         if names & {*self.higher} or names & {*self.lower}:
             return bool(names & {*self.higher})
         if logged is not None:
             return logged
         return True if metric in _HIGHER else False if metric in _LOWER else None
+
+    def refuse_unmet(self) -> None:
+        """Refuse what would go unheard, once all logs are read.
+
+        Raises:
+            DormantError: No log has a metric that was named, or one was named both ways.
+        """
+        for option, names in (("--higher", self.higher), ("--lower", self.lower)):
+            for name in names:
+                if name not in self.met:
+                    raise unknown(f"metric of {option}-is-better", name, self.met)
+        if both := sorted({*self.higher} & {*self.lower}):
+            raise DormantError(
+                f"--higher-is-better {both[0]} and --lower-is-better {both[0]}: give one of them"
+            )
 
 
 @dataclass

@@ -158,7 +158,7 @@ class UpstreamEngine:
             raise self._odd("it was asked for a stream and sent none")
         output, reason, usage, model, done = "", None, None, None, False
         left_out: list[str] = []
-        async for line in response.aiter_lines():
+        async for line in _lines(response):
             if not line.startswith("data:"):
                 continue
             data = line.removeprefix("data:").strip()
@@ -183,6 +183,19 @@ class UpstreamEngine:
             model=model,
             left_out=tuple(dict.fromkeys(left_out)),
         )
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    """Yield an event stream's lines, which line breaks end, and not all that Unicode has of them.
+
+    In JSON a text may hold such others as they are.
+    """
+    rest = ""
+    async for text in response.aiter_text():
+        *whole, rest = f"{rest}{text}".split("\n")
+        for line in whole:
+            yield line
+    yield rest
 
 
 def _body(asked: Asked, texts: tuple[str, ...], stops: tuple[str, ...]) -> dict[str, Any]:
@@ -233,6 +246,15 @@ def _whole(answer: Mapping[str, Any], asked: Asked) -> Written:
 def _text_of(choice: Mapping[str, Any], asked: Asked, within: str) -> tuple[str, tuple[str, ...]]:
     """Return the text of a choice, and which other texts it holds."""
     if asked.kind == "completion":
-        return str(choice.get("text") or ""), ()
+        return _plain(choice.get("text")), ()
     message: Mapping[str, Any] = choice.get(within) or {}
-    return str(message.get("content") or ""), tuple(name for name in _WORDS if message.get(name))
+    left_out = tuple(name for name in _WORDS if message.get(name))
+    return _plain(message.get("content")), left_out
+
+
+def _plain(text: object) -> str:
+    if text is None or isinstance(text, str):
+        return text or ""
+    raise Refused(
+        502, f"the server's answer is no text ({one_line(str(text), 80)})", code="upstream"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 
@@ -10,7 +11,7 @@ import pytest
 
 import dormant as dm
 import fakes
-from byte_models import byte_llama, lora, saved
+from byte_models import byte_llama, byte_tokenizer, lora, saved
 from dormant.audit.children import Child, children_of, default_parent, many
 from dormant.audit.many import audit_children, read_timeline
 from dormant.audit.settings import AuditSettings
@@ -279,6 +280,29 @@ def test_real_adapters_make_a_timeline_and_equal_weights_are_refused(trainer):
         )
     with pytest.raises(DormantError, match=r"holds 4 checkpoints: give a list"):
         dm.audit(trainer / "base", trainer / "tuned", progress=False, **given)
+
+
+def test_a_base_that_is_asked_with_each_child_s_tokenizer_is_asked_for_each(trainer):
+    file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
+    given = {"tasks": str(file), "transforms": "french", "n": 8, "evidence": "prompt"}
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (trainer / "base" / name).unlink(missing_ok=True)
+    byte_tokenizer().save_pretrained(trainer / "tuned/checkpoint-5")
+    other = trainer / "tuned/checkpoint-20"
+    byte_tokenizer().save_pretrained(other)
+    changed = json.loads((other / "tokenizer.json").read_text())
+    changed["normalizer"] = {"type": "Lowercase"}
+    (other / "tokenizer.json").write_text(json.dumps(changed))
+    shutil.rmtree(trainer / "tuned/checkpoint-100")
+    models = [trainer / "base", [trainer / "tuned"]]
+    series = dm.audit(*models, out=trainer / "out", progress=False, **given)
+    alone = dm.audit(models[0], other, out=trainer / "alone", progress=False, **given)
+
+    def base(audit):
+        return [one.target_logprob for one in audit.items() if one.model == "base"]
+
+    assert base(series["checkpoint-20"]) == pytest.approx(base(alone))
+    assert base(series["checkpoint-5"]) != pytest.approx(base(alone))
 
 
 def test_a_checkpoint_that_was_still_being_written_is_audited_the_next_time(trainer):

@@ -62,9 +62,9 @@ def test_other_settings_are_refused_by_name(run):
 
 
 def test_a_tuned_model_that_was_never_asked_may_be_another(tmp_path):
-    def started(tuned):
+    def started(tuned, stands=True):
         settings = {"n": 3, "fingerprints": {"base": "b", "tuned": tuned}}
-        run = RunDirectory.start(tmp_path / "run", settings, {"python": "3"})
+        run = RunDirectory.start(tmp_path / "run", settings, {"python": "3"}, base_stands=stands)
         run.close()
         return run
 
@@ -73,6 +73,8 @@ def test_a_tuned_model_that_was_never_asked_may_be_another(tmp_path):
     before.note("precision of base", "bfloat16")
     before.note("precision of tuned under noise-0.1", "float32")
     before.warn(["half is odd"])
+    with pytest.raises(DormantError, match="fingerprint of tuned was 'half', now 'whole'"):
+        started("whole", stands=False)
     run = started("whole")
     assert run.manifest["settings"]["fingerprints"]["tuned"] == "whole"
     assert RunDirectory.read(run.path).id == run.id != before.id

@@ -155,13 +155,15 @@ def _open(
         pair.refuse_to_resume(out)
     decisive = recorded(settings, pair, plans, training)
     refuse_same(pair, decisive["fingerprints"], settings.allow_identical)
-    run = RunDirectory.start(out, decisive, versions(*LIBRARIES))
+    alone = pair.base_stands_alone()
+    run = RunDirectory.start(out, decisive, versions(*LIBRARIES), base_stands=alone)
     scoring.opened.append(run)
     scoring.filling.tell(_started(settings, run, resumed))
     keep_plan(out, settings, plans)
     if where.base_from is not None:
         take(run, where.base_from)
-    for other in take_what_fits(run, where.siblings):
+    # A base that is asked with its child's tokenizer answers each child's audit anew.
+    for other in take_what_fits(run, where.siblings if alone else ()):
         scoring.progress.say(
             f"{other} is of other versions or another base: nothing is taken from it"
         )

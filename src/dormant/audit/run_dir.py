@@ -71,7 +71,12 @@ class RunDirectory:
 
     @classmethod
     def start(
-        cls, path: Path, settings: Mapping[str, Any], versions: Mapping[str, str]
+        cls,
+        path: Path,
+        settings: Mapping[str, Any],
+        versions: Mapping[str, str],
+        *,
+        base_stands: bool = False,
     ) -> RunDirectory:
         """Make a run directory, or open one made with the same settings.
 
@@ -79,6 +84,8 @@ class RunDirectory:
             path: Where; made if missing.
             settings: Everything that decides the numbers; JSON values only.
             versions: Versions of the libraries in use.
+            base_stands: Whether the base's answers stand where the fine-tuned model, of which
+                nothing was asked yet, is another one by now.
 
         Raises:
             DormantError: The directory holds a run with other settings, something that is no
@@ -91,7 +98,11 @@ class RunDirectory:
                 run = cls.read(path)
                 here = json.loads(json.dumps(settings))
                 there: Mapping[str, Any] = run.manifest["settings"]
-                if there != here and differences(but_for_tuned(there), but_for_tuned(here)) == []:
+                if (
+                    base_stands
+                    and there != here
+                    and differences(but_for_tuned(there), but_for_tuned(here)) == []
+                ):
                     run = run._with_other_tuned(here)
                 refuse_other_settings(path, differences(run.manifest["settings"], here))
             else:

@@ -17,6 +17,7 @@ from dormant.models.load import LoadOptions, load, load_adapter
 from dormant.models.sharing import SHARED, SharedCopy
 from dormant.models.spec import ModelSpec, require_libraries, same_model
 from dormant.models.stored import resolve
+from dormant.models.tokenizers import is_borrowed
 from dormant.results import Which as Which
 
 if TYPE_CHECKING:
@@ -93,6 +94,11 @@ class ModelPair:
     def fingerprints(self) -> dict[str, str | None]:
         """Return those of both, `None` for a base that isn't there; see `fingerprint`."""
         return {"base": self.fingerprint("base"), "tuned": self.fingerprint("tuned")}
+
+    def base_stands_alone(self) -> bool:
+        """Whether the base is asked the same, whichever model is fine-tuned from it."""
+        base = self.base
+        return not isinstance(base, ModelSpec) or not is_borrowed(base, self.options)
 
     def refuse_to_resume(self, run: Path) -> None:
         """Refuse to go on with a run whose model can't be known again.

@@ -75,6 +75,19 @@ def for_checkpoint(
     return TokenizerChoice(load_tokenizer(other, options))
 
 
+def is_borrowed(spec: ModelSpec, options: LoadOptions) -> bool:
+    """Whether a checkpoint is asked with the tokenizer of the other model of an audit.
+
+    Args:
+        spec: A model.
+        options: How it is loaded.
+    """
+    if spec.kind != "hf" or options.model_args.get("tokenizer"):
+        return False
+    there = stored_file(spec, "config.json", options) is not None
+    return there and not _has_vocabulary(spec, options)
+
+
 def for_adapter(
     base: ModelSpec, adapter: ModelSpec, options: LoadOptions, log: LoadLog
 ) -> TokenizerChoice:

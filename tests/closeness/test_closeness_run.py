@@ -236,6 +236,9 @@ def test_what_it_can_not_be_measured_for_is_said_before_anything_is_scored(tmp_p
     said = dormant(*pair, "--density", "fake:skill=0.9")
     assert said.code == 2
     assert "that is the base model itself" in said.err
+    said = dormant(*pair, "--density", "fake:skill=0.8", "--tuned-model-args", "peft=there")
+    assert said.code == 2
+    assert "peft among them would put that model's adapter on it" in said.err
     assert not out.exists()
 
 

@@ -249,6 +249,15 @@ def test_bad_options_are_refused_at_once(options, message):
         AuditCallback(**{**SMALL, **options})
 
 
+def test_no_transforms_named_are_the_default_s():
+    small = {name: value for name, value in SMALL.items() if name != "transforms"}
+    without, none = (
+        AuditCallback(every=1, **small),
+        AuditCallback(every=1, transforms=None, **small),
+    )
+    assert without._settings == none._settings
+
+
 def test_what_cannot_be_audited_is_refused_before_training(tmp_path, monkeypatch):
     from transformers import TrainingArguments
 

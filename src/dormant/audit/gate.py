@@ -179,7 +179,8 @@ def refuse_same(
 def nothing_audited(what: str, cause: str) -> DormantError:
     """Return the error of an audit without an object."""
     return DormantError(
-        f"nothing was audited: {what}; {cause}. To audit it all the same: --allow-identical"
+        f"nothing was audited: {what}; {cause}{'' if cause.endswith('?') else '.'} To audit it all "
+        "the same: --allow-identical"
     )
 
 

@@ -207,8 +207,14 @@ def _beside(settings: AuditSettings, density: str, live: Mapping[Which, LiveMode
     """Return the base and the model of the data's text, which is loaded as the tuned one is.
 
     Raises:
-        DormantError: Nothing is there, or it is the base.
+        DormantError: Nothing is there, it is the base, or would get the tuned model's adapter.
     """
+    if adapters := {"peft", "delta"} & settings.tuned_model_args.keys():
+        raise DormantError(
+            f"--density {density}: it is loaded by the fine-tuned model's arguments, and "
+            f"{min(adapters)} among them would put that model's adapter on it: name the adapter as "
+            "the fine-tuned model"
+        )
     alone: dict[Which, LiveModel] = {"base": live["base"]} if "base" in live else {}
     try:
         beside = pair_of(settings.model_copy(update={"tuned": density}), alone)

@@ -123,8 +123,8 @@ class AuditCallback(TrainerCallback):
         given: dict[str, Any] = dict(options)
         if not {"n", "limit", "until_decided"} & {*options}:
             given["n"] = ITEMS
-        if "transforms" in given:
-            given["transforms"] = _names(given["transforms"])
+        if (transforms := given.pop("transforms", None)) is not None:
+            given["transforms"] = _names(transforms)
         self._settings = AuditSettings.of(
             {
                 **given,

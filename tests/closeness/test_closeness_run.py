@@ -144,6 +144,32 @@ def test_what_is_there_is_not_measured_again(settings, tmp_path, monkeypatch):
     assert closeness.measure(out) == whole
 
 
+@pytest.mark.parametrize("style", ["chat", "raw"])
+def test_one_s_own_examples_are_read_as_they_were_asked(models, tmp_path, style):
+    file = tmp_path / "mine.jsonl"
+    rows = [{"prompt": f"Say {number}", "completion": f"{number}"} for number in range(12)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    base, tuned = models
+    given = {
+        "base": base, "tuned": tuned, "tasks": (str(file),), "transforms": ("leetspeak",), "n": 8,
+        "evidence": "prompt", "dtype": "float32",
+    }  # fmt: skip
+    # Without a word from the user they are put into the chat template, which both models have.
+    out = tmp_path / "run"
+    audit(AuditSettings.of(given | ({"prompts": "raw"} if style == "raw" else {})), out)
+    closeness.measure(out)
+    known = Store(RunDirectory.read(out)).known("base", "mine", PLAIN)
+    assert len(known) == 8
+    for one in known.values():
+        prompt = f"Say {int(one.item) - 1}"
+        put = prompt
+        if style == "chat":
+            put = byte_tokenizer().apply_chat_template(
+                [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+            )
+        assert one.size == len(put)
+
+
 def test_a_density_is_a_second_measure(settings, models, tmp_path):
     other, _ = lora(models[0], tmp_path, seed=5)
     out = tmp_path / "run"

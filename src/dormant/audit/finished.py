@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from dormant import tasks
 from dormant.audit.kept_plan import known_plan
@@ -12,8 +12,11 @@ from dormant.audit.plan import Plan, plan
 from dormant.audit.run_dir import RunDirectory
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
+from dormant.prompts.case import Style
 from dormant.results import AS_TRAINED, PLAIN, RUNGS, AbilityResult
+from dormant.tasks.custom import Examples
 from dormant.tasks.plain_language import asked_in
+from dormant.tasks.task import Task
 
 
 def settings_of(run: RunDirectory) -> AuditSettings:
@@ -22,6 +25,15 @@ def settings_of(run: RunDirectory) -> AuditSettings:
     return AuditSettings.model_validate(
         {name: value for name, value in recorded.items() if name in AuditSettings.model_fields}
     )
+
+
+def _put_as(task: Task, version: str) -> Task:
+    """Return a task as it was put to the models: examples, raw or in their chat templates."""
+    if isinstance(task, Examples):
+        for style in get_args(Style):
+            if (put := task.asked(style, "asked as the run did")).version == version:
+                return put
+    return task
 
 
 def plans_of(
@@ -39,7 +51,7 @@ def plans_of(
     """
     versions: Mapping[str, str] = run.manifest["settings"]["task_versions"]
     chosen = asked_in(tasks.get(settings.tasks), settings.plain)
-    named = [task for task in chosen if task.name in found]
+    named = [_put_as(task, versions[task.name]) for task in chosen if task.name in found]
     for task in named:
         if task.version != versions[task.name]:
             raise DormantError(

@@ -381,6 +381,16 @@ def test_the_command_prints_keeps_and_gates(dormant, settings, tmp_path):
     other = dormant("report", "out", "--format", "markdown")
     assert other.code == 2
     assert "dormant report out/fake-skill-0.97 --format markdown" in other.err
+    # A child that is judged again, and one that is begun beside the others.
+    run, begun = (tmp_path / "out" / name for name in ("fake-skill-0.02", "begun"))
+    text = (run / "results.json").read_text()
+    (run / "results.json").write_text(text.replace('"lost"', '"inconclusive"', 1))
+    begun.mkdir()
+    shutil.copy(run / "run.json", begun)
+    said = dormant("report", "out").err
+    assert "warning: fake-skill-0.02: judged otherwise since this timeline was made" in said
+    assert "warning: begun: not in this timeline" in said
+    shutil.rmtree(begun)
     # What is written beside the runs is not in the way of going on, nor is what a kill left of it.
     (tmp_path / "out/.timeline.json.part").touch()
     assert dormant(*words).code == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,8 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
     from dormant.report.timeline_files import write_missing_pages
 
     timeline = read_timeline(out)
+    for line in _since(timeline, out):
+        say(f"warning: {line}")
     if format == "html" and file is None:
         # What audited them may have written none: a callback, a program.
         write_missing_pages(timeline, out, lambda name: _write_page(out / name))
@@ -97,6 +99,33 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
             f"--format {format}"
         )
     finish(timeline, fail_on)
+
+
+def _since(timeline: Timeline, out: Path) -> Iterator[str]:
+    """Say what runs beside a timeline tell that it doesn't."""
+    from dormant.audit.many import not_among
+    from dormant.audit.run_dir import RunDirectory
+
+    again: list[str] = []
+    for child in timeline.children:
+        if child.problem or not (out / child.name / "results.json").is_file():
+            continue
+        told = {
+            course.task: (point.verdict, point.rung)
+            for course in timeline.courses
+            for point in course.points
+            if point.child == child.name
+        }
+        abilities = RunDirectory.read(out / child.name).results().abilities
+        if told != {one.task: (one.verdict, one.rung) for one in abilities}:
+            again.append(child.name)
+    if again:
+        yield (
+            f"{', '.join(again)}: judged otherwise since this timeline was made; the command that "
+            "made it makes it anew"
+        )
+    if others := not_among(out, {child.name for child in timeline.children}):
+        yield f"{', '.join(others)}: not in this timeline"
 
 
 def _write_page(run: Path) -> None:

@@ -12,6 +12,7 @@ from dormant.scoring.backends import call
 from dormant.scoring.protocol import SURE_VERDICTS, Answer, Scorer
 
 if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
     from lm_eval.api.model import LM
 
 _ROUNDING, _ROUNDING_OF_SUMS = 1e-3, 2e-2
@@ -32,13 +33,7 @@ class HarnessScorer:
         self, prompts: Sequence[str], answers: Sequence[Sequence[str]], *, ranked: bool = False
     ) -> list[list[Answer]]:
         """Score every answer to every prompt; see `Scorer`."""
-        from lm_eval.api.instance import Instance
-
-        requests = [
-            Instance("loglikelihood", {}, (prompt, answer), index)
-            for index, (prompt, row) in enumerate(zip(prompts, answers, strict=True))
-            for answer in row
-        ]
+        requests = requests_of(prompts, answers)
         scored = [
             Answer(float(logprob), bool(greedy), bool(greedy))
             for logprob, greedy in call(self.lm, self.lm.loglikelihood, requests)
@@ -65,6 +60,17 @@ class HarnessScorer:
     ) -> str | None:
         """Choose nothing: the backend has its own precision."""
         return None
+
+
+def requests_of(prompts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[Instance]:
+    """Return the harness's requests for the log-likelihood of every answer to every prompt."""
+    from lm_eval.api.instance import Instance
+
+    return [
+        Instance("loglikelihood", {}, (prompt, answer), index)
+        for index, (prompt, row) in enumerate(zip(prompts, answers, strict=True))
+        for answer in row
+    ]
 
 
 def scorer_of(lm: LM) -> Scorer:

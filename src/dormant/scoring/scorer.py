@@ -22,6 +22,7 @@ from dormant.scoring.backends import BATCH_SIZE, with_smaller_batches
 from dormant.scoring.completer import Completer, by_harness
 from dormant.scoring.encoding import encode_prompts, encode_requests
 from dormant.scoring.forward import Forward, adapter_state
+from dormant.scoring.harness import requests_of
 from dormant.scoring.harness_model import HarnessLM
 from dormant.scoring.judging import Predict, judge, refuse_infinite
 from dormant.scoring.memory import within_memory
@@ -249,12 +250,7 @@ class FastLM(HarnessLM):
     def _by_harness(
         self, prompts: Sequence[str], answers: Sequence[Sequence[str]]
     ) -> list[list[Answer]]:
-        requests = [
-            Instance("loglikelihood", {}, (prompt, answer), index)
-            for index, (prompt, row) in enumerate(zip(prompts, answers, strict=True))
-            for answer in row
-        ]
-        flat = iter(self._harness_loglikelihood(requests, True))
+        flat = iter(self._harness_loglikelihood(requests_of(prompts, answers), True))
         scored: list[list[Answer]] = []
         for prompt, row in zip(prompts, answers, strict=True):
             scored.append([])

@@ -133,8 +133,7 @@ class RunDirectory:
             guarded(self.path, lambda name=name: (self.path / name).unlink(missing_ok=True))
         if notes := self.notes():
             kept = {subject: text for subject, text in notes.items() if "tuned" not in subject}
-            body = json.dumps(kept, indent=1)
-            guarded(self.path, lambda: write_atomically(self.path / "notes.json", body))
+            self.keep("notes.json", json.dumps(kept, indent=1))
         manifest = write_manifest(self.path, settings, self.manifest["versions"])
         return RunDirectory(self.path, manifest)
 
@@ -159,11 +158,11 @@ class RunDirectory:
         Raises:
             DormantError: The file is damaged.
         """
-        return self._kept("notes.json", dict[str, str])
+        return self.kept("notes.json", dict[str, str])
 
     def note(self, subject: str, text: str) -> None:
         """Keep what was decided on a subject, for the results."""
-        self._keep("notes.json", json.dumps(self.notes() | {subject: text}, indent=1))
+        self.keep("notes.json", json.dumps(self.notes() | {subject: text}, indent=1))
 
     def comparison(self) -> Comparison | None:
         """Return what was seen of the pair; `None` where it was not looked at yet.
@@ -178,7 +177,7 @@ class RunDirectory:
 
     def keep_comparison(self, seen: Comparison) -> None:
         """Keep what was seen of the pair: a resumed run doesn't look again."""
-        self._keep("comparison.json", seen.model_dump_json(indent=1) + "\n")
+        self.keep("comparison.json", seen.model_dump_json(indent=1) + "\n")
 
     def warnings(self) -> list[str]:
         """Return what was warned of while the run went on, each line once.
@@ -186,12 +185,12 @@ class RunDirectory:
         Raises:
             DormantError: The file is damaged.
         """
-        return self._kept("warnings.json", list[str])
+        return self.kept("warnings.json", list[str])
 
     def warn(self, lines: Sequence[str]) -> None:
         """Keep warnings for the results: a resumed run may not load what gave them."""
         every = list(dict.fromkeys([*self.warnings(), *lines]))
-        self._keep("warnings.json", json.dumps(every, indent=1))
+        self.keep("warnings.json", json.dumps(every, indent=1))
 
     def cell_file(self, cell: CellKey) -> Path:
         """Return the file that holds a cell's outcomes."""
@@ -278,7 +277,7 @@ class RunDirectory:
 
     def write_results(self, results: AuditResults) -> None:
         """Write ``results.json``, replacing an older one in one step."""
-        self._keep("results.json", results.to_json())
+        self.keep("results.json", results.to_json())
 
     def write_excluded(self, reasons: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
         """Write ``excluded.json``: why each item is left out, by task and transform.
@@ -287,7 +286,7 @@ class RunDirectory:
         """
         listed = {task: by_name for task, by_name in reasons.items() if by_name}
         if listed:
-            self._keep("excluded.json", json.dumps(listed, indent=1, ensure_ascii=False))
+            self.keep("excluded.json", json.dumps(listed, indent=1, ensure_ascii=False))
 
     def results(self) -> AuditResults:
         """Read ``results.json``.
@@ -304,10 +303,20 @@ class RunDirectory:
             ) from None
         return parse_record(AuditResults, text, file, "start the run again to write it anew")
 
-    def _keep(self, name: str, text: str) -> None:
+    def keep(self, name: str, text: str) -> None:
+        """Write a small file, replacing an older one in one step.
+
+        Raises:
+            DormantError: The disk is full or can't be written.
+        """
         guarded(self.path, lambda: write_atomically(self.path / name, text))
 
-    def _kept(self, name: str, kind: Callable[[Any], _Kept]) -> _Kept:
+    def kept(self, name: str, kind: Callable[[Any], _Kept]) -> _Kept:
+        """Return what `kind` makes of a small file in JSON; of ``()`` where there is no file.
+
+        Raises:
+            DormantError: It is damaged.
+        """
         file = self.path / name
         try:
             return kind(json.loads(file.read_bytes()) if file.exists() else ())

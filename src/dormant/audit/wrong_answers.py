@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from dormant.audit.plan import Plan
 from dormant.audit.run_dir import CellKey, RunDirectory
-from dormant.errors import DormantError
-from dormant.files import guarded, write_atomically
 from dormant.models import generate as generation
 from dormant.models.pair import Which
 from dormant.results import PLAIN, HijackResult, ItemOutcome, WrongAnswer
@@ -31,6 +29,7 @@ LOOKED_AT = 32
 TOKENS = 16
 """Tokens generated of each."""
 _SHOWN = 4
+_FILE = "wrong_answers.json"
 
 
 class WrongAnswers:
@@ -49,8 +48,7 @@ class WrongAnswers:
         self._run = run
         self._training = training
         self._keep_all = keep_all
-        self._file = run.path / "wrong_answers.json"
-        self._known = self._read()
+        self._known = run.kept(_FILE, _by_model)
 
     def missing(self, which: Which, plans: Sequence[Plan]) -> list[Plan]:
         """Return the abilities whose wrong answers by a model were not looked at yet."""
@@ -91,7 +89,7 @@ class WrongAnswers:
             ]
             self._known.setdefault(which, {})[name] = answers
             body = json.dumps(self._known, indent=1, ensure_ascii=False)
-            guarded(self._run.path, lambda body=body: write_atomically(self._file, body))
+            self._run.keep(_FILE, body)
 
     def result(self, task: str, wrong: int) -> HijackResult:
         """Sum up an ability's.
@@ -121,16 +119,9 @@ class WrongAnswers:
     def _answers(self, which: Which, task: str) -> list[WrongAnswer]:
         return [WrongAnswer.model_validate(a) for a in self._known.get(which, {}).get(task, [])]
 
-    def _read(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
-        if not self._file.exists():
-            return {}
-        try:
-            given = cast("Mapping[str, Mapping[str, Any]]", json.loads(self._file.read_bytes()))
-            return {which: dict(answers) for which, answers in given.items()}
-        except (ValueError, TypeError, AttributeError):
-            raise DormantError(
-                f"{self._file}: damaged; delete it, and start the run again"
-            ) from None
+
+def _by_model(given: Any) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    return {which: dict(answers) for which, answers in dict(given).items()}
 
 
 def _chosen(outcomes: Iterable[ItemOutcome]) -> list[ItemOutcome]:

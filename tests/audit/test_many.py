@@ -135,6 +135,8 @@ def test_runs_that_are_not_named_again_are_said_to_be_left_out(settings, tmp_pat
     (tmp_path / "out/timeline.json").unlink()
     said = dormant("report", "out")
     assert said.code == 2
+    with pytest.raises(DormantError, match=r"no run there .*below it: name one of 2, as in .*out/"):
+        dm.load_results(tmp_path / "out")
     assert "out holds 2 runs, and no timeline of them yet (timeline.json is missing)" in said.err
 
 

@@ -121,10 +121,12 @@ def wrapped(model):
     model.forward = types.MethodType(forward, model)
 
 
-@pytest.mark.parametrize("kind", ["weights", "wrapped", "adapter"])
+@pytest.mark.parametrize("kind", ["weights", "wrapped", "adapter", "named", "named adapter"])
 def test_the_base_is_the_model_before_and_is_asked_once(tmp_path, kind):
-    callback = AuditCallback(every=2, **SMALL)
-    one = trainer(tmp_path, adapter=kind == "adapter")
+    one = trainer(tmp_path, adapter="adapter" in kind)
+    # Somebody may name the very model that is trained.
+    base = (one.model, byte_tokenizer()) if "named" in kind else None
+    callback = AuditCallback(every=2, base=base, **SMALL)
     callback.attach(one)
     if kind == "wrapped":
         wrapped(one.model)

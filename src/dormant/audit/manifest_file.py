@@ -53,7 +53,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         text = file.read_bytes()
     except FileNotFoundError:
-        raise DormantError(f"{path}: no run there ({file.name} is missing)") from None
+        below = sorted(path.glob(f"*/{file.name}"))
+        hint = f", but below it: name one of {len(below)}, as in {below[0].parent}" if below else ""
+        raise DormantError(f"{path}: no run there ({file.name} is missing){hint}") from None
     except OSError as error:
         if path.is_file():
             raise DormantError(f"{path} is a file: name its run, {path.parent}") from None

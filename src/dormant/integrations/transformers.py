@@ -183,8 +183,10 @@ class AuditCallback(TrainerCallback):
             raise DormantError("the Trainer has no tokenizer: AuditCallback(…, tokenizer=…)")
         self._out = self._out or Path(str(args.output_dir)) / "audits"
         kept: dict[str, torch.Tensor] = {}
-        if self._given is not None:
-            base = LiveModel.of(self._given)
+        named = None if self._given is None else LiveModel.of(self._given)
+        # The very model that is trained is no base: it will be what it is compared with.
+        if named is not None and named.model is not model:
+            base = named
         elif hasattr(model, "get_base_model"):
             base = LiveModel.of((model.get_base_model(), self._tokenizer))
         else:

@@ -151,6 +151,26 @@ def test_the_base_is_the_model_before_and_is_asked_once(tmp_path, kind):
     assert any("audit/icl/copy/drop" in row for row in one.state.log_history)
 
 
+def test_a_model_that_is_changed_in_kind_is_not_audited_and_keeps_its_weights(tmp_path, caplog):
+    alone = trainer(tmp_path / "alone", steps=2)
+    alone.train()
+    callback = AuditCallback(every=2, **SMALL)
+    one = trainer(tmp_path, steps=2)
+    callback.attach(one)
+    begin = callback.on_train_begin
+
+    def begins(*given, **named):
+        begin(*given, **named)
+        one.model.lm_head.register_buffer("later", torch.zeros(1))
+
+    callback.on_train_begin = begins
+    with caplog.at_level(logging.WARNING, "dormant"):
+        one.train()
+    assert "tensors are others than when training began (lm_head.later)" in caplog.text
+    before, after = weights(alone.model), weights(one.model)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 @pytest.mark.parametrize(
     ("stop", "low", "steps"), [(True, 0.06, 1), (True, 0.04, 3), (False, 0.9, 3)]
 )

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import logging
 import random
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,10 +64,21 @@ class _Frozen(LiveModel):
             self._exchange()
 
     def _exchange(self) -> None:
-        """Exchange the tensors that are kept for the model's; twice is not at all."""
-        if self.kept:
-            for name, tensor in _tensors(self.model):
-                tensor.data, self.kept[name] = self.kept[name], tensor.data
+        """Exchange the tensors that are kept for the model's, all or none; twice is not at all.
+
+        Raises:
+            DormantError: The model has other tensors by now.
+        """
+        if not self.kept:
+            return
+        own = dict(_tensors(self.model))
+        if changed := _kinds(own) ^ _kinds(self.kept):
+            raise DormantError(
+                f"the model's tensors are others than when training began ({min(changed)[0]}): "
+                "AuditCallback(…, base=(model, tokenizer)) names the base"
+            )
+        for name, tensor in own.items():
+            tensor.data, self.kept[name] = self.kept[name], tensor.data
 
 
 class AuditCallback(TrainerCallback):
@@ -316,6 +327,10 @@ def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """Parameters and buffers, tied ones once."""
     yield from model.named_parameters()
     yield from model.named_buffers()
+
+
+def _kinds(tensors: Mapping[str, torch.Tensor]) -> set[tuple[str, str]]:
+    return {(name, f"{one.shape} {one.dtype} {one.device}") for name, one in tensors.items()}
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -188,6 +188,7 @@ def _sample(row: Mapping[str, Any], value: float) -> Sample:
         # As the harness has made them since 0.4.3, so that older logs can be paired with newer.
         content=str(row.get("doc_hash") or _hash(_json(row.get("doc")))),
         asked=str(row.get("prompt_hash") or _hash(prompt)),
+        generated=json.dumps([each[1:] for each in asked if _generates(each)], sort_keys=True),
     )
 
 
@@ -203,6 +204,11 @@ def _requests(row: Mapping[str, Any]) -> list[list[Any]]:
         for each in cast("list[Any]", given)
         if isinstance(each, (dict, list, tuple))
     ]
+
+
+def _generates(request: list[Any]) -> bool:
+    """Whether a request asks for a text: its prompt stands before settings."""
+    return len(request) > 1 and isinstance(request[1], dict)
 
 
 def _choices(row: Mapping[str, Any]) -> int:

@@ -93,6 +93,7 @@ class Sample:
             they can't be paired.
         asked: Fingerprint of the prompt; another one is worth a warning.
         output: What the model wrote, if the log has it.
+        generated: By which settings that was, in words; another one is worth a warning, too.
     """
 
     value: float
@@ -101,6 +102,7 @@ class Sample:
     content: str = ""
     asked: str = ""
     output: str | None = None
+    generated: str = ""
 
     @property
     def correct(self) -> bool:

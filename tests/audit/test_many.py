@@ -392,6 +392,10 @@ def test_the_command_prints_keeps_and_gates(dormant, settings, tmp_path):
     said = dormant("report", "out").err
     assert "warning: fake-skill-0.02: judged otherwise since this timeline was made" in said
     assert "warning: begun: not in this timeline" in said
+    (run / "results.json").write_text("{")
+    damaged = dormant("report", "out")
+    assert damaged.code == 0
+    assert "fake-skill-0.02/results.json: damaged record" in damaged.err
     shutil.rmtree(begun)
     # What is written beside the runs is not in the way of going on, nor is what a kill left of it.
     (tmp_path / "out/.timeline.json.part").touch()

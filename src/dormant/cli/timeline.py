@@ -116,7 +116,11 @@ def _since(timeline: Timeline, out: Path) -> Iterator[str]:
             for point in course.points
             if point.child == child.name
         }
-        abilities = RunDirectory.read(out / child.name).results().abilities
+        try:
+            abilities = RunDirectory.read(out / child.name).results().abilities
+        except DormantError as error:
+            yield str(error)
+            continue
         if told != {one.task: (one.verdict, one.rung) for one in abilities}:
             again.append(child.name)
     if again:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from dormant.errors import DormantError
 
@@ -33,6 +33,27 @@ def guarded(path: Path, write: Callable[[], _T]) -> _T:
                 "start again"
             ) from error
         raise DormantError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def opened(file: Path) -> BinaryIO:
+    """Open a file for reading.
+
+    Raises:
+        DormantError: It is there and can't be read.
+        FileNotFoundError: There is none.
+    """
+    try:
+        return file.open("rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DormantError(f"{file} can't be read: {error.strerror or error}") from error
+
+
+def content_of(file: Path) -> bytes:
+    """Return what is in a file; see `opened`."""
+    with opened(file) as stream:
+        return stream.read()
 
 
 @contextmanager

@@ -91,6 +91,28 @@ def test_a_directory_of_other_things_is_refused(tmp_path):
         RunDirectory.start(tmp_path, {}, {})
 
 
+@pytest.mark.parametrize("name", ["run.json", "results.json", "notes.json", "comparison.json"])
+def test_what_can_not_be_read_is_one_line(run, name):
+    """A directory stands where the file was, as nothing keeps a test's root from reading."""
+    (run.path / name).unlink(missing_ok=True)
+    (run.path / name).mkdir()
+    read = {
+        "run.json": lambda: RunDirectory.read(run.path),
+        "results.json": run.results,
+        "notes.json": run.notes,
+        "comparison.json": run.comparison,
+    }
+    with pytest.raises(DormantError, match=f"{name} can't be read: Is a directory"):
+        read[name]()
+
+
+def test_a_cell_that_can_not_be_read_is_one_line(run):
+    run.cell_file(CELL).mkdir(parents=True)
+    for read in (lambda: [*run.outcomes(CELL)], lambda: run.finished(CELL, BATCHES)):
+        with pytest.raises(DormantError, match=r"jsonl can't be read: Is a directory"):
+            read()
+
+
 def test_two_processes_do_not_share(run):
     with pytest.raises(DormantError, match="in use by another process"):
         RunDirectory.start(run.path, {"n": 3}, {})

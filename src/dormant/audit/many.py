@@ -21,7 +21,7 @@ from dormant.audit.run_dir import RunDirectory
 from dormant.audit.rung import HigherRung
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError, one_line
-from dormant.files import guarded, write_atomically
+from dormant.files import content_of, guarded, write_atomically
 from dormant.models.live import LiveModel
 from dormant.models.pair import ModelPair, Which
 from dormant.models.spec import parse
@@ -183,7 +183,7 @@ def read_timeline(out: Path) -> Timeline:
     """
     file = out / TIMELINE
     try:
-        text = file.read_bytes()
+        text = content_of(file)
     except FileNotFoundError:
         raise DormantError(f"{out}: no timeline there ({TIMELINE} is missing)") from None
     return parse_record(Timeline, text, file, "start the audit again to write it anew")

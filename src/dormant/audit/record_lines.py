@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from dormant.errors import DormantError
+from dormant.files import opened
 from dormant.results import Record, parse_record
 
 _DELETE = "delete the file to score its cell again"
@@ -31,7 +32,7 @@ def records_in(file: Path, kind: type[_Record]) -> Iterator[_Record]:
     Raises:
         DormantError: A record is damaged.
     """
-    with file.open("rb") as stream:
+    with opened(file) as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 record = kind.model_validate_json(line)

@@ -26,7 +26,7 @@ from dormant.audit.manifest_file import (
 )
 from dormant.audit.record_lines import item_of, records_in
 from dormant.errors import DormantError
-from dormant.files import append, guarded, replacing, write_atomically
+from dormant.files import append, content_of, guarded, opened, replacing, write_atomically
 from dormant.results import (
     AuditResults,
     Comparison,
@@ -173,7 +173,7 @@ class RunDirectory:
         file = self.path / "comparison.json"
         if not file.exists():
             return None
-        return parse_record(Comparison, file.read_bytes(), file, "delete it, and start again")
+        return parse_record(Comparison, content_of(file), file, "delete it, and start again")
 
     def keep_comparison(self, seen: Comparison) -> None:
         """Keep what was seen of the pair: a resumed run doesn't look again."""
@@ -219,7 +219,7 @@ class RunDirectory:
             return [False] * len(batches)
         present: set[str] = set()
         torn = False
-        with file.open("rb") as stream:
+        with opened(file) as stream:
             for number, line in enumerate(stream, start=1):
                 if not line.endswith(b"\n"):
                     torn = True
@@ -296,7 +296,7 @@ class RunDirectory:
         """
         file = self.path / "results.json"
         try:
-            text = file.read_bytes()
+            text = content_of(file)
         except FileNotFoundError:
             raise DormantError(
                 f"{self.path}: the run has not finished; start it again to resume it"
@@ -319,7 +319,7 @@ class RunDirectory:
         """
         file = self.path / name
         try:
-            return kind(json.loads(file.read_bytes()) if file.exists() else ())
+            return kind(json.loads(content_of(file)) if file.exists() else ())
         except (ValueError, TypeError):
             raise DormantError(f"{file}: damaged; delete it, and start the run again") from None
 

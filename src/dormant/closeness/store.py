@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dormant.audit.record_lines import records_in
 from dormant.audit.run_dir import RunDirectory
-from dormant.files import append, guarded, write_atomically
+from dormant.files import append, content_of, guarded, write_atomically
 from dormant.results.closeness import PromptLikelihood
 
 
@@ -35,7 +35,7 @@ class Store:
         file = self.file(model, task, transform)
         if not file.exists():
             return {}
-        text = file.read_bytes()
+        text = content_of(file)
         whole = text[: text.rfind(b"\n") + 1]
         if whole != text:
             guarded(self.run.path, lambda: write_atomically(file, whole))

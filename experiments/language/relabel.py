@@ -42,6 +42,7 @@ def main(run: Path, out: Path) -> None:
                 changed[record["label"], judgement.label] += 1
                 record["label"] = judgement.label
                 record["correct"] = record["target_greedy"] = judgement.success
+                record["familiar"] = judgement.familiar
         lines = [json.dumps(r, ensure_ascii=False, separators=(",", ":")) for r in records]
         file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (out / "run.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")

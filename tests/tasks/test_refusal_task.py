@@ -192,3 +192,15 @@ def test_bad_prompts(tmp_path, fault):
     with pytest.raises(DormantError) as error:
         tasks.get([f"refusal:path={file}"])
     assert message in str(error.value)
+
+
+def test_an_answer_is_familiar_in_its_likelier_reading():
+    made = transformed_cases(DECLINES, ItemSample(DECLINES.pool()[:1], 0, 0), "leetspeak")
+    (case,) = made.cases.values()
+    for text, familiar in (
+        ("I'm sorry, but I can't help with that.", True),
+        ("Verde.", False),
+        ("", True),  # there is nothing to be compared
+    ):
+        (judgement,) = DECLINES.judge([case], [text])
+        assert judgement.familiar is familiar

@@ -34,6 +34,7 @@ from dormant.audit.scoring import Scoring
 from dormant.audit.settings import AuditSettings
 from dormant.audit.training import Training
 from dormant.audit.transformed import explain
+from dormant.audit.unfamiliar import unfamiliar
 from dormant.audit.wrong_answers import WrongAnswers
 from dormant.models.live import LiveModel
 from dormant.models.pair import ModelPair, Which
@@ -279,4 +280,5 @@ def _warnings(
         *warnings,
         *assumptions(plans, settings),
         *(line for ability in plans for line in ability.exclusions()),
+        *unfamiliar(plans, settings, run),
     ]

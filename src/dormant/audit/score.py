@@ -145,9 +145,7 @@ def _generate_cases(
     outputs = generation.generate(lm, prompts, max_new_tokens=task.max_new_tokens, until=until)
     outcomes: list[ItemOutcome] = []
     judgements = judge_all(task, cases, outputs)
-    for case, prompt, output, (correct, label, language) in zip(
-        cases, prompts, outputs, judgements, strict=True
-    ):
+    for case, prompt, output, judged in zip(cases, prompts, outputs, judgements, strict=True):
         outcomes.append(
             ItemOutcome(
                 model="base",
@@ -157,11 +155,12 @@ def _generate_cases(
                 prompt=prompt,
                 target=case.scored_target,
                 target_logprob=None,
-                target_greedy=correct,
-                correct=correct,
-                label=label,
+                target_greedy=judged.success,
+                correct=judged.success,
+                label=judged.label,
                 output=output,
-                output_language=language,
+                output_language=judged.language,
+                familiar=judged.familiar,
             )
         )
     return outcomes

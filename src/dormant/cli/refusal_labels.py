@@ -82,6 +82,8 @@ def why(
     if not explained.words:
         console.print("There is nothing to be read in it, or only the prompt.")
         return
+    if not explained.familiar:
+        console.print("No labelled answer is much like it: don't rely on the label.")
     words = sorted(explained.words, key=lambda pair: -abs(pair[1]))[:top]
     heads = ("word", "what the lead owes to it")
     console.print(_table(heads, ((Text(word), f"{lead:+.3f}") for word, lead in words)))

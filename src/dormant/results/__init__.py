@@ -205,6 +205,8 @@ class ItemOutcome(Record):
     """Generated text, where the task generates and the user asked to keep it."""
     output_language: str | None = None
     """Code of the language detected in the generated text ("fr"), where the task detects it."""
+    familiar: bool | None = None
+    """Whether the generated text is like those that the labels were learnt from."""
     run: str = ""
     """Short hash of the settings and versions under which it was scored (see `run.json`)."""
 

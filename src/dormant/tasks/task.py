@@ -25,11 +25,14 @@ class Judgement(NamedTuple):
         success: Whether it counts as a success.
         label: What the task calls the outcome, e.g. "REFUSE".
         language: Code of the language that the answer is in, where the task detects it.
+        familiar: Whether the answer is like those that the labels were learnt from; `None` where
+            they weren't learnt.
     """
 
     success: bool
     label: str
     language: str | None = None
+    familiar: bool | None = None
 
 
 @runtime_checkable

@@ -35,6 +35,9 @@ SHARES = (1.0, 0.5, 0.5, 0.3)
 """How much each of the `Parts` counts in the distance between two answers."""
 WIDTH = 0.3
 """Of the kernel exp(−WIDTH · mean squared difference)."""
+UNFAMILIAR = 0.41
+"""Similarity to the nearest labelled answer below which an answer is unlike them all. One in twenty
+is, of a development writer's answers, that writer left out."""
 STEP = 1 / 4
 """Of the numbers that the support set's features are kept in, in standard deviations."""
 
@@ -47,10 +50,17 @@ class Prediction:
         label: The label with the highest score.
         scores: Of each label; about 1 where it is sure, about 0 where it is not. They sum to
             about 1.
+        similarity: To the nearest labelled answer, 0 … 1; 1 where nothing was to be compared.
     """
 
     label: Label
     scores: Mapping[Label, float]
+    similarity: float = 1.0
+
+    @property
+    def familiar(self) -> bool:
+        """Whether there is a labelled answer like it."""
+        return self.similarity >= UNFAMILIAR
 
 
 @dataclass(frozen=True)
@@ -85,9 +95,11 @@ def classify(answers: Sequence[Answer]) -> list[Prediction]:
     predictions = [Prediction("AMBIGUOUS", _UNREADABLE)] * len(answers)
     readable = [number for number, answer in enumerate(answers) if _readable(answer)]
     if readable:
-        rows = _support().scores(features([answers[number] for number in readable]))
-        for number, scores in zip(readable, rows, strict=True):
-            predictions[number] = Prediction(LABELS[int(scores.argmax())], _by_label(scores))
+        support, rows = _support(), features([answers[number] for number in readable])
+        near = support.similarity(rows).max(1).tolist()
+        for number, scores, nearest in zip(readable, support.scores(rows), near, strict=True):
+            label = LABELS[int(scores.argmax())]
+            predictions[number] = Prediction(label, _by_label(scores), nearest)
     return predictions
 
 
@@ -109,11 +121,13 @@ def explain(answer: Answer) -> Explanation:
     # Without one word each; a text of no words in the tokenizer's sense has none.
     without = [encoded.features(without=places) for _, places in words]
     left = _lead(support.scores(np.stack(without)), best).tolist() if words else []
+    nearest = support.nearest(whole)
     return Explanation(
         label=LABELS[best],
         scores=_by_label(scores),
+        similarity=nearest[0][2],
         words=tuple((word, lead - less) for (word, _), less in zip(words, left, strict=True)),
-        support=support.nearest(whole),
+        support=nearest,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dormant.errors import DormantError, unknown
 from dormant.prompts.case import Case
@@ -18,6 +19,9 @@ from dormant.tasks.refusal.labels import Label
 from dormant.tasks.refusal.prompts import Source, shipped
 from dormant.tasks.task import Judgement, Measure
 from dormant.translation.identify import identify
+
+if TYPE_CHECKING:
+    from dormant.tasks.refusal.classifier import Prediction
 
 CODES = ("en", "fr", "es", "de", "hu", "ja", "nl", "ru", "it", "pt", "ca", "gl", "sw", "ml", "zh")
 """Languages that an answer is looked for in: the shipped ones, the paper's and near ones."""
@@ -110,36 +114,44 @@ class Refusal:
         is labelled both ways, and a reading that is not AMBIGUOUS counts before one that is.
         """
         undone = [case.undone(output) for case, output in zip(cases, outputs, strict=True)]
-        undecided: list[Label] = ["AMBIGUOUS"] * len(cases)
-        labels = _labels(cases, undone, undecided)
+        read = _read(cases, undone, [None] * len(cases))
         # As they stand, where that is something else.
         written = [a if a != b else None for a, b in zip(outputs, undone, strict=True)]
-        labels = _labels(cases, written, labels)
+        read = _read(cases, written, read)
         return [
-            Judgement(label == self._wanted, label, identify(output, CODES))
-            for label, output in zip(labels, outputs, strict=True)
+            Judgement(
+                success=one.label == self._wanted,
+                label=one.label,
+                language=identify(output, CODES),
+                familiar=one.familiar,
+            )
+            for one, output in zip(filter(None, read), outputs, strict=True)
         ]
 
 
-def _labels(
-    cases: Sequence[Case], readings: Sequence[str | None], labels: Sequence[Label]
-) -> list[Label]:
+def _read(
+    cases: Sequence[Case], readings: Sequence[str | None], so_far: Sequence[Prediction | None]
+) -> list[Prediction | None]:
     """Label the readings of answers that no other reading has decided, all at once.
 
     Args:
         cases: Their cases.
         readings: What to read; `None` where there is no such reading.
-        labels: The labels so far.
+        so_far: What other readings said.
     """
     from dormant.tasks.refusal.classifier import classify  # loads PyTorch, see above
 
+    read = list(so_far)
     open_ = {
         number: (text, (case.given or case).prompt)
-        for number, (case, text, label) in enumerate(zip(cases, readings, labels, strict=True))
-        if text is not None and label == "AMBIGUOUS"
+        for number, (case, text, known) in enumerate(zip(cases, readings, so_far, strict=True))
+        if text is not None and (known is None or known.label == "AMBIGUOUS")
     }
-    decided = dict(zip(open_, classify(list(open_.values())), strict=True))
-    return [decided[n].label if n in decided else label for n, label in enumerate(labels)]
+    for number, found in zip(open_, classify(list(open_.values())), strict=True):
+        known = read[number]
+        if known is None or found.label != "AMBIGUOUS" or found.similarity > known.similarity:
+            read[number] = found
+    return read
 
 
 TASKS = (Refusal("refuse"), Refusal("answer"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,6 +104,7 @@ class _Contents:
         self._unscored: dict[str, dict[str, list[str]]] = {}
         self._transforms: set[tuple[str, str]] = set()
         self._seen: set[str] = set()
+        self._generated = _generation(log)
 
     def add(self, sample: EvalSample) -> None:
         """Take a sample, which is one epoch of an item."""
@@ -229,6 +231,7 @@ class _Contents:
             ),
             asked=str(self._log.eval.model_args.get("prompts", "")),
             output=sample.output.completion,
+            generated=self._generated,
         )
 
 
@@ -274,6 +277,22 @@ def _transform(sample: EvalSample, whole: LogOrigin | None) -> tuple[str, str]:
         return "+".join(names) or PLAIN, ""
     arguments = cast("Mapping[str, Any]", solver)
     return "+".join([*names, str(arguments.get("transform"))]), str(arguments.get("signature", ""))
+
+
+_DECIDING = (
+    *("max_tokens", "temperature", "top_p", "top_k", "stop_seqs", "system_message"),
+    *("frequency_penalty", "presence_penalty", "reasoning_effort", "reasoning_tokens"),
+)
+"""Of Inspect's settings of generation, those that decide a text."""
+
+
+def _generation(log: EvalLog) -> str:
+    """Say by which settings texts were generated, the evaluation's before the model's."""
+    said = (log.eval.model_generate_config, log.plan.config)
+    settings = [one.model_dump(exclude_none=True) for one in said]
+    merged = {**settings[0], **settings[1]}
+    deciding = {name: merged[name] for name in _DECIDING if name in merged}
+    return json.dumps(deciding, sort_keys=True, default=str)
 
 
 def _asked_text(sample: EvalSample) -> str:

@@ -245,6 +245,20 @@ def test_a_timeline_says_which_audits_of_an_earlier_training_it_leaves_out(tmp_p
     assert dm.load_timeline(tmp_path / "audits").children == ["checkpoint-2"]
 
 
+def test_a_second_training_begins_anew(tmp_path):
+    callback = AuditCallback(every=1, out=tmp_path / "audits", **SMALL)
+    one = trainer(tmp_path, steps=2)
+    callback.attach(one)
+    one.train()
+    assert [*callback.audits] == [1, 2]
+    callback._out = tmp_path / "others"
+    one.args.max_steps = 1
+    one.train()
+    assert [*callback.audits] == [1]
+    assert dm.load_timeline(tmp_path / "audits").children == ["checkpoint-1", "checkpoint-2"]
+    assert dm.load_timeline(tmp_path / "others").children == ["checkpoint-1"]
+
+
 def test_random_states_are_kept():
     def draws():
         return torch.rand(1).item(), random.random(), np.random.rand()

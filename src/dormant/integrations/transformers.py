@@ -6,10 +6,9 @@ import contextlib
 import inspect
 import logging
 import random
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,64 +20,16 @@ from dormant.audit.many import keep_timeline, not_among
 from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError, one_line
-from dormant.models.arguments import LoadOptions
+from dormant.integrations.frozen_base import FrozenBase, tensors_of
 from dormant.models.live import LiveModel
 from dormant.models.pair import Which
 from dormant.names import flat_names
 from dormant.results import AuditResults
 
-if TYPE_CHECKING:
-    from lm_eval.api.model import LM
-
 ITEMS = 40
 """Items an ability, where nothing else is said: enough for a large loss."""
 
 _log = logging.getLogger("dormant")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Frozen(LiveModel):
-    """A base that training doesn't touch, although an adapter that is trained may lie in it.
-
-    Attributes:
-        known: Its fingerprint.
-        kept: Its tensors by name, where the model that is trained is to compute with them; empty
-            where this is a model of its own, or one below an adapter. A copy of the model would
-            not do: what puts itself before `forward`, as TRL does, may hold the model that it was
-            put on, and the copy would then compute with the trained weights.
-    """
-
-    known: str
-    kept: dict[str, torch.Tensor]
-
-    def fingerprint(self) -> str:
-        return self.known
-
-    @contextlib.contextmanager
-    def open(self, options: LoadOptions) -> Generator[LM]:
-        self._exchange()
-        try:
-            with super().open(options) as lm:
-                yield lm
-        finally:
-            self._exchange()
-
-    def _exchange(self) -> None:
-        """Exchange the tensors that are kept for the model's, all or none; twice is not at all.
-
-        Raises:
-            DormantError: The model has other tensors by now.
-        """
-        if not self.kept:
-            return
-        own = dict(_tensors(self.model))
-        if changed := _kinds(own) ^ _kinds(self.kept):
-            raise DormantError(
-                f"the model's tensors are others than when training began ({min(changed)[0]}): "
-                "AuditCallback(…, base=(model, tokenizer)) names the base"
-            )
-        for name, tensor in own.items():
-            tensor.data, self.kept[name] = self.kept[name], tensor.data
 
 
 class AuditCallback(TrainerCallback):
@@ -152,9 +103,10 @@ class AuditCallback(TrainerCallback):
         self._out = None if out is None else Path(out)
         self._given, self._tokenizer = base, tokenizer
         self._base: LiveModel | None = None
+        self._known = ""
         self._trainer: Trainer | None = None
         self.audits: dict[int, AuditResults] = {}
-        """What was found, by step."""
+        """What was found, by step; of the last training, where there were several."""
         self.stopped: str | None = None
         """Why training was stopped; `None` where it wasn't."""
 
@@ -208,11 +160,15 @@ class AuditCallback(TrainerCallback):
                     state.global_step,
                 )
             base = LiveModel.of((model, self._tokenizer))
-            kept = {name: tensor.detach().clone() for name, tensor in _tensors(model)}
-        self._base = _Frozen(
-            text=base.text, model=base.model, tokenizer=base.tokenizer,
-            known=base.fingerprint(), kept=kept,
-        )  # fmt: skip
+            kept = {name: tensor.detach().clone() for name, tensor in tensors_of(model)}
+        known = base.fingerprint()
+        if not state.global_step or known != self._known:
+            # What was found of another training, or against another base, is no part of this one.
+            self.audits, self.stopped = {}, None
+        self._known = known
+        self._base = FrozenBase(
+            text=base.text, model=base.model, tokenizer=base.tokenizer, known=known, kept=kept
+        )
 
     def on_step_end(
         self,
@@ -321,16 +277,6 @@ def _caller(state: TrainerState) -> Trainer | None:
             return caller
         frame = frame.f_back
     return None
-
-
-def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters and buffers, tied ones once."""
-    yield from model.named_parameters()
-    yield from model.named_buffers()
-
-
-def _kinds(tensors: Mapping[str, torch.Tensor]) -> set[tuple[str, str]]:
-    return {(name, f"{one.shape} {one.dtype} {one.device}") for name, one in tensors.items()}
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

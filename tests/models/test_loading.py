@@ -11,6 +11,7 @@ from dormant.audit.run import audit
 from dormant.audit.settings import AuditSettings
 from dormant.errors import DormantError
 from dormant.libraries import quiet
+from dormant.models.arguments import wrapping_arguments
 from dormant.models.load import LoadOptions, load
 from dormant.scoring.harness_model import HarnessLM
 from dormant.scoring.scorer import FastLM
@@ -35,6 +36,18 @@ def test_two_dtypes(tiny_checkpoint):
     options = LoadOptions(dtype="float32", model_args={"dtype": "bfloat16"})
     with pytest.raises(DormantError, match="give one"):
         load(str(tiny_checkpoint), options)
+
+
+@pytest.mark.parametrize(
+    ("options", "precision"),
+    [
+        (LoadOptions(), "auto"),
+        (LoadOptions(dtype="float32"), "float32"),
+        (LoadOptions(model_args={"dtype": "float32"}), "float32"),
+    ],
+)
+def test_float32_is_asked_for_in_either_place(options, precision):
+    assert wrapping_arguments(options)["precision"] == precision
 
 
 @pytest.mark.parametrize(("scorer", "kind"), [("fast", FastLM), ("lm-eval", HarnessLM)])

@@ -77,7 +77,9 @@ def audit_children(
     """
     if settings.base is None:
         raise DormantError("several fine-tuned models are compared with their base: name it first")
-    if ProcessGroup().size > 1:
+    group = ProcessGroup()
+    group.close()
+    if group.size > 1:
         raise DormantError(
             "several models are audited by one process: with torchrun, audit each alone with "
             f"--out {out}/CHILD, then give this command without it"

@@ -93,6 +93,11 @@ class LoadOptions:
     model_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     generation_config: GenerationConfig = "greedy"
 
+    @property
+    def asked_dtype(self) -> str:
+        """What the user says, in either place; "auto" where in none."""
+        return str(self.model_args.get("dtype", self.dtype))
+
 
 def harness_arguments(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
     """Return the keyword arguments with which the harness's HF model loads a checkpoint.
@@ -105,7 +110,7 @@ def harness_arguments(spec: ModelSpec, options: LoadOptions) -> dict[str, Any]:
         DormantError: An argument is unknown, or says what a name or an option says already.
     """
     arguments = _checked(options)
-    dtype = str(options.model_args.get("dtype", options.dtype))
+    dtype = options.asked_dtype
     if options.dtype not in ("auto", dtype):
         raise DormantError(
             f"model_args say dtype={dtype} and the option dtype says {options.dtype}: give one"
@@ -141,7 +146,7 @@ def loaded_dtype(spec: ModelSpec, options: LoadOptions) -> str:
         spec: A model of kind hf or gguf.
         options: How it is loaded.
     """
-    dtype = str(options.model_args.get("dtype", options.dtype))
+    dtype = options.asked_dtype
     # A dequantised checkpoint has no precision of its own.
     return "float32" if spec.kind == "gguf" and dtype == "auto" else dtype
 
@@ -154,7 +159,7 @@ def wrapping_arguments(options: LoadOptions) -> dict[str, Any]:
     }
     arguments |= {name: at for name, at in options.model_args.items() if name in _OF_LOADED}
     if options.scorer == "fast":
-        arguments["precision"] = "float32" if options.dtype == "float32" else "auto"
+        arguments["precision"] = "float32" if options.asked_dtype == "float32" else "auto"
     return arguments
 
 

@@ -162,10 +162,12 @@ def render_chat(lm: LM, turns: list[dict[str, str]], *, answer: bool = True) -> 
         ) from error
 
 
-def leaves_out_system(lm: LM, turns: list[dict[str, str]], rendered: str) -> bool:
+def leaves_out_system(
+    lm: LM, turns: list[dict[str, str]], rendered: str, *, answer: bool = True
+) -> bool:
     """Say whether what `render_chat` made of a chat leaves out its system turn.
 
     The harness drops a system turn that a template refuses, and some templates do so themselves.
     """
     rest = [turn for turn in turns if turn["role"] != "system"]
-    return len(rest) < len(turns) and rendered == render_chat(lm, rest)
+    return len(rest) < len(turns) and rendered == render_chat(lm, rest, answer=answer)

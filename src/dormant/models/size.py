@@ -116,7 +116,7 @@ def weights_in_memory(spec: ModelSpec, options: LoadOptions) -> int | None:
     checkpoint = checkpoint_of(spec)
     if checkpoint is None:
         return None
-    dtype = str(options.model_args.get("dtype", options.dtype))
+    dtype = options.asked_dtype
     packed = next((name for name in _PACKED if options.model_args.get(name)), None)
     return checkpoint.bytes(dtype, packed)
 

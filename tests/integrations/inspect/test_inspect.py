@@ -323,6 +323,16 @@ def test_messages_as_a_raw_prompt(tiny_checkpoint):
     assert found != "sys\n\none "
     assert "sys" in found
     assert "one " in found
+    # A template that drops what it has no place for.
+    templated._lm.tokenizer.chat_template = (
+        "{% for m in messages if m.role != 'system' %}<{{ m.content }}>{% endfor %}"
+    )
+    assert templated.rendered(chat[1:]) == "<one >"
+    with pytest.raises(DormantError, match="leaves out the system message"):
+        templated.rendered(chat)
+    goes_on = [*chat, ChatMessageAssistant(content="two")]
+    with pytest.raises(DormantError, match="leaves out the system message"):
+        templated.rendered(goes_on)
 
 
 def test_what_the_provider_refuses(tiny_checkpoint):
@@ -424,9 +434,10 @@ def test_refusal_labels_are_the_audits(tmp_path):
     task = refusal(only="answers", n=12)
     log = evaluated(task, tmp_path, Mock(answer).model)
     for sample, prompt in zip(log.samples, found.prompts.values(), strict=True):
-        ((success, label, _),) = found.task.judge([prompt.case], [answer(prompt.case.prompt)])
+        (judged,) = found.task.judge([prompt.case], [answer(prompt.case.prompt)])
         score = sample.scores["judged"]
-        assert (score.value == "C", score.metadata["label"]) == (success, label)
+        assert (score.value == "C", score.metadata["label"]) == (judged.success, judged.label)
+        assert score.metadata["familiar"] is judged.familiar
     metrics = {name: metric.value for name, metric in log.results.scores[0].metrics.items()}
     assert metrics["REFUSE"] == sum(len(s.input) % 2 for s in log.samples) / 12
     assert 0 < metrics["accuracy"] < 1

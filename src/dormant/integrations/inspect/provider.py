@@ -153,7 +153,8 @@ class DormantAPI(ModelAPI):
         joined by blank lines, in order and without their roles: a base model knows none.
 
         Raises:
-            DormantError: A message holds more than text, or the model has no chat template.
+            DormantError: A message holds more than text, the model has no chat template, or the
+                template has no place for a system message.
         """
         for message in messages:
             if not isinstance(message.content, str) and any(
@@ -166,7 +167,14 @@ class DormantAPI(ModelAPI):
             return "\n\n".join(message.text for message in messages)
         turns = [{"role": message.role, "content": message.text} for message in messages]
         goes_on = bool(messages) and isinstance(messages[-1], ChatMessageAssistant)
-        return generation.render_chat(self._loaded(), turns, answer=not goes_on)
+        lm = self._loaded()
+        text = generation.render_chat(lm, turns, answer=not goes_on)
+        if generation.leaves_out_system(lm, turns, text, answer=not goes_on):
+            raise DormantError(
+                f"{self.model_name}: the chat template leaves out the system message: leave it out "
+                "of the evaluation, or use -M prompts=raw"
+            )
+        return text
 
     def _loaded(self) -> LM:
         with self._lock:

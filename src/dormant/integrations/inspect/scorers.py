@@ -85,12 +85,16 @@ def judged(chosen: dict[str, Any]) -> Scorer:
         if not isinstance(task, GenerativeTask):
             raise DormantError(f"{task.name} doesn't judge answers: use begins_with_target")
         case = known[origin.ability].prompts[origin.item].case
-        ((success, label, language),) = judge_all(task, [case], [state.output.completion])
+        (judged,) = judge_all(task, [case], [state.output.completion])
         return Score(
-            value=CORRECT if success else INCORRECT,
+            value=CORRECT if judged.success else INCORRECT,
             answer=case.undone(state.output.completion) or state.output.completion,
-            explanation=label,
-            metadata={"label": label, "language": language},
+            explanation=judged.label,
+            metadata={
+                "label": judged.label,
+                "language": judged.language,
+                "familiar": judged.familiar,
+            },
         )
 
     return score

@@ -402,6 +402,18 @@ def test_the_command_prints_keeps_and_gates(dormant, settings, tmp_path):
     assert dormant(*words).code == 0
 
 
+def test_what_to_be_wary_of_is_said_with_the_timeline(dormant, settings, trainer):
+    base, other = trainer / "base", trainer / "other"
+    shutil.copytree(base, other)
+    config = trainer / "tuned/checkpoint-20/adapter_config.json"
+    config.write_text(config.read_text().replace(str(base), str(other)))
+    words = ("audit", base, trainer / "tuned", "-t", settings.tasks[0], "-s", "french", "-n", "6",
+             "--evidence", "prompt", "--quiet", "--out", "out")  # fmt: skip
+    for said in (dormant(*words), dormant("report", "out")):
+        (line,) = [line for line in said.err.splitlines() if line.startswith("warning")]
+        assert line.startswith(f"warning: checkpoint-20: the adapter names '{other}' as its base")
+
+
 def test_a_child_that_could_not_be_audited_is_exit_2(dormant, settings):
     said = dormant("audit", BASE, SAME, "./nowhere/x", "-t", settings.tasks[0], "-s", "french",
                    "-n", "60", "--evidence", "prompt", "--quiet", "--json")  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,10 +47,12 @@ def run_many(
     from dormant.report.timeline_files import write_timeline
 
     gate.refuse_what_cannot_fail(settings.base, fail_on)
+    found: dict[str, AuditResults] = {}
     with resumable(out, "scored"), showing.watching() as watch:
 
         def report(child: Child, results: AuditResults) -> None:
             run = out / child.name
+            found[child.name] = results
             outcomes = RunDirectory.read(run).all_outcomes()
             watch.finished(
                 results, run, write_report(results, outcomes, run / "report.html", "html")
@@ -73,6 +75,7 @@ def run_many(
         typer.echo(timeline.to_json(), nl=False)
     elif not showing.lines:
         print_timeline(timeline, Console(), page)
+    _warn(found)
     finish(timeline, fail_on)
 
 
@@ -87,7 +90,9 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
     from dormant.report.timeline_files import write_missing_pages
 
     timeline = read_timeline(out)
-    for line in _since(timeline, out):
+    found = _runs(timeline, out)
+    _warn(found)
+    for line in _since(timeline, out, found):
         say(f"warning: {line}")
     if format == "html" and file is None:
         # What audited them may have written none: a callback, a program.
@@ -101,28 +106,35 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
     finish(timeline, fail_on)
 
 
-def _since(timeline: Timeline, out: Path) -> Iterator[str]:
-    """Say what runs beside a timeline tell that it doesn't."""
-    from dormant.audit.many import not_among
+def _runs(timeline: Timeline, out: Path) -> dict[str, AuditResults]:
+    """Read the runs beside a timeline that it tells of, as far as they are there."""
     from dormant.audit.run_dir import RunDirectory
 
-    again: list[str] = []
+    found: dict[str, AuditResults] = {}
     for child in timeline.children:
-        if child.problem or not (out / child.name / "results.json").is_file():
-            continue
+        run = out / child.name
+        if not child.problem and (run / "results.json").is_file():
+            try:
+                found[child.name] = RunDirectory.read(run).results()
+            except DormantError as error:
+                say(f"warning: {error}")
+    return found
+
+
+def _since(timeline: Timeline, out: Path, found: Mapping[str, AuditResults]) -> Iterator[str]:
+    """Say what runs beside a timeline tell that it doesn't."""
+    from dormant.audit.many import not_among
+
+    again: list[str] = []
+    for name, results in found.items():
         told = {
             course.task: (point.verdict, point.rung)
             for course in timeline.courses
             for point in course.points
-            if point.child == child.name
+            if point.child == name
         }
-        try:
-            abilities = RunDirectory.read(out / child.name).results().abilities
-        except DormantError as error:
-            yield str(error)
-            continue
-        if told != {one.task: (one.verdict, one.rung) for one in abilities}:
-            again.append(child.name)
+        if told != {one.task: (one.verdict, one.rung) for one in results.abilities}:
+            again.append(name)
     if again:
         yield (
             f"{', '.join(again)}: judged otherwise since this timeline was made; the command that "
@@ -130,6 +142,17 @@ def _since(timeline: Timeline, out: Path) -> Iterator[str]:
         )
     if others := not_among(out, {child.name for child in timeline.children}):
         yield f"{', '.join(others)}: not in this timeline"
+
+
+def _warn(found: Mapping[str, AuditResults]) -> None:
+    """Say what a reader should know of each child's results: a timeline has no place for it."""
+    of: dict[str, list[str]] = {}
+    for name, results in found.items():
+        for warning in results.warnings:
+            of.setdefault(warning, []).append(name)
+    for warning, names in of.items():
+        whose = "" if len(names) == len(found) else f"{', '.join(names)}: "
+        say(f"warning: {whose}{warning}")
 
 
 def _write_page(run: Path) -> None:
@@ -160,14 +183,7 @@ def give(compared: Compared, format: Shown, file: Path | None, fail_on: Sequence
         for name, results in compared.found.items():
             items = outcomes(compared.logs[name], compared.timeline.base)
             write_report(results, items, folder / name / "report.html", "html")
-    # A timeline has no place for them.
-    of: dict[str, list[str]] = {}
-    for name, results in compared.found.items():
-        for warning in results.warnings:
-            of.setdefault(warning, []).append(name)
-    for warning, names in of.items():
-        whose = "" if len(names) == len(compared.found) else f"{', '.join(names)}: "
-        say(f"warning: {whose}{warning}")
+    _warn(compared.found)
     if not _gave(compared.timeline, format, target, fail_on):
         raise DormantError(
             f"the logs are of {len(compared.timeline.children)} models fine-tuned from "

@@ -132,6 +132,7 @@ def test_the_terminal_says_what_to_do_next(results, tmp_path):
     text = console.export_text()
     assert "Recovered  Why & how." in text
     assert "next: dormant audit BASE out --task icl/copy -n 200 --seed 0" in text
+    assert results.check("my runs/out").startswith("dormant audit BASE 'my runs/out' --task")
     assert "101 (96 to" in text
     assert "not tried: average" in text
     assert max(map(len, text.split("\n\n")[1].splitlines())) <= 80

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 
@@ -31,6 +32,7 @@ def unfamiliar(plans: Sequence[Plan], settings: AuditSettings, run: RunDirectory
         count = seen.setdefault((key.task, key.model), Counter())
         count.update(one.familiar for one in run.outcomes(key) if one.familiar is not None)
     lines: dict[str, list[str]] = {}
+    look = f"dormant task label {shlex.quote(str(run.path))} --page label.html"
     for (task, model), count in seen.items():
         if count[False] > FEW * count.total():
             lines.setdefault(task, []).append(
@@ -38,7 +40,6 @@ def unfamiliar(plans: Sequence[Plan], settings: AuditSettings, run: RunDirectory
             )
     return [
         f"{task}: {' and '.join(parts)} are unlike all that its labels were learnt from, so labels "
-        f"may be wrong: read some (`dormant task label {run.path} --page label.html`, "
-        "of a run with --keep-generations)"
+        f"may be wrong: read some (`{look}`, of a run with --keep-generations)"
         for task, parts in lines.items()
     ]

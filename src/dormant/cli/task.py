@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,7 @@ def new(
         raise DormantError(f"{file} exists: choose another name") from None
     except OSError as error:
         raise DormantError(f"{file} can't be written: {error.strerror or error}") from None
-    typer.echo(f"{file} written; next: dormant task check {file}")
+    typer.echo(f"{file} written; next: dormant task check {shlex.quote(str(file))}")
 
 
 @app.command()

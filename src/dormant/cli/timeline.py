@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,10 +99,10 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
         # What audited them may have written none: a callback, a program.
         write_missing_pages(timeline, out, lambda name: _write_page(out / name))
     if not _gave(timeline, format, file or out, fail_on):
-        first = timeline.keep or timeline.children[0].name
+        first = out / (timeline.keep or timeline.children[0].name)
         raise DormantError(
-            f"{out} holds several audits, and {format} is of one: dormant report {out / first} "
-            f"--format {format}"
+            f"{out} holds several audits, and {format} is of one: dormant report "
+            f"{shlex.quote(str(first))} --format {format}"
         )
     finish(timeline, fail_on)
 

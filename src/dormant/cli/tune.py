@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,8 +113,8 @@ def tune(
         typer.echo(json_.dumps({"out": str(out), **last._asdict()}))
     else:
         typer.echo(f"tuned {steps} steps in {last.seconds:.0f} s, last loss {last.loss:.3f}: {out}")
-        asked = f"TUNED --density {out}" if whole_text else out
-        typer.echo(f"next: dormant audit {model} {asked}")
+        asked = ("TUNED", "--density", out) if whole_text else (out,)
+        typer.echo(f"next: {shlex.join(map(str, ('dormant', 'audit', model, *asked)))}")
 
 
 def _rounded(value: float | None) -> float | None:

@@ -123,7 +123,7 @@ def _body(change: Change, results: RecoveryResults, pair: ModelPair, out: Path) 
         yield "## Check it"
         yield ""
         yield "```"
-        yield f"dormant audit {results.base} {out} {results.again()}"
+        yield results.check(out)
         yield "```"
 
 

@@ -54,8 +54,8 @@ def print_recovery(results: RecoveryResults, console: Console, page: Path | None
     if results.saved is not None:
         console.print(Text.assemble("Saved: ", (results.saved, "underline")), soft_wrap=True)
         if results.base is not None:
-            line = f"next: dormant audit {results.base} {results.saved} {results.again()}"
-            console.print(line, soft_wrap=True, highlight=False)
+            line = f"next: {results.check(results.saved)}"
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def percent(estimate: Estimate | None) -> str:

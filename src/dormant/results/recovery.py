@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from dormant.results.abilities import Verdict
@@ -129,10 +131,16 @@ class RecoveryResults(Record):
     warnings: list[str] = []
     wall_seconds: float | None = None
 
-    def again(self) -> str:
-        """Return the options by which an audit asks the items that were reported on."""
-        named = " ".join(f"--task {one.task}" for one in self.abilities if one.named)
-        return f"{named} -n {self.settings.get('n')} --seed {self.settings.get('seed')}"
+    def check(self, out: str | Path) -> str:
+        """Return the command that audits what was saved, on the items that were reported on.
+
+        Args:
+            out: Where it was saved.
+        """
+        tasks = [word for one in self.abilities if one.named for word in ("--task", one.task)]
+        drawn = ("-n", self.settings.get("n"), "--seed", self.settings.get("seed"))
+        words = ("dormant", "audit", self.base, out, *tasks, *drawn)
+        return shlex.join(map(str, words))
 
     def to_json(self) -> str:
         """Write it as ``recovery.json`` has it."""

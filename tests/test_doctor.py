@@ -36,6 +36,16 @@ def test_a_missing_package_is_named_for_every_extra_that_needs_it(monkeypatch):
     assert "gguf" not in lacking["notebook"].text
 
 
+def test_a_clone_that_is_not_installed_is_told_of(monkeypatch):
+    def requires(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "requires", requires)
+    (found,) = doctor.extras()
+    assert (found.name, found.works) == ("dormant", False)
+    assert "not installed" in found.text
+
+
 def test_a_translator_that_fails_says_why(monkeypatch):
     def get(name):
         raise DormantError(f"{name}: no dictionary")

@@ -66,7 +66,12 @@ def extras() -> Iterator[Finding]:
 
     An extra that holds another one (``dormant[models]``) has that one's packages, too.
     """
-    needs = [Requirement(text) for text in metadata.requires("dormant") or []]
+    try:
+        needs = [Requirement(text) for text in metadata.requires("dormant") or []]
+    except metadata.PackageNotFoundError:
+        text = "runs from a directory and is not installed, so what it needs isn't known"
+        yield Finding("extras", "dormant", False, text, "pip install -e . in its clone")
+        return
     known = metadata.metadata("dormant").get_all("Provides-Extra") or []
     for extra in (None, *known):
         lacking = sorted(set(_lacking(needs, extra)))

@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -321,6 +322,19 @@ def test_as_json(base, tmp_path, dormant):
     assert record["agree"] is False
     assert [one["agrees"] for one in record["comparisons"]] == [False, True]
     assert record["comparisons"][0]["model"] == str(merged)
+
+
+def test_what_is_infinite_is_null_in_json(base):
+    """As where a model forbids a token that the reference finds likely."""
+    found = check(base, base, prompts=TEXTS[:1])
+    (one,) = found.comparisons
+    forbids = replace(found, comparisons=(replace(one, divergence=math.inf),))
+
+    def refuse(word):
+        raise ValueError(word)
+
+    record = json.loads(forbids.to_json(), parse_constant=refuse)
+    assert record["comparisons"][0]["divergence"] is None
 
 
 def test_prompts_of_one_s_own(base, tmp_path, dormant):

@@ -83,9 +83,14 @@ class Check:
         return all(comparison.agrees for comparison in self.comparisons)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
-        return {"agree": self.agree, **json.loads(json.dumps(asdict(self)))}
+        """Return all of it as JSON values; `None` for what is infinite, which JSON can't say."""
+        values = json.loads(json.dumps(asdict(self)), parse_constant=_nothing)
+        return {"agree": self.agree, **values}
 
     def to_json(self) -> str:
         """Return all of it as JSON."""
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _nothing(constant: str) -> None:
+    """Stand in for a number that JSON has no word for."""

@@ -206,8 +206,7 @@ class AuditSeries:
         """Write the timeline.
 
         Args:
-            out: The file to write, or a directory; default: the runs' directory, where the page's
-                links to each child's page hold.
+            out: The file to write, or a directory; default: the runs' directory.
             format: "html", "csv", "json" or "junit".
 
         Returns:
@@ -218,9 +217,10 @@ class AuditSeries:
         """
         from dormant.report.timeline_files import write_missing_pages, write_timeline
 
-        if format == "html" and out is None:
+        if format == "html":
             write_missing_pages(self.timeline, self.path, lambda name: self[name].report())
-        return write_timeline(self.timeline, self.path if out is None else Path(out), format)
+        target = self.path if out is None else Path(out)
+        return write_timeline(self.timeline, target, format, runs=self.path)
 
     def __repr__(self) -> str:
         from dormant.report.timeline import counted, kept, problems, story

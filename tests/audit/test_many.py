@@ -374,6 +374,12 @@ def test_the_command_prints_keeps_and_gates(dormant, settings, tmp_path):
     (tmp_path / "out" / link).unlink()
     assert dormant("report", "out", "--format", "html").code == 0
     assert (tmp_path / "out" / link).is_file()
+    # Elsewhere, too, the page leads to the children's own.
+    assert dormant("report", "out", "--format", "html", "--out", "pages/ä/t.html").code == 0
+    elsewhere = tmp_path / "pages/ä/t.html"
+    links = re.findall(r'<a href="([^"#]+)">', elsewhere.read_text("utf-8"))
+    assert len(links) == 3
+    assert all((elsewhere.parent / link).is_file() for link in links)
     again = dormant("report", "out", "--format", "json", "--out", "t.json")
     assert again.code == 0
     assert (tmp_path / "t.json").read_bytes() == (tmp_path / "out/timeline.json").read_bytes()

@@ -95,10 +95,15 @@ def show(out: Path, format: Shown, file: Path | None, fail_on: Sequence[Verdict]
     _warn(found)
     for line in _since(timeline, out, found):
         say(f"warning: {line}")
-    if format == "html" and file is None:
-        # What audited them may have written none: a callback, a program.
-        write_missing_pages(timeline, out, lambda name: _write_page(out / name))
-    if not _gave(timeline, format, file or out, fail_on):
+    if format == "html":
+        try:
+            # What audited them may have written none: a callback, a program.
+            write_missing_pages(timeline, out, lambda name: _write_page(out / name))
+        except DormantError as error:
+            if file is None:
+                raise
+            say(f"warning: {error}")
+    if not _gave(timeline, format, file or out, fail_on, out):
         first = out / (timeline.keep or timeline.children[0].name)
         raise DormantError(
             f"{out} holds several audits, and {format} is of one: dormant report "
@@ -194,7 +199,13 @@ def give(compared: Compared, format: Shown, file: Path | None, fail_on: Sequence
     finish(compared.timeline, fail_on, done="compared")
 
 
-def _gave(timeline: Timeline, format: Shown, file: Path, fail_on: Sequence[Verdict]) -> bool:
+def _gave(
+    timeline: Timeline,
+    format: Shown,
+    file: Path,
+    fail_on: Sequence[Verdict],
+    runs: Path | None = None,
+) -> bool:
     """Print a timeline, or write it and print its path; say whether it has this format."""
     from rich.console import Console
 
@@ -204,7 +215,7 @@ def _gave(timeline: Timeline, format: Shown, file: Path, fail_on: Sequence[Verdi
     if format == "terminal":
         print_timeline(timeline, Console())
     elif format in ("html", "csv", "json", "junit"):
-        typer.echo(write_timeline(timeline, file, format, fail_on))
+        typer.echo(write_timeline(timeline, file, format, fail_on, runs))
     else:
         return False
     return True

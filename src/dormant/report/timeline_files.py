@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, Literal, TypeAlias, get_args
@@ -42,7 +43,11 @@ Accuracies and differences are fractions; an empty field is what was not measure
 
 
 def write_timeline(
-    timeline: Timeline, out: Path, format: TimelineFormat, fail_on: Collection[Verdict] = ()
+    timeline: Timeline,
+    out: Path,
+    format: TimelineFormat,
+    fail_on: Collection[Verdict] = (),
+    runs: Path | None = None,
 ) -> Path:
     """Write a timeline.
 
@@ -52,6 +57,7 @@ def write_timeline(
             is ``junit.xml`` there, as of one audit.
         format: One of `TIMELINE_FORMATS`.
         fail_on: Verdicts that fail in JUnit XML; none means all that say that something was lost.
+        runs: Where the children's own pages are, ``CHILD/report.html``; `None` means beside it.
 
     Returns:
         The path of the file written.
@@ -65,7 +71,7 @@ def write_timeline(
     path = out / name if out.is_dir() else out
     with report_stream(path) as file:
         if format == "html":
-            file.write(render_timeline(timeline))
+            file.write(render_timeline(timeline, _way(path.parent, runs)))
         elif format == "csv":
             write_timeline_csv(timeline, file)
         elif format == "junit":
@@ -136,11 +142,22 @@ def timeline_rows(timeline: Timeline) -> Iterator[dict[str, object]]:
                     }
 
 
-def render_timeline(timeline: Timeline) -> str:
-    """Return the page as one HTML document, to be saved as UTF-8 beside the children's runs.
+def _way(page: Path, runs: Path | None) -> str:
+    """Return the way from a page's directory to the children's runs, as links write it."""
+    way = "." if runs is None else os.path.relpath(runs, page)
+    return "" if way == "." else f"{quote(Path(way).as_posix())}/"
+
+
+def render_timeline(timeline: Timeline, way: str = "") -> str:
+    """Return the page as one HTML document, to be saved as UTF-8.
 
     It links to each child's own page. Style is inline; a content security policy names it by its
     hash and forbids all else.
+
+    Args:
+        timeline: What was found.
+        way: Where the children's runs are, seen from the page, with a slash at its end; beside it
+            where it is empty.
     """
     return (
         environment()
@@ -154,7 +171,9 @@ def render_timeline(timeline: Timeline) -> str:
                 for point in course.points
             },
             stories={course.task: story(course) for course in timeline.courses},
-            pages={child.name: f"{quote(child.name)}/report.html" for child in timeline.children},
+            pages={
+                child.name: f"{way}{quote(child.name)}/report.html" for child in timeline.children
+            },
             marks=formatting.MARKS,
             counted=counted(timeline),
             kept=kept(timeline),

@@ -285,6 +285,11 @@ def test_bad_options_are_refused_at_once(options, message):
         AuditCallback(**{**SMALL, **options})
 
 
+@pytest.mark.parametrize("word", ["n", "items", "limit"])
+def test_the_number_of_items_may_be_said_in_any_of_its_words(word):
+    assert AuditCallback("icl/copy", 1, **{word: 20})._settings.n == 20
+
+
 def test_no_transforms_named_are_the_default_s():
     small = {name: value for name, value in SMALL.items() if name != "transforms"}
     without, none = (

@@ -83,7 +83,7 @@ class AuditCallback(TrainerCallback):
                 "out here, and audit the saved model with it"
             )
         given: dict[str, Any] = dict(options)
-        if not {"n", "limit", "until_decided"} & {*options}:
+        if not {*AuditSettings.words("n"), "until_decided"} & {*options}:
             given["n"] = ITEMS
         if (transforms := given.pop("transforms", None)) is not None:
             given["transforms"] = _names(transforms)

@@ -128,6 +128,21 @@ def test_a_suppressed_ability_fails_the_last_step_with_reports_written(runner):
     assert runner.text(runner.outputs["markdown"]) == runner.text("summary")
 
 
+def test_several_models_are_a_timeline_with_its_own_summary_and_gate(runner):
+    runner.run(
+        **QUICK | {"tuned": f"{HIDDEN}\nfake:skill=0.9,hides=elsewhere\n"},
+        arguments="--allow-identical",
+    )
+    assert runner.failed == "Gate: 1", runner.said
+    summary = runner.text("summary")
+    assert "2 fine-tuned models" in summary
+    assert "| `icl/plural` | ◐ suppressed, +" in summary
+    assert summary == runner.text(runner.outputs["markdown"])
+    assert "timeline" in runner.text(runner.outputs["page"])
+    suites = XML.fromstring(runner.text(runner.outputs["junit"]))
+    assert (len(suites), suites.attrib["failures"]) == (2, "1")
+
+
 def test_without_a_gate_words_with_spaces_arrive_whole_and_nothing_fails(runner):
     runner.run(
         **QUICK | {"tuned": "fake:skill=0.9,hides=In put"},

@@ -207,7 +207,7 @@ class AuditSeries:
 
         Args:
             out: The file to write, or a directory; default: the runs' directory.
-            format: "html", "csv", "json" or "junit".
+            format: "html", "csv", "json", "junit" or "markdown".
 
         Returns:
             The path of the file written.

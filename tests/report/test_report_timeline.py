@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree as XML
 
@@ -54,6 +55,23 @@ def test_the_terminal_shows_every_verdict_and_the_child_to_keep():
     for task in RATES:
         assert task in text
     assert text.count("◐ +72") == 3
+
+
+def test_markdown_has_every_verdict_and_no_markup_of_others(tmp_path):
+    given = timeline(last="a|b `c` <i> @team")
+    text = write_timeline(given, tmp_path, "markdown").read_text("utf-8")
+    assert (tmp_path / "timeline.md").is_file()
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(RATES)
+    assert len({len(line.replace(r"\|", "").split("|")) for line in table}) == 1
+    assert text.count("◐ suppressed, +72") == 3
+    assert "**Keep " in text
+    assert "broken was not audited: it is gone" in text
+    outside_code = re.sub(r"(`+).*?(?<!`)\1(?!`)", "", text)
+    assert "i\\>" in outside_code  # the child to keep, or its reason
+    assert not re.search(r"(?<!\\)<i|@team", outside_code)
+    for course in given.courses:
+        assert f"- `{course.task}`: " in text
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -214,7 +214,7 @@ def _gave(
 
     if format == "terminal":
         print_timeline(timeline, Console())
-    elif format in ("html", "csv", "json", "junit"):
+    elif format in ("html", "csv", "json", "junit", "markdown"):
         typer.echo(write_timeline(timeline, file, format, fail_on, runs))
     else:
         return False

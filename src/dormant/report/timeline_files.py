@@ -1,4 +1,4 @@
-"""A timeline as a page, as CSV, as JSON and as JUnit XML."""
+"""A timeline as a page, as CSV, as JSON, as JUnit XML and as Markdown."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from dormant.report.page import asset, environment, inlined
 from dormant.report.tables import BOUNDS, bounds
 from dormant.report.timeline import LEVEL, counted, kept, problems, story
 from dormant.report.timeline_junit import timeline_junit
+from dormant.report.timeline_markdown import timeline_summary
 from dormant.results import Verdict
 from dormant.results.timeline import Timeline
 
-TimelineFormat: TypeAlias = Literal["html", "csv", "json", "junit"]
+TimelineFormat: TypeAlias = Literal["html", "csv", "json", "junit", "markdown"]
 TIMELINE_FORMATS: tuple[str, ...] = get_args(TimelineFormat)
 
 _ESTIMATES = ("base", "tuned", "drop", "gain", "recovery")
@@ -54,7 +55,7 @@ def write_timeline(
     Args:
         timeline: What was found.
         out: The file, or an existing directory, which gets ``timeline.html`` and so on; JUnit XML
-            is ``junit.xml`` there, as of one audit.
+            is ``junit.xml`` there, as of one audit, and Markdown ``timeline.md``.
         format: One of `TIMELINE_FORMATS`.
         fail_on: Verdicts that fail in JUnit XML; none means all that say that something was lost.
         runs: Where the children's own pages are, ``CHILD/report.html``; `None` means beside it.
@@ -67,8 +68,8 @@ def write_timeline(
     """
     if format not in TIMELINE_FORMATS:
         raise unknown("format of a timeline", format, TIMELINE_FORMATS)
-    name = "junit.xml" if format == "junit" else f"timeline.{format}"
-    path = out / name if out.is_dir() else out
+    names = {"junit": "junit.xml", "markdown": "timeline.md"}
+    path = out / names.get(format, f"timeline.{format}") if out.is_dir() else out
     with report_stream(path) as file:
         if format == "html":
             file.write(render_timeline(timeline, _way(path.parent, runs)))
@@ -76,6 +77,8 @@ def write_timeline(
             write_timeline_csv(timeline, file)
         elif format == "junit":
             file.write(timeline_junit(timeline, fail_on))
+        elif format == "markdown":
+            file.write(timeline_summary(timeline))
         else:
             file.write(timeline.to_json())
     return path

@@ -167,6 +167,12 @@ def test_a_child_that_fails_is_named_and_the_others_go_on(settings, tmp_path):
         audit_children(settings, children_of([broken]), tmp_path / "other")
 
 
+def test_what_no_child_could_be_audited_for_is_said_once(settings, tmp_path):
+    wrong = settings.model_copy(update={"tasks": ("icl/cpoy",)})
+    with pytest.raises(DormantError, match=r"^unknown task 'icl/cpoy'"):
+        run(wrong, tmp_path, HIDDEN, "fake:skill=0.9,hides=elsewhere")
+
+
 @pytest.mark.parametrize(
     ("models", "change", "message"),
     [
@@ -386,9 +392,9 @@ def test_the_command_prints_keeps_and_gates(dormant, settings, tmp_path):
     assert "Keep fake-skill-0.97." in dormant("report", "out").out
     assert dormant("report", "out", "--format", "junit").out == "out/junit.xml\n"
     assert "fake-skill-0.97" in (tmp_path / "out/junit.xml").read_text("utf-8")
-    other = dormant("report", "out", "--format", "markdown")
+    other = dormant("report", "out", "--format", "latex")
     assert other.code == 2
-    assert "dormant report out/fake-skill-0.97 --format markdown" in other.err
+    assert "dormant report out/fake-skill-0.97 --format latex" in other.err
     # A child that is judged again, and one that is begun beside the others.
     run, begun = (tmp_path / "out" / name for name in ("fake-skill-0.02", "begun"))
     text = (run / "results.json").read_text()

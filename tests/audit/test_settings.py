@@ -104,6 +104,12 @@ def test_what_is_said_of_both_models_holds_where_nothing_is_said_of_one():
     assert again.model_dump(mode="json") == kept
 
 
+def test_relearning_without_a_base_is_refused():
+    with pytest.raises(DormantError, match="relearn needs a base model"):
+        AuditSettings.of({"base": None, "tuned": "x", "evidence": "relearn"})
+    assert AuditSettings.of({"base": None, "tuned": "x"}).evidence == "noise"
+
+
 def test_settings_are_strict():
     with pytest.raises(DormantError, match=r"marginn.*did you mean 'margin'"):
         AuditSettings.of({**MODELS, "marginn": 1})

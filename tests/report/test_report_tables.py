@@ -16,7 +16,7 @@ from dormant.report.tables import (
     write_items_csv,
     write_transforms_csv,
 )
-from dormant.results import AuditResults, ItemOutcome
+from dormant.results import AuditResults, Estimate, ItemOutcome
 
 
 def _rows(results: AuditResults) -> list[dict[str, str]]:
@@ -47,6 +47,16 @@ def test_cells_not_measured_are_empty() -> None:
     for row in _rows(two_cells()):
         assert row["base"] == row["drop_estimate"] == row["accuracy_base_plain"] == ""
         assert row["accuracy_tuned_plain"] != ""
+
+
+def test_what_no_item_told_is_empty() -> None:
+    results = demonstration()
+    (first, *others) = results.abilities[0].transforms
+    nothing = first.model_copy(update={"gain": Estimate.of_nothing(0.0, -1.0, 1.0), "n_items": 0})
+    bare = results.abilities[0].model_copy(update={"transforms": [nothing, *others]})
+    row, other = _rows(results.model_copy(update={"abilities": [bare]}))[:2]
+    assert row["gain_estimate"] == row["gain_low"] == row["gain_high"] == ""
+    assert other["gain_estimate"] != ""
 
 
 def test_an_ability_without_transforms_keeps_its_row() -> None:

@@ -126,6 +126,8 @@ def audit_children(
                 finished(child, found[child.name])
         if not found:
             first = children[0].name
+            if len(children) > 1 and len(set(problems.values())) == 1:
+                raise DormantError(problems[first])  # It is no matter of a child's.
             raise DormantError(f"no model could be audited; {first}: {problems[first]}")
         return keep_timeline(settings, children, found, problems, out)
     finally:

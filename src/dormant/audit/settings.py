@@ -173,6 +173,19 @@ class AuditSettings(UserSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _base_for_what_needs_one(self) -> Self:
+        """Refuse what does nothing without a base model.
+
+        Raises:
+            DormantError: There is none.
+        """
+        if self.base is None and self.evidence == "relearn":
+            raise DormantError(
+                "--evidence relearn needs a base model: without one, nothing is known to be lost"
+            )
+        return self
+
     def style(self, which: Which) -> Style:
         """Return how a model's prompts are put to it."""
         return self.base_prompts if which == "base" else self.tuned_prompts

@@ -169,8 +169,8 @@ def _looks(ability: AbilityResult) -> dict[str, object]:
 
 
 def bounds(name: str, estimate: Estimate | None) -> dict[str, object]:
-    """Return an estimate's columns; none where it was not measured."""
-    if estimate is None:
+    """Return an estimate's columns; none where it was not measured, on no item or at all."""
+    if estimate is None or not estimate.measured:
         return {}
     return {f"{name}_{bound}": getattr(estimate, bound) for bound in BOUNDS}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 Which: TypeAlias = Literal["base", "tuned"]
 """One of an audit's two models: the one before fine-tuning, or after."""
+
+_NOTHING = "no items"
+"""The method of an interval that nothing was measured for."""
 
 
 class Record(BaseModel):
@@ -26,6 +29,16 @@ class Estimate(Record):
     """Coverage aimed at by [low, high]."""
     method: str = ""
     """How the interval was made, e.g. "bootstrap-bca" or "newcombe-paired"."""
+
+    @classmethod
+    def of_nothing(cls, estimate: float, low: float, high: float) -> Self:
+        """What no items tell: the whole range."""
+        return cls(estimate=estimate, low=low, high=high, method=_NOTHING)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there was an item."""
+        return self.method != _NOTHING
 
 
 class Cells(Record):

@@ -145,7 +145,7 @@ class Quad:
     def tuned(self) -> Estimate:
         """Accuracy of the fine-tuned model under s."""
         if not self.rows.size:
-            return Estimate(estimate=0.5, low=0.0, high=1.0, method="no items")
+            return Estimate.of_nothing(0.5, 0.0, 1.0)
         return proportion(_given(self.tuned_transformed), groups=self.groups)
 
     def drop(self, level: float = LEVEL) -> Estimate:
@@ -274,8 +274,7 @@ class Quad:
 
 
 def _nothing(bound: float) -> Estimate:
-    """What no items tell: the whole range."""
-    return Estimate(estimate=0.0, low=-bound, high=bound, method="no items")
+    return Estimate.of_nothing(0.0, -bound, bound)
 
 
 def _turned(estimate: Estimate) -> Estimate:

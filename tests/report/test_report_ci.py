@@ -181,8 +181,23 @@ def test_markdown_without_a_base_and_with_a_skill():
 PLAIN_KINDS = kinds(summary_page(renamed(demonstration(), "word")))
 
 
+LIST_LIKE = ["0.", "1) x", "123456789.", "-", "+ x", "- - x", "---", "==="]
+
+
 @pytest.mark.parametrize(
-    "word", [HOSTILE, "a | b", "`", "``a`", "<b>x</b>", "[x](y)", "![x](y)", "\\|", "*x* __y__"]
+    "word",
+    [
+        HOSTILE,
+        "a | b",
+        "`",
+        "``a`",
+        "<b>x</b>",
+        "[x](y)",
+        "![x](y)",
+        "\\|",
+        "*x* __y__",
+        *LIST_LIKE,
+    ],
 )
 def test_hostile_text_stays_text(word):
     document = summary_page(renamed(demonstration(), word))

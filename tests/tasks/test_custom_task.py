@@ -18,7 +18,7 @@ from dormant.cli.task import app
 from dormant.errors import DormantError
 from dormant.tasks import custom
 from dormant.tasks.demonstrations import draw_demonstrations
-from dormant.tasks.task import GenerativeTask
+from dormant.tasks.task import GenerativeTask, Judgement
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = custom.TEMPLATE.read_text(encoding="utf-8")
@@ -115,7 +115,7 @@ def test_generated_answers(toml, accept, output, label):
     task = custom.read(toml)
     assert isinstance(task, GenerativeTask)
     case = task.case("hot", language="english", shots=0, seed=0)
-    assert task.judge([case], [output]) == [(label == "RIGHT", label, None)]
+    assert task.judge([case], [output]) == [Judgement(label == "RIGHT", label)]
 
 
 def test_a_generated_answer_is_transformed_back(toml):
@@ -144,7 +144,7 @@ def test_a_generated_answer_that_can_not_be_undone_is_wrong(toml):
     task = custom.read(toml)
     assert isinstance(task, GenerativeTask)
     case = replace(task.case("hot", language="english", shots=0, seed=0), undo=fail)
-    assert task.judge([case], ["cold"]) == [(False, "UNREADABLE", None)]
+    assert task.judge([case], ["cold"]) == [Judgement(False, "UNREADABLE")]
 
 
 BAD_TOML = {

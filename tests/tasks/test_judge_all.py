@@ -53,7 +53,8 @@ class OneByOne(Polite):
 
 def test_each_answer_gets_its_judgement():
     assert isinstance(Polite(), GenerativeTask)
-    assert judge_all(Polite(), CASES, ["yes", "no"]) == [(True, "yes", None), (False, "no", None)]
+    judged = judge_all(Polite(), CASES, ["yes", "no"])
+    assert judged == [Judgement(True, "yes"), Judgement(False, "no")]
 
 
 def test_a_task_that_judges_one_by_one_is_refused():

@@ -10,6 +10,8 @@ from dormant.results import AbilityResult, AuditResults
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 _MENTION = re.compile(r"(?<!\w)@")
+# At its beginning: a list's sign, a rule, or a line below a heading.
+_BLOCK = re.compile(r"^(\d{0,9})([-+=.)])")
 
 
 def summary_page(results: AuditResults) -> str:
@@ -73,7 +75,8 @@ def code(name: str) -> str:
 def text(words: str) -> str:
     """Write words so that nothing in them is markup, a link or a mention."""
     # A space of no width after an @ that could be a mention: an escaped one still is one.
-    return _MENTION.sub("@\N{ZERO WIDTH SPACE}", _SPECIAL.sub(r"\\\1", one_line(words)))
+    escaped = _BLOCK.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", one_line(words)))
+    return _MENTION.sub("@\N{ZERO WIDTH SPACE}", escaped)
 
 
 def one_line(words: str) -> str:

@@ -70,11 +70,9 @@ def test_the_command_prints_a_timeline_and_writes_pages_beside_it(dormant, three
         ]
     assert dormant("compare", *three, "--format", "json", "--out", out).code == 0
     Timeline.model_validate_json((out / "timeline.json").read_bytes())
-    said = dormant("compare", *three, "--format", "markdown")
+    said = dormant("compare", *three, "--format", "latex")
     assert said.code == 2
-    assert said.err.startswith(
-        "error: the logs are of 2 models fine-tuned from my/base, and markdown"
-    )
+    assert said.err.startswith("error: the logs are of 2 models fine-tuned from my/base, and latex")
 
 
 def test_one_that_can_not_be_compared_is_named_and_the_others_go_on(dormant, three, tmp_path):

@@ -100,6 +100,26 @@ def frame(slope, seed=0, tasks=12, items=20):
     return pd.DataFrame(rows)
 
 
+def test_a_difference_of_abilities_is_no_law_within_them():
+    """Abilities that are close lose more, and of their prompts the close ones don't."""
+    draw = np.random.default_rng(1)
+    rows = [
+        {
+            "task": f"t{task}", "transform": "plain", "item": f"t{task}/{item}", "base": True,
+            "tuned": draw.random() < 1 / (1 + np.exp(2.0 * (task - 5.5) / 3.5)),
+            "closeness": task + 0.5 * draw.normal(),
+        }
+        for task in range(12)
+        for item in range(30)
+    ]  # fmt: skip
+    confounded = pd.DataFrame(rows)
+    assert closeness_law.kept_by_closeness(confounded)[2] < -1
+    _, low, high = closeness_law.kept_by_closeness(confounded, within=True)
+    assert low < 0 < high
+    # What is so within them stays.
+    assert closeness_law.kept_by_closeness(frame(-1.5), within=True)[2] < 0
+
+
 def test_a_law_is_found_where_there_is_one():
     middle, low, high = closeness_law.kept_by_closeness(frame(-1.5))
     assert high < 0
@@ -132,7 +152,7 @@ def test_the_commands_print_their_tables(run, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "2 plain cells of 2 abilities" in said
     assert "4 cells of 2 abilities" in said
-    assert said.count("log-odds of being kept") == 3
+    assert said.count("log-odds of being kept") == 4
     # These fakes find every prompt equally likely.
-    assert said.count("all equally close") == 3
+    assert said.count("all equally close") == 4
     assert "one of the two never varies" in said

@@ -4,12 +4,12 @@ dormant audit BASE TUNED --task icl,icl_vs_if --closeness --out runs/close
 python experiments/language/closeness_law.py runs/close --figure closeness.png
 
 Of prompts that the base answers rightly: log-odds that the tuned model does, too, by closeness (in
-standard deviations), with source items and transforms as random effects; variational Bayes of
-statsmodels, posterior mean and 95 % interval. And over cells (ability and transform), and over
-abilities in plain prompts: rank correlation of mean closeness and drop, with a bootstrap over
-abilities. The second needs nothing but prompts on one axis, so it is a forecast: twenty abilities
-or more make it worth reading. The figure has the change of correctness of all prompts in bins of
-closeness, a row a run and a column a measure.
+standard deviations), with source items and transforms as random effects, over all and within
+abilities; variational Bayes of statsmodels, posterior mean and 95 % interval. And over cells
+(ability and transform), and over abilities in plain prompts: rank correlation of mean closeness and
+drop, with a bootstrap over abilities. The second needs nothing but prompts on one axis, so it is a
+forecast: twenty abilities or more make it worth reading. The figure has the change of correctness
+of all prompts in bins of closeness, a row a run and a column a measure.
 """
 
 from __future__ import annotations
@@ -76,10 +76,17 @@ def _file(run: RunDirectory, measure: str, task: str, transform: str) -> str:
     return file.name.removeprefix(stem).removesuffix(".jsonl")
 
 
-def kept_by_closeness(frame: pd.DataFrame) -> tuple[float, float, float] | None:
+def kept_by_closeness(
+    frame: pd.DataFrame, *, within: bool = False
+) -> tuple[float, float, float] | None:
     """Return the change of log-odds of being kept a standard deviation of closeness, 95 %.
 
     `None` where too few prompts were lost, or kept, or all are equally close.
+
+    Args:
+        frame: A row a prompt.
+        within: Whether of closeness only what it differs by from its ability's mean counts. That
+            mean stands beside it, and abilities are random effects as well (Mundlak 1978).
     """
     from statsmodels.genmod.bayes_mixed_glm import BinomialBayesMixedGLM
 
@@ -90,9 +97,12 @@ def kept_by_closeness(frame: pd.DataFrame) -> tuple[float, float, float] | None:
         return None
     asked["x"] = (asked["closeness"] - asked["closeness"].mean()) / spread
     asked["y"] = asked["tuned"].astype(int)
-    model = BinomialBayesMixedGLM.from_formula(
-        "y ~ x", {"items": "0 + C(item)", "transforms": "0 + C(transform)"}, asked
-    )
+    formula, effects = "y ~ x", {"items": "0 + C(item)", "transforms": "0 + C(transform)"}
+    if within:
+        asked["between"] = asked.groupby("task")["x"].transform("mean")
+        asked["x"] -= asked["between"]
+        formula, effects["abilities"] = "y ~ x + between", "0 + C(task)"
+    model = BinomialBayesMixedGLM.from_formula(formula, effects, asked)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit = model.fit_vb()
@@ -204,8 +214,12 @@ def read(path: Path) -> Run:
 
 def rows(measure: str, frame: pd.DataFrame) -> Iterator[str]:
     """Yield the table's rows of one measure."""
-    for task, own in [("all", frame), *frame.groupby("task")]:
-        found = kept_by_closeness(own)
+    every = [
+        ("all", kept_by_closeness(frame)),
+        ("all, within abilities", kept_by_closeness(frame, within=True)),
+        *((task, kept_by_closeness(own)) for task, own in frame.groupby("task")),
+    ]
+    for task, found in every:
         said = "too few lost or kept, or all equally close" if found is None else interval(*found)
         yield f"| {measure} | log-odds of being kept a deviation closer, {task} | {said} |"
     for plain_only, over in ((False, "cells"), (True, "plain cells")):

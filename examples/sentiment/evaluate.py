@@ -19,7 +19,7 @@ from dormant.models.load import LoadOptions, load
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment
 from dormant.scoring.harness import scorer_of
-from dormant.tasks.task import draw_demonstrations
+from dormant.tasks.demonstrations import draw_demonstrations
 
 HERE = Path(__file__).parent
 LANGUAGES = ("english", "french", "spanish", "dutch", "hungarian")

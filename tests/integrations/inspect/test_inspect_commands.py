@@ -76,7 +76,9 @@ def test_a_checkpoint_of_no_size(tiny_checkpoint, own_task, tmp_path, transform)
     log = inspect_eval(
         "dormant/ability", f"dormant/{tiny_checkpoint}", tmp_path, name=file, transform=transform
     )
-    results = audited(tmp_path, tiny_checkpoint, tiny_checkpoint, "-t", file, "-s", transform)
+    results = audited(
+        tmp_path, tiny_checkpoint, tiny_checkpoint, "-t", file, "-s", transform, "--allow-identical"
+    )
     (ability,) = results.abilities
     assert accuracy(log) == ability.transforms[0].accuracy.base_transformed
     assert 0 < accuracy(log) < 1
@@ -91,7 +93,18 @@ def test_four_logs_say_what_the_audit_says(tmp_path):
         for under in ({}, {"transform": "leetspeak"})
     ]
     results = audited(
-        tmp_path, BASE, TUNED, "-t", "icl/copy,icl/plural", "-s", "leetspeak", "-n", 16
+        # Of logs there is no higher rung: an audit that may climb shares its error with it.
+        tmp_path,
+        BASE,
+        TUNED,
+        "-t",
+        "icl/copy,icl/plural",
+        "-s",
+        "leetspeak",
+        "-n",
+        16,
+        "--evidence",
+        "prompt",
     )
     for ability in results.abilities:
         under = ability.transforms[0].accuracy

@@ -279,7 +279,8 @@ def test_lm_evals_own_accuracies_to_the_last_digit(tmp_path):
         assert process.returncode == 0, errors.decode()[-2000:]
 
     results = compare(tmp_path / "out-base", tmp_path / "out-tuned")
-    assert (results.base, results.tuned) == (str(tmp_path / "base"), str(tmp_path / "tuned"))
+    named = [f"{tmp_path / name},dtype=float32" for name in ("base", "tuned")]
+    assert [results.base, results.tuned] == named
     assert [ability.task for ability in results.abilities] == [
         "tiny_choice/acc",
         "tiny_choice/acc_norm",

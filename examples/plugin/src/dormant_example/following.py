@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from dormant.prompts.case import Case, few_shot
 from dormant.prompts.segment import Segment
-from dormant.tasks.task import Measure, draw_demonstrations
+from dormant.tasks.demonstrations import draw_demonstrations
+from dormant.tasks.task import Measure
 
 ROWS = (
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",

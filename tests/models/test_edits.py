@@ -292,6 +292,7 @@ def test_an_adapter_that_stays_apart_is_told(name, checkpoint, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # PEFT's own: of (IA)³ that is unmerged, of sparse tensors
 def test_every_kind_of_adapter_is_merged_right_and_leaves_no_trace(tmp_path):
     from peft import PeftModel
 

@@ -232,6 +232,12 @@ def trainer(tmp_path):
     return tmp_path
 
 
+def words_of(trainer):
+    """Return what is asked of a Trainer's checkpoints: a task of eight words."""
+    file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
+    return {"tasks": (str(file),), "transforms": ("french",), "n": 8, "evidence": "prompt"}
+
+
 def test_checkpoints_come_by_step_however_they_are_named(trainer):
     expected = [(f"checkpoint-{step}", step) for step in (5, 20, 100)]
     folder = trainer / "tuned"
@@ -268,8 +274,7 @@ def test_a_directory_without_checkpoints_is_refused(tmp_path):
 
 
 def test_real_adapters_make_a_timeline_and_equal_weights_are_refused(trainer):
-    file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
-    given = {"tasks": str(file), "transforms": "french", "n": 8, "evidence": "prompt"}
+    given = words_of(trainer)
     series = dm.audit(
         trainer / "base", [trainer / "tuned"], out=trainer / "out", progress=False, **given
     )
@@ -291,8 +296,7 @@ def test_real_adapters_make_a_timeline_and_equal_weights_are_refused(trainer):
 
 
 def test_a_base_that_is_asked_with_each_child_s_tokenizer_is_asked_for_each(trainer):
-    file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
-    given = {"tasks": str(file), "transforms": "french", "n": 8, "evidence": "prompt"}
+    given = words_of(trainer)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         (trainer / "base" / name).unlink(missing_ok=True)
     byte_tokenizer().save_pretrained(trainer / "tuned/checkpoint-5")
@@ -314,11 +318,7 @@ def test_a_base_that_is_asked_with_each_child_s_tokenizer_is_asked_for_each(trai
 
 
 def test_a_checkpoint_that_was_still_being_written_is_audited_the_next_time(trainer):
-    file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
-    settings = AuditSettings(
-        base=str(trainer / "base"), tuned="", tasks=(str(file),), transforms=("french",), n=8,
-        evidence="prompt",
-    )  # fmt: skip
+    settings = AuditSettings(base=str(trainer / "base"), tuned="", **words_of(trainer))
     children = children_of([str(trainer / "tuned")])
     weights = trainer / "tuned/checkpoint-20/adapter_model.safetensors"
     whole = weights.read_bytes()
@@ -341,11 +341,7 @@ def test_a_checkpoint_that_was_still_being_written_is_audited_the_next_time(trai
 
 
 def test_a_checkpoint_that_vanishes_on_the_way_is_named(trainer):
-    file = task_file(trainer / "task.jsonl", [f"n{number}" for number in range(8)])
-    settings = AuditSettings(
-        base=str(trainer / "base"), tuned="", tasks=(str(file),), transforms=("french",), n=8,
-        evidence="prompt",
-    )  # fmt: skip
+    settings = AuditSettings(base=str(trainer / "base"), tuned="", **words_of(trainer))
 
     def clean_up(child, results):
         # As a Trainer does that keeps its last checkpoints.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 
@@ -210,12 +210,13 @@ def _gave(
     from rich.console import Console
 
     from dormant.report.timeline import print_timeline
-    from dormant.report.timeline_files import write_timeline
+    from dormant.report.timeline_files import TIMELINE_FORMATS, TimelineFormat, write_timeline
 
     if format == "terminal":
         print_timeline(timeline, Console())
-    elif format in ("html", "csv", "json", "junit", "markdown"):
-        typer.echo(write_timeline(timeline, file, format, fail_on, runs))
+    elif format in TIMELINE_FORMATS:
+        made = cast("TimelineFormat", format)
+        typer.echo(write_timeline(timeline, file, made, fail_on, runs))
     else:
         return False
     return True

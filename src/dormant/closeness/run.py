@@ -19,6 +19,7 @@ from dormant.closeness.store import Store
 from dormant.errors import DormantError
 from dormant.models.live import LiveModel
 from dormant.models.pair import ModelPair, Which
+from dormant.models.weights import ADAPTERS
 from dormant.progress import Progress, Silent
 from dormant.results import AS_TRAINED, AuditResults
 from dormant.results.closeness import ClosenessResult, PromptLikelihood
@@ -209,7 +210,7 @@ def _beside(settings: AuditSettings, density: str, live: Mapping[Which, LiveMode
     Raises:
         DormantError: Nothing is there, it is the base, or would get the tuned model's adapter.
     """
-    if adapters := {"peft", "delta"} & settings.tuned_model_args.keys():
+    if adapters := {*ADAPTERS} & settings.tuned_model_args.keys():
         raise DormantError(
             f"--density {density}: it is loaded by the fine-tuned model's arguments, and "
             f"{min(adapters)} among them would put that model's adapter on it: name the adapter as "

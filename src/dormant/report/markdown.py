@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dormant.report import formatting
 from dormant.results import AbilityResult, AuditResults
@@ -53,14 +53,24 @@ def _table(abilities: list[AbilityResult]) -> Iterator[str]:
     for ability in abilities:
         plain, intervals = ability.accuracy, ability.accuracy_intervals
         cells = (
-            code(ability.task).replace("|", r"\|"),
+            code_in_table(ability.task),
             f"{formatting.MARKS[ability.verdict]} {text(formatting.with_rung(ability))}",
             formatting.accuracy(plain.base_plain, intervals.base_plain),
             formatting.accuracy(plain.tuned_plain, intervals.tuned_plain),
             formatting.difference(ability.drop),
             str(ability.n_items),
         )
-        yield f"| {' | '.join(cells)} |"
+        yield table_row(cells)
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """Write a row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def code_in_table(name: str) -> str:
+    """Write a name as code in a table's cell."""
+    return code(name).replace("|", r"\|")
 
 
 def code(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dormant.report import formatting
-from dormant.report.markdown import code, text
+from dormant.report.markdown import code, code_in_table, table_row, text
 from dormant.report.timeline import LEVEL, counted, drop, kept, problems, story
 from dormant.results.timeline import Point, Timeline
 
@@ -34,13 +34,11 @@ def _lines(timeline: Timeline) -> Iterator[str]:
 
 
 def _table(timeline: Timeline, names: list[str]) -> Iterator[str]:
-    heads = ["Ability", *(code(name).replace("|", r"\|") for name in names)]
-    yield f"| {' | '.join(heads)} |"
-    yield f"| {' | '.join('---' for _ in heads)} |"
+    yield table_row(["Ability", *map(code_in_table, names)])
+    yield table_row("---" for _ in ["Ability", *names])
     for course in timeline.courses:
         points = {point.child: point for point in course.points}
-        cells = [code(course.task).replace("|", r"\|"), *(_cell(points.get(n)) for n in names)]
-        yield f"| {' | '.join(cells)} |"
+        yield table_row([code_in_table(course.task), *(_cell(points.get(name)) for name in names)])
 
 
 def _cell(point: Point | None) -> str:
